@@ -1,0 +1,139 @@
+//! Episodes from rows: which become support, which query, and how predictions on them are judged.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::table::TaskRows;
+use super::{Dataset, Order, Target, place};
+use crate::episode::{Episode, Samples};
+use crate::metric;
+use crate::world::{Metric, Predictor, Signature, Split, Task, World};
+
+impl Dataset {
+    /// Appends one row of a task.
+    fn push(&self, samples: &mut Samples, task: &TaskRows, position: usize) {
+        let row = |values: &[f32], length: usize| {
+            values[task.rows[position] * length..][..length].to_vec()
+        };
+        let class = task.classes[position];
+        let target = match self.target {
+            Target::Values => row(&self.table.targets, self.signature.outputs.len()),
+            Target::ZeroOrOne => vec![class as f32],
+            Target::OneHot => (0..self.class_count())
+                .map(|other| f32::from(u8::from(other == class)))
+                .collect(),
+        };
+        samples.push(
+            &row(&self.table.inputs, self.signature.inputs.len()),
+            &target,
+        );
+    }
+}
+
+impl World for Dataset {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn task_count(&self, split: Split) -> Option<usize> {
+        Some(self.members[place(split)].len())
+    }
+
+    /// Draws evenly from the tasks of the split. From an empty split comes a task whose episodes are empty.
+    fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
+        let count = self.members[place(split)].len() as u64;
+        Task {
+            split,
+            seed: if count == 0 {
+                0
+            } else {
+                rng.random_range(0..count)
+            },
+        }
+    }
+
+    /// The support is the first `shots` rows of each class in the order that the description says, the query the rest. Every class
+    /// keeps one row for the query, so a task that is too small gives fewer shots: [`Dataset::check_shots`] tells before.
+    fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode {
+        let mut episode = Episode::default();
+        let Some(rows) = self.rows_of(task) else {
+            return episode;
+        };
+        let training = task.split == Split::Train;
+        let mut positions: Vec<usize> = (0..rows.rows.len()).collect();
+        let order = if training {
+            self.train_order
+        } else {
+            self.order
+        };
+        if order == Order::Random {
+            positions.shuffle(rng);
+        }
+        let mut wanted: Vec<usize> = self
+            .class_sizes(rows)
+            .into_iter()
+            .map(|size| shots.min(size.saturating_sub(1)))
+            .collect();
+        positions.retain(|&position| {
+            let left = &mut wanted[rows.classes[position]];
+            let support = *left > 0;
+            if support {
+                *left -= 1;
+                self.push(&mut episode.support, rows, position);
+            }
+            !support
+        });
+        if let Some(most) = self
+            .query
+            .filter(|most| training && *most < positions.len())
+        {
+            positions.shuffle(rng);
+            positions.truncate(most);
+        }
+        positions
+            .iter()
+            .for_each(|&position| self.push(&mut episode.query, rows, position));
+        episode
+    }
+
+    fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
+        let Samples {
+            inputs,
+            targets,
+            rows,
+        } = &episode.query;
+        if *rows == 0 {
+            return vec![f64::NAN; self.metrics.len()];
+        }
+        let mut said = vec![0.0; targets.len()];
+        predictor(inputs, &mut said);
+        match self.target {
+            Target::ZeroOrOne => vec![
+                metric::balanced_accuracy(&said, targets),
+                metric::auroc(&said, targets),
+                metric::log_loss(&said, targets),
+            ],
+            Target::OneHot => {
+                let classes = self.class_count();
+                vec![
+                    metric::accuracy(&said, targets, classes),
+                    metric::class_log_loss(&said, targets, classes),
+                ]
+            }
+            Target::Values => vec![metric::rmse(&said, targets), metric::mae(&said, targets)],
+        }
+    }
+
+    fn oracle(&self, _task: &Task, _episode: &Episode) -> Option<Vec<f64>> {
+        None
+    }
+}

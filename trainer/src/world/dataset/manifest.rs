@@ -1,0 +1,331 @@
+//! `dataset.toml`: which columns of which files are inputs, outputs, tasks and groups.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::DatasetError;
+use super::split::Shares;
+
+/// The variable that a root may name, and the one that a root is relative to the working directory with.
+const DATA_VARIABLE: &str = "${SINEW_DATA}";
+
+/// The folder of shared data: the environment variable `SINEW_DATA`, or else `../shared/data`.
+pub fn data_folder() -> PathBuf {
+    match std::env::var_os("SINEW_DATA") {
+        Some(folder) if !folder.is_empty() => folder.into(),
+        _ => "../shared/data".into(),
+    }
+}
+
+/// In which order the rows of a task become support, then query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// As in the file, which is as on the robot: adapt to what came first, be judged on what came later.
+    File,
+    /// Shuffled anew for every episode. Where rows were recorded in blocks, this leaks the session into the support.
+    Random,
+}
+
+/// The losses that columns of a table can be trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LossName {
+    MeanSquared,
+    Huber,
+    BinaryCrossEntropy,
+    CrossEntropy,
+}
+
+/// One column or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a column's name or a list of them")]
+pub(super) enum Columns {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Columns {
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+/// The fields of `dataset.toml`; `Dataset` describes them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub name: String,
+    #[serde(default)]
+    root: String,
+    files: Vec<String>,
+    pub file_column: Option<String>,
+    pub inputs: Vec<String>,
+    pub outputs: Vec<String>,
+    pub task: Columns,
+    group: Option<Columns>,
+    pub loss: LossName,
+    #[serde(default = "one")]
+    pub huber_delta: f32,
+    #[serde(default = "file_order")]
+    pub order: Order,
+    train_order: Option<Order>,
+    pub query: Option<usize>,
+    #[serde(default)]
+    pub units: BTreeMap<String, String>,
+    #[serde(default)]
+    pub split: Shares,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn file_order() -> Order {
+    Order::File
+}
+
+impl Manifest {
+    /// Reads and checks the description at `path`.
+    pub fn read(path: &Path) -> Result<Self, DatasetError> {
+        let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read {
+            path: path.into(),
+            source,
+        })?;
+        let manifest: Self = toml::from_str(&text).map_err(|source| DatasetError::Parse {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        manifest.check(path)?;
+        Ok(manifest)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), DatasetError> {
+        let wrong = |field, expected, found: String| {
+            Err(DatasetError::Field {
+                path: path.into(),
+                field,
+                expected,
+                found,
+            })
+        };
+        let classes = matches!(
+            self.loss,
+            LossName::BinaryCrossEntropy | LossName::CrossEntropy
+        );
+        let Shares {
+            validation, test, ..
+        } = self.split;
+        if self.name.is_empty() {
+            return wrong("name", "a name", "nothing".into());
+        }
+        for (field, columns) in [
+            ("files", &self.files[..]),
+            ("inputs", &self.inputs),
+            ("outputs", &self.outputs),
+            ("task", self.task.names()),
+            ("group", self.group_names()),
+        ] {
+            if columns.is_empty() || columns.iter().any(String::is_empty) {
+                return wrong(
+                    field,
+                    "at least one name, none of them empty",
+                    format!("{columns:?}"),
+                );
+            }
+        }
+        if classes && self.outputs.len() != 1 {
+            return wrong(
+                "outputs",
+                "the one column that holds the class",
+                format!("{:?}", self.outputs),
+            );
+        }
+        if !(self.huber_delta.is_finite() && self.huber_delta > 0.0) {
+            return wrong(
+                "huber_delta",
+                "a number above 0",
+                self.huber_delta.to_string(),
+            );
+        }
+        if self.query == Some(0) {
+            return wrong("query", "at least 1 row", "0".into());
+        }
+        if !(validation >= 0.0 && test >= 0.0 && validation + test <= 1.0) {
+            return wrong(
+                "split",
+                "shares from 0, of 1 together at most",
+                format!("validation {validation} and test {test}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// The columns that name a group; without `group`, those that name a task.
+    pub fn group_names(&self) -> &[String] {
+        self.group.as_ref().unwrap_or(&self.task).names()
+    }
+
+    /// The order of episodes that are trained on.
+    pub fn train_order(&self) -> Order {
+        self.train_order.unwrap_or(self.order)
+    }
+
+    /// The files, pattern by pattern and by name within one, each once. `path` is the description's own, `data` stands for
+    /// `${SINEW_DATA}`.
+    pub fn files(&self, path: &Path, data: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+        let root = self.root(path, data)?;
+        let mut files = Vec::new();
+        for pattern in &self.files {
+            let wrong = |found: String| DatasetError::Field {
+                path: path.into(),
+                field: "files",
+                expected: "names or patterns that can be read",
+                found,
+            };
+            let before = glob::Pattern::escape(&root.to_string_lossy());
+            let found = glob::glob(&format!("{before}/{pattern}"))
+                .map_err(|why| wrong(format!("`{pattern}`: {why}")))?;
+            let mut any = false;
+            for file in found {
+                let file = file.map_err(|why| wrong(why.to_string()))?;
+                any = true;
+                if !files.contains(&file) {
+                    files.push(file);
+                }
+            }
+            if !any {
+                return Err(DatasetError::NoFile {
+                    path: path.into(),
+                    pattern: pattern.clone(),
+                    root,
+                });
+            }
+        }
+        Ok(files)
+    }
+
+    fn root(&self, path: &Path, data: &Path) -> Result<PathBuf, DatasetError> {
+        let root = self.root.replace(DATA_VARIABLE, &data.to_string_lossy());
+        if root.contains("${") {
+            return Err(DatasetError::Field {
+                path: path.into(),
+                field: "root",
+                expected: "no variable but ${SINEW_DATA}",
+                found: self.root.clone(),
+            });
+        }
+        if self.root.contains(DATA_VARIABLE) {
+            return Ok(root.into());
+        }
+        let beside = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        Ok(beside.join(root))
+    }
+}
+
+/// Whether `name` is `pattern`, or fits it: column names may hold brackets, so the letter comes before the glob.
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
+    pattern == name || glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+        name = "small"
+        files = ["a.csv"]
+        inputs = ["x"]
+        outputs = ["y"]
+        task = "object"
+        loss = "mean_squared"
+    "#;
+
+    fn checked(text: &str) -> Result<Manifest, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dataset.toml");
+        std::fs::write(&path, text).unwrap();
+        Manifest::read(&path).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let manifest = checked(WHOLE).unwrap();
+        assert_eq!(
+            (manifest.order, manifest.train_order(), manifest.query),
+            (Order::File, Order::File, None)
+        );
+        assert_eq!(manifest.group_names(), ["object"]);
+        assert_eq!(
+            checked(&format!("{WHOLE}\norder = \"random\""))
+                .unwrap()
+                .train_order(),
+            Order::Random
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, words) in [
+            ("tsak = 1", "tsak"),
+            ("huber_delta = 0.0", "huber_delta"),
+            ("query = 0", "query"),
+            ("order = \"backwards\"", "backwards"),
+            ("group = []", "group"),
+            ("group = 3", "a column's name or a list of them"),
+            (
+                "[split]\nvalidation = 0.6\ntest = 0.6",
+                "validation 0.6 and test 0.6",
+            ),
+            ("[split]\nvalidation = nan", "NaN"),
+        ] {
+            let error = checked(&format!("{WHOLE}\n{line}")).unwrap_err();
+            assert!(
+                error.contains(words) && error.contains("dataset.toml"),
+                "{line}: {error}"
+            );
+        }
+        let two = WHOLE
+            .replace("mean_squared", "cross_entropy")
+            .replace("[\"y\"]", "[\"y\", \"z\"]");
+        assert!(checked(&two).unwrap_err().contains("the one column"));
+        assert!(
+            Manifest::read(Path::new("nowhere/dataset.toml"))
+                .unwrap_err()
+                .to_string()
+                .contains("nowhere")
+        );
+    }
+
+    #[test]
+    fn roots_are_found() {
+        let root = |root: &str| {
+            let manifest = checked(&format!("root = '{root}'\n{WHOLE}")).unwrap();
+            manifest
+                .root(Path::new("sets/dataset.toml"), Path::new("data"))
+                .map_err(|why| why.to_string())
+        };
+        assert_eq!(root("csv").unwrap(), Path::new("sets/csv"));
+        assert_eq!(root("/csv").unwrap(), Path::new("/csv"));
+        assert_eq!(root("${SINEW_DATA}/csv").unwrap(), Path::new("data/csv"));
+        assert!(root("${HOME}").unwrap_err().contains("${HOME}"));
+    }
+
+    #[test]
+    fn brackets_in_names_are_letters_first() {
+        assert!(
+            fits("force [N]", "force [N]")
+                && fits("ff_*", "ff_1")
+                && !fits("ff_*", "mf_1")
+                && !fits("a[", "a")
+        );
+    }
+}

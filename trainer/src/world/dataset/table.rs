@@ -1,0 +1,378 @@
+//! CSV files, read once into one table, with every cell checked.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::DatasetError;
+use super::manifest::{LossName, Manifest, fits};
+
+/// The rows of one task, in the order of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TaskRows {
+    pub name: String,
+    /// Its group, an index into [`Table::groups`].
+    pub group: usize,
+    /// Rows of the table.
+    pub rows: Vec<usize>,
+    /// The class of each of these rows; 0 throughout for a regression.
+    pub classes: Vec<usize>,
+}
+
+/// All rows of all files.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub input_names: Vec<String>,
+    pub output_names: Vec<String>,
+    /// `[rows, input_names.len()]`.
+    pub inputs: Vec<f32>,
+    /// `[rows, output_names.len()]` for a regression, empty for classes.
+    pub targets: Vec<f32>,
+    pub rows: usize,
+    /// The labels of a class column, by class; empty for the other losses.
+    pub labels: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+/// Where a cell comes from: a column, or the name of the file.
+enum Place {
+    Column(usize),
+    FileStem,
+}
+
+/// The columns of one file that are used.
+struct Layout {
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
+    task: Vec<Place>,
+    group: Vec<Place>,
+}
+
+/// Numbers for names, in the order of their first appearance.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, usize>,
+    names: Vec<String>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        self.numbers.insert(name.into(), self.names.len());
+        self.names.push(name.into());
+        self.names.len() - 1
+    }
+}
+
+/// Reads `files` as `manifest` describes them: the table, and its tasks in the order of their first rows.
+pub(super) fn read(
+    manifest: &Manifest,
+    files: &[PathBuf],
+) -> Result<(Table, Vec<TaskRows>), DatasetError> {
+    let mut table = Table::default();
+    let (mut tasks, mut labels, mut groups) = (Vec::new(), Names::default(), Names::default());
+    let mut task_numbers = HashMap::new();
+    for file in files {
+        let bytes = std::fs::read(file).map_err(|source| DatasetError::Csv {
+            file: file.clone(),
+            source: source.into(),
+        })?;
+        let broken = |source| broken(file, &bytes, source);
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .from_reader(&bytes[..]);
+        let headers: Vec<String> = reader
+            .headers()
+            .map_err(broken)?
+            .iter()
+            .map(String::from)
+            .collect();
+        let mut layout = Layout::find(manifest, file, &headers)?;
+        table.name_columns(file, &headers, &mut layout)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let mut record = csv::StringRecord::new();
+        let before = table.rows;
+        while reader.read_record(&mut record).map_err(broken)? {
+            let cells = Cells {
+                file,
+                bytes: &bytes,
+                headers: &headers,
+                stem: &stem,
+                record: &record,
+            };
+            let task = cells.words(&layout.task)?;
+            let group = cells.words(&layout.group)?.join(" / ");
+            for &column in &layout.inputs {
+                table.inputs.push(cells.number(column)?);
+            }
+            let class = match manifest.loss {
+                LossName::MeanSquared | LossName::Huber => {
+                    for &column in &layout.outputs {
+                        table.targets.push(cells.number(column)?);
+                    }
+                    0
+                }
+                LossName::BinaryCrossEntropy => cells.zero_or_one(layout.outputs[0])?,
+                LossName::CrossEntropy => labels.number(cells.word(layout.outputs[0], "a class")?),
+            };
+            let group = groups.number(&group);
+            let place = *task_numbers
+                .entry(task)
+                .or_insert_with_key(|words: &Vec<String>| {
+                    tasks.push(TaskRows {
+                        name: words.join(" / "),
+                        group,
+                        rows: Vec::new(),
+                        classes: Vec::new(),
+                    });
+                    tasks.len() - 1
+                });
+            let task = &mut tasks[place];
+            if task.group != group {
+                let [first, second] =
+                    [task.group, group].map(|number| groups.names[number].clone());
+                return Err(DatasetError::TwoGroups {
+                    task: task.name.clone(),
+                    first,
+                    second,
+                });
+            }
+            task.rows.push(table.rows);
+            task.classes.push(class);
+            table.rows += 1;
+        }
+        if table.rows == before {
+            return Err(DatasetError::NoRows { file: file.clone() });
+        }
+    }
+    table.groups = groups.names;
+    table.labels = sort_labels(labels.names, &mut tasks);
+    Ok((table, tasks))
+}
+
+fn broken(file: &Path, bytes: &[u8], source: csv::Error) -> DatasetError {
+    match *source.kind() {
+        csv::ErrorKind::UnequalLengths {
+            ref pos,
+            expected_len: expected,
+            len: found,
+        } => DatasetError::Length {
+            file: file.into(),
+            line: line(bytes, pos.as_ref()),
+            expected,
+            found,
+        },
+        _ => DatasetError::Csv {
+            file: file.into(),
+            source,
+        },
+    }
+}
+
+/// The line that a row begins on, from 1. The reader's own count stops before blank lines and before the second half of `\r\n`.
+fn line(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
+    let start = position
+        .map_or(0, |position| position.byte() as usize)
+        .min(bytes.len());
+    let blank = bytes[start..]
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    1 + bytes[..start + blank]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count() as u64
+}
+
+/// Sorts the labels, as numbers where all are, and renumbers the classes.
+fn sort_labels(labels: Vec<String>, tasks: &mut [TaskRows]) -> Vec<String> {
+    let numbers: Option<Vec<f64>> = labels
+        .iter()
+        .map(|label| label.parse().ok().filter(|n: &f64| n.is_finite()))
+        .collect();
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    match numbers {
+        Some(numbers) => order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b])),
+        None => order.sort_by(|a, b| labels[*a].cmp(&labels[*b])),
+    }
+    let mut renumbered = vec![0; labels.len()];
+    order
+        .iter()
+        .enumerate()
+        .for_each(|(new, &old)| renumbered[old] = new);
+    if !labels.is_empty() {
+        tasks
+            .iter_mut()
+            .flat_map(|task| &mut task.classes)
+            .for_each(|class| *class = renumbered[*class]);
+    }
+    order.iter().map(|&old| labels[old].clone()).collect()
+}
+
+impl Table {
+    /// Takes the names from the first file, and puts the columns of the others into the same order.
+    fn name_columns(
+        &mut self,
+        file: &Path,
+        headers: &[String],
+        layout: &mut Layout,
+    ) -> Result<(), DatasetError> {
+        for (field, names, columns) in [
+            ("inputs", &mut self.input_names, &mut layout.inputs),
+            ("outputs", &mut self.output_names, &mut layout.outputs),
+        ] {
+            let found: Vec<String> = columns
+                .iter()
+                .map(|&column| headers[column].clone())
+                .collect();
+            if self.rows == 0 {
+                *names = found;
+                continue;
+            }
+            let ordered: Vec<usize> = names
+                .iter()
+                .filter_map(|name| Some(columns[found.iter().position(|other| other == name)?]))
+                .collect();
+            if ordered.len() != names.len() || found.len() != names.len() {
+                let [expected, found] = [names.join(", "), found.join(", ")];
+                return Err(DatasetError::OtherColumns {
+                    file: file.into(),
+                    field,
+                    expected,
+                    found,
+                });
+            }
+            *columns = ordered;
+        }
+        Ok(())
+    }
+}
+
+impl Layout {
+    fn find(manifest: &Manifest, file: &Path, headers: &[String]) -> Result<Self, DatasetError> {
+        let missing = |column: &str| DatasetError::NoColumn {
+            file: file.into(),
+            column: column.into(),
+            found: if headers.is_empty() {
+                "none".into()
+            } else {
+                format!("`{}`", headers.join("`, `"))
+            },
+        };
+        let all = |patterns: &[String]| {
+            let mut columns = Vec::new();
+            for pattern in patterns {
+                let exact = headers.iter().any(|name| name == pattern);
+                let mut found: Vec<usize> = (0..headers.len())
+                    .filter(|&column| {
+                        if exact {
+                            headers[column] == *pattern
+                        } else {
+                            fits(pattern, &headers[column])
+                        }
+                    })
+                    .collect();
+                if found.is_empty() {
+                    return Err(missing(pattern));
+                }
+                found.retain(|column| !columns.contains(column));
+                columns.append(&mut found);
+            }
+            Ok(columns)
+        };
+        let places = |names: &[String]| -> Result<Vec<Place>, DatasetError> {
+            let place = |name: &String| match headers.iter().position(|header| header == name) {
+                _ if manifest.file_column.as_ref() == Some(name) => Ok(Place::FileStem),
+                Some(column) => Ok(Place::Column(column)),
+                None => Err(missing(name)),
+            };
+            names.iter().map(place).collect()
+        };
+        let twice = |name: &String| headers.iter().filter(|header| *header == name).count() > 1;
+        if let Some(column) = headers
+            .iter()
+            .find(|name| twice(name) || manifest.file_column.as_ref() == Some(*name))
+        {
+            return Err(DatasetError::TwoColumns {
+                file: file.into(),
+                column: column.clone(),
+            });
+        }
+        let (inputs, outputs) = (all(&manifest.inputs)?, all(&manifest.outputs)?);
+        if let Some(&column) = inputs.iter().find(|column| outputs.contains(column)) {
+            return Err(DatasetError::InputIsOutput {
+                file: file.into(),
+                column: headers[column].clone(),
+            });
+        }
+        Ok(Self {
+            inputs,
+            outputs,
+            task: places(manifest.task.names())?,
+            group: places(manifest.group_names())?,
+        })
+    }
+}
+
+/// The cells of one row, each read with the right complaint.
+struct Cells<'a> {
+    file: &'a Path,
+    bytes: &'a [u8],
+    headers: &'a [String],
+    stem: &'a str,
+    record: &'a csv::StringRecord,
+}
+
+impl<'a> Cells<'a> {
+    fn wrong(&self, column: usize, expected: &'static str) -> DatasetError {
+        let cell = &self.record[column];
+        DatasetError::Cell {
+            file: self.file.into(),
+            line: line(self.bytes, self.record.position()),
+            column: self.headers[column].clone(),
+            expected,
+            found: if cell.is_empty() {
+                "an empty cell".into()
+            } else {
+                format!("`{cell}`")
+            },
+        }
+    }
+
+    fn word(&self, column: usize, expected: &'static str) -> Result<&'a str, DatasetError> {
+        let cell = &self.record[column];
+        if cell.is_empty() {
+            Err(self.wrong(column, expected))
+        } else {
+            Ok(cell)
+        }
+    }
+
+    fn words(&self, places: &[Place]) -> Result<Vec<String>, DatasetError> {
+        let word = |place: &Place| match place {
+            Place::Column(column) => self.word(*column, "a name"),
+            Place::FileStem => Ok(self.stem),
+        };
+        places
+            .iter()
+            .map(|place| word(place).map(String::from))
+            .collect()
+    }
+
+    fn number(&self, column: usize) -> Result<f32, DatasetError> {
+        let number = self.record[column]
+            .parse()
+            .ok()
+            .filter(|number: &f32| number.is_finite());
+        number.ok_or_else(|| self.wrong(column, "a finite number"))
+    }
+
+    fn zero_or_one(&self, column: usize) -> Result<usize, DatasetError> {
+        match self.number(column) {
+            Ok(0.0) => Ok(0),
+            Ok(1.0) => Ok(1),
+            _ => Err(self.wrong(column, "0 or 1")),
+        }
+    }
+}

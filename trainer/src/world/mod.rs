@@ -1,0 +1,92 @@
+//! Worlds: where episodes come from.
+//!
+//! A world draws tasks, makes episodes of them and judges predictions by what the robot wanted.
+//! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
+
+use rand_chacha::ChaCha8Rng;
+use sinew_models::spec::Loss;
+
+use crate::episode::Episode;
+
+/// Which part of a world a task belongs to. No map, object or recording is shared between the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Tasks to learn from.
+    Train,
+    /// Tasks on which everything that is chosen is chosen: checkpoints, rates, strengths.
+    Validation,
+    /// Tasks that only the last evaluation sees.
+    Test,
+}
+
+/// One task: one object, one terrain, one payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// The part of the world that it belongs to.
+    pub split: Split,
+    /// Everything hidden in the task follows from this number; for a data set it is the index of the task.
+    pub seed: u64,
+}
+
+/// One column of the inputs or outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// What it is called.
+    pub name: String,
+    /// Its unit as people write it, `1` for a plain number.
+    pub unit: String,
+}
+
+/// What goes into and comes out of a network for this world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// The input columns, in order.
+    pub inputs: Vec<Column>,
+    /// The output columns, in order.
+    pub outputs: Vec<Column>,
+    /// The loss that suits the outputs.
+    pub loss: Loss,
+}
+
+/// One number by which predictions are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, as the tables print it.
+    pub name: &'static str,
+    /// Its unit, `1` for a plain number.
+    pub unit: &'static str,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+}
+
+/// Predicts targets for rows of inputs: `(inputs [rows, input], outputs [rows, output])`, both in the world's units;
+/// probabilities for classes.
+pub type Predictor<'a> = dyn FnMut(&[f32], &mut [f32]) + 'a;
+
+/// A simulator or a data set that makes tasks.
+pub trait World: Send + Sync {
+    /// The name under which the command line knows it.
+    fn name(&self) -> &str;
+
+    /// Inputs, outputs and loss.
+    fn signature(&self) -> &Signature;
+
+    /// How many tasks a split has, where the number is finite (a data set); `None` where tasks are drawn without end.
+    fn task_count(&self, split: Split) -> Option<usize>;
+
+    /// Draws one task.
+    fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task;
+
+    /// Makes one episode with `shots` support samples (of each class, for classification).
+    fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode;
+
+    /// What [`World::score`] measures; the first is the main one.
+    fn metrics(&self) -> &[Metric];
+
+    /// Judges `predictor` on `episode`, one value for each metric. NaN stands for "cannot be told on this episode".
+    fn score(&self, task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64>;
+
+    /// What somebody who knows everything hidden in the task would score, where the world can tell.
+    fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>>;
+}
