@@ -21,11 +21,7 @@ pub fn balanced_accuracy(probabilities: &[f32], targets: &[f32]) -> f64 {
     let (mut rows, mut right) = ([0_u32; 2], [0_u32; 2]);
     for (&probability, &target) in probabilities.iter().zip(targets) {
         let class = usize::from(target > 0.5);
-        let hit = if class == 1 {
-            probability > 0.5
-        } else {
-            probability <= 0.5
-        };
+        let hit = if class == 1 { probability > 0.5 } else { probability <= 0.5 };
         rows[class] += 1;
         right[class] += u32::from(hit);
     }
@@ -36,11 +32,8 @@ pub fn balanced_accuracy(probabilities: &[f32], targets: &[f32]) -> f64 {
 /// Area under the receiver operating characteristic: how often a row of class 1 gets the larger score of a pair, a tie
 /// counting half. By ranks (Mann and Whitney 1947), in `n log n`. NaN without both classes.
 pub fn auroc(scores: &[f32], targets: &[f32]) -> f64 {
-    let mut rows: Vec<(f32, bool)> = scores
-        .iter()
-        .zip(targets)
-        .map(|(&score, &target)| (ranked(score, target), target > 0.5))
-        .collect();
+    let mut rows: Vec<(f32, bool)> =
+        scores.iter().zip(targets).map(|(&score, &target)| (ranked(score, target), target > 0.5)).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let positives = rows.iter().filter(|row| row.1).count() as f64;
     let negatives = rows.len() as f64 - positives;
@@ -64,41 +57,24 @@ fn ranked(score: f32, target: f32) -> f32 {
 
 /// Mean of `−ln p(target)` over rows of one probability each, in nats. NaN without rows.
 pub fn log_loss(probabilities: &[f32], targets: &[f32]) -> f64 {
-    mean(
-        probabilities
-            .iter()
-            .zip(targets)
-            .map(|(&probability, &target)| {
-                let probability = f64::from(probability);
-                surprise(if target > 0.5 {
-                    probability
-                } else {
-                    1.0 - probability
-                })
-            }),
-    )
+    mean(probabilities.iter().zip(targets).map(|(&probability, &target)| {
+        let probability = f64::from(probability);
+        surprise(if target > 0.5 { probability } else { 1.0 - probability })
+    }))
 }
 
 /// Share of rows whose largest probability stands at the target's one; rows have `classes` values. NaN without rows.
 pub fn accuracy(probabilities: &[f32], targets: &[f32], classes: usize) -> f64 {
-    let rows = probabilities
-        .chunks_exact(classes.max(1))
-        .zip(targets.chunks_exact(classes.max(1)));
+    let rows = probabilities.chunks_exact(classes.max(1)).zip(targets.chunks_exact(classes.max(1)));
     mean(rows.map(|(row, target)| {
         let whole = row.iter().all(|value| !value.is_nan());
-        if whole && largest(row) == largest(target) {
-            1.0
-        } else {
-            0.0
-        }
+        if whole && largest(row) == largest(target) { 1.0 } else { 0.0 }
     }))
 }
 
 /// Mean of `−ln p(target)` over rows of `classes` probabilities each, in nats. NaN without rows.
 pub fn class_log_loss(probabilities: &[f32], targets: &[f32], classes: usize) -> f64 {
-    let rows = probabilities
-        .chunks_exact(classes.max(1))
-        .zip(targets.chunks_exact(classes.max(1)));
+    let rows = probabilities.chunks_exact(classes.max(1)).zip(targets.chunks_exact(classes.max(1)));
     mean(rows.map(|(row, target)| {
         let probability = largest(target).map_or(f64::NAN, |class| f64::from(row[class]));
         surprise(probability)
@@ -121,24 +97,15 @@ pub fn mae(predictions: &[f32], targets: &[f32]) -> f64 {
 }
 
 fn errors(predictions: &[f32], targets: &[f32]) -> impl Iterator<Item = f64> {
-    predictions
-        .iter()
-        .zip(targets)
-        .map(|(&prediction, &target)| {
-            let error = (f64::from(prediction) - f64::from(target)).abs();
-            if error.is_nan() { f64::INFINITY } else { error }
-        })
+    predictions.iter().zip(targets).map(|(&prediction, &target)| {
+        let error = (f64::from(prediction) - f64::from(target)).abs();
+        if error.is_nan() { f64::INFINITY } else { error }
+    })
 }
 
 fn surprise(probability: f64) -> f64 {
-    let probability = if probability.is_nan() {
-        0.0
-    } else {
-        probability
-    };
-    -probability
-        .clamp(SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY)
-        .ln()
+    let probability = if probability.is_nan() { 0.0 } else { probability };
+    -probability.clamp(SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY).ln()
 }
 
 /// The first place of the largest value.
@@ -147,9 +114,7 @@ fn largest(row: &[f32]) -> Option<usize> {
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| {
-        (sum + value, count + 1)
-    });
+    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| (sum + value, count + 1));
     sum / count as f64
 }
 
@@ -197,11 +162,7 @@ mod tests {
     fn one_class_alone_cannot_be_judged() {
         assert!(balanced_accuracy(&[0.2, 0.9], &[1.0, 1.0]).is_nan());
         assert!(auroc(&[0.2, 0.9], &[0.0, 0.0]).is_nan());
-        assert!(
-            log_loss(&[], &[]).is_nan()
-                && accuracy(&[], &[], 3).is_nan()
-                && rmse(&[], &[]).is_nan()
-        );
+        assert!(log_loss(&[], &[]).is_nan() && accuracy(&[], &[], 3).is_nan() && rmse(&[], &[]).is_nan());
     }
 
     #[test]
@@ -211,10 +172,7 @@ mod tests {
         assert!(close(log_loss(&[NAN], &[1.0]), -SMALLEST_PROBABILITY.ln()));
         assert!(close(log_loss(&[NAN], &[0.0]), -SMALLEST_PROBABILITY.ln()));
         assert_eq!(accuracy(&[NAN, 1.0], &[0.0, 1.0], 2), 0.0);
-        assert_eq!(
-            (rmse(&[NAN], &[1.0]), mae(&[NAN], &[1.0])),
-            (f64::INFINITY, f64::INFINITY)
-        );
+        assert_eq!((rmse(&[NAN], &[1.0]), mae(&[NAN], &[1.0])), (f64::INFINITY, f64::INFINITY));
     }
 
     #[test]
@@ -223,21 +181,9 @@ mod tests {
             log_loss(&[0.0, 1.0], &[1.0, 1.0]),
             -(SMALLEST_PROBABILITY.ln() + (1.0 - SMALLEST_PROBABILITY).ln()) / 2.0
         ));
-        assert!(close(
-            log_loss(&[0.25, 0.5], &[0.0, 1.0]),
-            -(0.75_f64.ln() + 0.5_f64.ln()) / 2.0
-        ));
-        assert!(close(
-            class_log_loss(&[0.5, 0.25, 0.25], &[0.0, 0.0, 1.0], 3),
-            4.0_f64.ln()
-        ));
-        assert!(
-            accuracy(
-                &[0.5, 0.25, 0.25, 0.1, 0.2, 0.7],
-                &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-                3
-            ) == 0.5
-        );
+        assert!(close(log_loss(&[0.25, 0.5], &[0.0, 1.0]), -(0.75_f64.ln() + 0.5_f64.ln()) / 2.0));
+        assert!(close(class_log_loss(&[0.5, 0.25, 0.25], &[0.0, 0.0, 1.0], 3), 4.0_f64.ln()));
+        assert!(accuracy(&[0.5, 0.25, 0.25, 0.1, 0.2, 0.7], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 3) == 0.5);
     }
 
     #[test]

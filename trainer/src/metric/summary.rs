@@ -27,11 +27,7 @@ impl Summary {
     /// assert_eq!((summary.count, summary.undefined, summary.mean, summary.median), (3, 1, 2.0, 2.0));
     /// ```
     pub fn of(values: &[f64]) -> Self {
-        let mut told: Vec<f64> = values
-            .iter()
-            .copied()
-            .filter(|value| !value.is_nan())
-            .collect();
+        let mut told: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         told.sort_by(f64::total_cmp);
         let count = told.len();
         let middle = count / 2;
@@ -41,13 +37,7 @@ impl Summary {
             _ => told[middle - 1] / 2.0 + told[middle] / 2.0,
         };
         let average = mean(told.iter().copied());
-        Self {
-            count,
-            undefined: values.len() - count,
-            mean: average,
-            ci95: half_width(&told, average),
-            median,
-        }
+        Self { count, undefined: values.len() - count, mean: average, ci95: half_width(&told, average), median }
     }
 
     /// Summarises `ours − theirs`, score by score on the same episodes. A pair with a NaN, or with only one side, counts
@@ -89,15 +79,8 @@ impl Ratio {
             .collect();
         let below = mean(pairs.iter().map(|pair| pair.1));
         let above = mean(pairs.iter().map(|pair| pair.0));
-        let ratio = if below == 0.0 {
-            f64::NAN
-        } else {
-            above / below
-        };
-        let residuals: Vec<f64> = pairs
-            .iter()
-            .map(|(above, below)| above - ratio * below)
-            .collect();
+        let ratio = if below == 0.0 { f64::NAN } else { above / below };
+        let residuals: Vec<f64> = pairs.iter().map(|(above, below)| above - ratio * below).collect();
         Self {
             count: pairs.len(),
             undefined: numerators.len().max(denominators.len()) - pairs.len(),
@@ -115,21 +98,15 @@ fn half_width(values: &[f64], average: f64) -> f64 {
         return f64::INFINITY;
     }
     let freedom = values.len() - 1;
-    let spread = values
-        .iter()
-        .map(|value| (value - average).powi(2))
-        .sum::<f64>()
-        / freedom as f64;
+    let spread = values.iter().map(|value| (value - average).powi(2)).sum::<f64>() / freedom as f64;
     student_t(freedom) * (spread / values.len() as f64).sqrt()
 }
 
 /// The 97.5% quantile of Student's t: by table up to 9 degrees of freedom, then by Fisher and Cornish's expansion
 /// (Abramowitz and Stegun 26.7.5), right to 2e-5.
 fn student_t(freedom: usize) -> f64 {
-    const FEW: [f64; 9] = [
-        12.706_205, 4.302_653, 3.182_446, 2.776_445, 2.570_582, 2.446_912, 2.364_624, 2.306_004,
-        2.262_157,
-    ];
+    const FEW: [f64; 9] =
+        [12.706_205, 4.302_653, 3.182_446, 2.776_445, 2.570_582, 2.446_912, 2.364_624, 2.306_004, 2.262_157];
     // The expansion's coefficients at the normal quantile 1.959964.
     const NORMAL: f64 = 1.959_964;
     const TERMS: [f64; 4] = [2.372_27, 2.822_49, 2.555_86, 1.589_53];
@@ -138,11 +115,7 @@ fn student_t(freedom: usize) -> f64 {
         1..=9 => FEW[freedom - 1],
         _ => {
             let inverse = 1.0 / freedom as f64;
-            NORMAL
-                + TERMS
-                    .iter()
-                    .rev()
-                    .fold(0.0, |sum, term| (sum + term) * inverse)
+            NORMAL + TERMS.iter().rev().fold(0.0, |sum, term| (sum + term) * inverse)
         }
     }
 }
@@ -167,70 +140,33 @@ mod tests {
 
     #[test]
     fn students_t_against_tables() {
-        for (freedom, quantile) in [
-            (1, 12.7062),
-            (4, 2.77645),
-            (9, 2.26216),
-            (10, 2.22814),
-            (15, 2.13145),
-            (30, 2.04227),
-            (122, 1.97960),
-        ] {
-            assert!(
-                (student_t(freedom) - quantile).abs() <= 2e-5,
-                "{freedom}: {}",
-                student_t(freedom)
-            );
+        for (freedom, quantile) in
+            [(1, 12.7062), (4, 2.77645), (9, 2.26216), (10, 2.22814), (15, 2.13145), (30, 2.04227), (122, 1.97960)]
+        {
+            assert!((student_t(freedom) - quantile).abs() <= 2e-5, "{freedom}: {}", student_t(freedom));
         }
     }
 
     #[test]
     fn summaries_by_hand() {
         let summary = Summary::of(&[2.0, 4.0, f64::NAN, 9.0, 5.0]);
-        assert_eq!(
-            (
-                summary.count,
-                summary.undefined,
-                summary.mean,
-                summary.median
-            ),
-            (4, 1, 5.0, 4.5)
-        );
-        assert!(close(
-            summary.ci95,
-            3.182_446 * (26.0_f64 / 3.0 / 4.0).sqrt()
-        ));
+        assert_eq!((summary.count, summary.undefined, summary.mean, summary.median), (4, 1, 5.0, 4.5));
+        assert!(close(summary.ci95, 3.182_446 * (26.0_f64 / 3.0 / 4.0).sqrt()));
         assert!(
-            Summary::of(&[]).mean.is_nan()
-                && Summary::of(&[]).median.is_nan()
-                && Summary::of(&[1.0]).ci95.is_nan()
+            Summary::of(&[]).mean.is_nan() && Summary::of(&[]).median.is_nan() && Summary::of(&[1.0]).ci95.is_nan()
         );
         let diverged = Summary::of(&[1.0, 2.0, f64::INFINITY]);
-        assert_eq!(
-            (diverged.mean, diverged.ci95, diverged.median),
-            (f64::INFINITY, f64::INFINITY, 2.0)
-        );
+        assert_eq!((diverged.mean, diverged.ci95, diverged.median), (f64::INFINITY, f64::INFINITY, 2.0));
     }
 
     #[test]
     fn pairs_cancel_what_they_share() {
         let theirs = [1.0, 10.0, 100.0, f64::NAN, 5.0];
         let difference = Summary::of_difference(&[1.5, 10.5, 100.5, 7.0], &theirs);
-        assert_eq!(
-            (
-                difference.count,
-                difference.undefined,
-                difference.mean,
-                difference.ci95
-            ),
-            (3, 2, 0.5, 0.0)
-        );
+        assert_eq!((difference.count, difference.undefined, difference.mean, difference.ci95), (3, 2, 0.5, 0.0));
         let half: Vec<f64> = theirs.iter().map(|value| value / 2.0).collect();
         let ratio = Ratio::of_means(&half, &theirs);
-        assert_eq!(
-            (ratio.count, ratio.undefined, ratio.ratio, ratio.ci95),
-            (4, 1, 0.5, 0.0)
-        );
+        assert_eq!((ratio.count, ratio.undefined, ratio.ratio, ratio.ci95), (4, 1, 0.5, 0.0));
         assert!(Ratio::of_means(&[1.0, 2.0], &[0.0, 0.0]).ratio.is_nan());
     }
 }

@@ -3,6 +3,9 @@
 //! A world draws tasks, makes episodes of them and judges predictions by what the robot wanted.
 //! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
 
+pub mod dataset;
+pub mod sinusoid;
+
 use rand_chacha::ChaCha8Rng;
 use sinew_models::spec::Loss;
 

@@ -31,10 +31,7 @@ impl Wave {
             Split::Validation => 2,
             Split::Test => 3,
         });
-        Self {
-            amplitude: rng.random_range(0.1..=5.0),
-            phase: rng.random_range(0.0..=PI),
-        }
+        Self { amplitude: rng.random_range(0.1..=5.0), phase: rng.random_range(0.0..=PI) }
     }
 
     /// Its height at `x`.
@@ -63,20 +60,8 @@ impl Sinusoid {
     /// assert_eq!((episode.support.rows, episode.query.rows), (10, 100));
     /// ```
     pub fn new(query: usize) -> Self {
-        let column = |name: &str| {
-            vec![Column {
-                name: name.into(),
-                unit: "1".into(),
-            }]
-        };
-        Self {
-            query,
-            signature: Signature {
-                inputs: column("x"),
-                outputs: column("y"),
-                loss: Loss::MeanSquared,
-            },
-        }
+        let column = |name: &str| vec![Column { name: name.into(), unit: "1".into() }];
+        Self { query, signature: Signature { inputs: column("x"), outputs: column("y"), loss: Loss::MeanSquared } }
     }
 }
 
@@ -94,10 +79,7 @@ impl World for Sinusoid {
     }
 
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
-        Task {
-            split,
-            seed: rng.random(),
-        }
+        Task { split, seed: rng.random() }
     }
 
     fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode {
@@ -110,18 +92,11 @@ impl World for Sinusoid {
             }
             samples
         };
-        Episode {
-            support: points(shots),
-            query: points(self.query),
-        }
+        Episode { support: points(shots), query: points(self.query) }
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[Metric {
-            name: "mse",
-            unit: "1",
-            higher_is_better: false,
-        }]
+        &[Metric { name: "mse", unit: "1", higher_is_better: false }]
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
@@ -143,21 +118,9 @@ mod tests {
 
     #[test]
     fn waves_fill_the_ranges_of_the_paper() {
-        let waves: Vec<Wave> = (0..4000)
-            .map(|seed| {
-                Wave::of(&Task {
-                    split: Split::Train,
-                    seed,
-                })
-            })
-            .collect();
-        assert!(
-            waves
-                .iter()
-                .all(|w| (0.1..=5.0).contains(&w.amplitude) && (0.0..=PI).contains(&w.phase))
-        );
-        let mean =
-            |value: fn(&Wave) -> f64| waves.iter().map(value).sum::<f64>() / waves.len() as f64;
+        let waves: Vec<Wave> = (0..4000).map(|seed| Wave::of(&Task { split: Split::Train, seed })).collect();
+        assert!(waves.iter().all(|w| (0.1..=5.0).contains(&w.amplitude) && (0.0..=PI).contains(&w.phase)));
+        let mean = |value: fn(&Wave) -> f64| waves.iter().map(value).sum::<f64>() / waves.len() as f64;
         assert!((mean(|w| w.amplitude) - 2.55).abs() <= 0.1);
         assert!((mean(|w| w.phase) - PI / 2.0).abs() <= 0.07);
     }
@@ -176,28 +139,18 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         for split in SPLITS {
             let task = world.task(split, &mut rng);
-            let (first, second) = (
-                world.episode(&task, 5, &mut rng),
-                world.episode(&task, 5, &mut rng),
-            );
+            let (first, second) = (world.episode(&task, 5, &mut rng), world.episode(&task, 5, &mut rng));
             assert_ne!(first, second);
             assert!(first.query.inputs.iter().all(|x| (-5.0..=5.0).contains(x)));
             let wave = Wave::of(&task);
-            let mut know =
-                |x: &[f32], y: &mut [f32]| y.iter_mut().zip(x).for_each(|(y, &x)| *y = wave.at(x));
-            assert_eq!(
-                Some(world.score(&task, &second, &mut know)),
-                world.oracle(&task, &second)
-            );
+            let mut know = |x: &[f32], y: &mut [f32]| y.iter_mut().zip(x).for_each(|(y, &x)| *y = wave.at(x));
+            assert_eq!(Some(world.score(&task, &second, &mut know)), world.oracle(&task, &second));
         }
     }
 
     #[test]
     fn the_phase_moves_the_wave_to_the_right() {
-        let wave = Wave {
-            amplitude: 2.0,
-            phase: 1.0,
-        };
+        let wave = Wave { amplitude: 2.0, phase: 1.0 };
         assert_eq!(wave.at(1.0), 0.0);
         assert!((wave.at(1.0 + PI as f32 / 2.0) - 2.0).abs() <= 1e-6);
     }

@@ -13,21 +13,14 @@ use crate::world::{Metric, Predictor, Signature, Split, Task, World};
 impl Dataset {
     /// Appends one row of a task.
     fn push(&self, samples: &mut Samples, task: &TaskRows, position: usize) {
-        let row = |values: &[f32], length: usize| {
-            values[task.rows[position] * length..][..length].to_vec()
-        };
+        let row = |values: &[f32], length: usize| values[task.rows[position] * length..][..length].to_vec();
         let class = task.classes[position];
         let target = match self.target {
             Target::Values => row(&self.table.targets, self.signature.outputs.len()),
             Target::ZeroOrOne => vec![class as f32],
-            Target::OneHot => (0..self.class_count())
-                .map(|other| f32::from(u8::from(other == class)))
-                .collect(),
+            Target::OneHot => (0..self.class_count()).map(|other| f32::from(u8::from(other == class))).collect(),
         };
-        samples.push(
-            &row(&self.table.inputs, self.signature.inputs.len()),
-            &target,
-        );
+        samples.push(&row(&self.table.inputs, self.signature.inputs.len()), &target);
     }
 }
 
@@ -47,14 +40,7 @@ impl World for Dataset {
     /// Draws evenly from the tasks of the split. From an empty split comes a task whose episodes are empty.
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
         let count = self.members[place(split)].len() as u64;
-        Task {
-            split,
-            seed: if count == 0 {
-                0
-            } else {
-                rng.random_range(0..count)
-            },
-        }
+        Task { split, seed: if count == 0 { 0 } else { rng.random_range(0..count) } }
     }
 
     /// The support is the first `shots` rows of each class in the order that the description says, the query the rest. Every class
@@ -66,19 +52,12 @@ impl World for Dataset {
         };
         let training = task.split == Split::Train;
         let mut positions: Vec<usize> = (0..rows.rows.len()).collect();
-        let order = if training {
-            self.train_order
-        } else {
-            self.order
-        };
+        let order = if training { self.train_order } else { self.order };
         if order == Order::Random {
             positions.shuffle(rng);
         }
-        let mut wanted: Vec<usize> = self
-            .class_sizes(rows)
-            .into_iter()
-            .map(|size| shots.min(size.saturating_sub(1)))
-            .collect();
+        let mut wanted: Vec<usize> =
+            self.class_sizes(rows).into_iter().map(|size| shots.min(size.saturating_sub(1))).collect();
         positions.retain(|&position| {
             let left = &mut wanted[rows.classes[position]];
             let support = *left > 0;
@@ -88,16 +67,11 @@ impl World for Dataset {
             }
             !support
         });
-        if let Some(most) = self
-            .query
-            .filter(|most| training && *most < positions.len())
-        {
+        if let Some(most) = self.query.filter(|most| training && *most < positions.len()) {
             positions.shuffle(rng);
             positions.truncate(most);
         }
-        positions
-            .iter()
-            .for_each(|&position| self.push(&mut episode.query, rows, position));
+        positions.iter().for_each(|&position| self.push(&mut episode.query, rows, position));
         episode
     }
 
@@ -106,11 +80,7 @@ impl World for Dataset {
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
-        let Samples {
-            inputs,
-            targets,
-            rows,
-        } = &episode.query;
+        let Samples { inputs, targets, rows } = &episode.query;
         if *rows == 0 {
             return vec![f64::NAN; self.metrics.len()];
         }
@@ -124,10 +94,7 @@ impl World for Dataset {
             ],
             Target::OneHot => {
                 let classes = self.class_count();
-                vec![
-                    metric::accuracy(&said, targets, classes),
-                    metric::class_log_loss(&said, targets, classes),
-                ]
+                vec![metric::accuracy(&said, targets, classes), metric::class_log_loss(&said, targets, classes)]
             }
             Target::Values => vec![metric::rmse(&said, targets), metric::mae(&said, targets)],
         }

@@ -122,9 +122,7 @@ pub enum DatasetError {
         file: PathBuf,
     },
     /// Rows of one task belong to two groups, so no split could keep the groups apart.
-    #[error(
-        "task `{task}` belongs to group `{first}` and to group `{second}`: `group` must follow from `task`"
-    )]
+    #[error("task `{task}` belongs to group `{first}` and to group `{second}`: `group` must follow from `task`")]
     TwoGroups {
         /// The task.
         task: String,
@@ -134,9 +132,7 @@ pub enum DatasetError {
         second: String,
     },
     /// There are too few groups for the shares of the split to leave one to train on.
-    #[error(
-        "{groups} group(s) with validation {validation} and test {test} leave none to train on"
-    )]
+    #[error("{groups} group(s) with validation {validation} and test {test} leave none to train on")]
     TooFewGroups {
         /// Groups that there are.
         groups: usize,
@@ -146,9 +142,7 @@ pub enum DatasetError {
         test: f64,
     },
     /// A fold that does not exist.
-    #[error(
-        "fold {fold} of {folds} over {groups} group(s): expected 2 ≤ folds ≤ groups and fold < folds"
-    )]
+    #[error("fold {fold} of {folds} over {groups} group(s): expected 2 ≤ folds ≤ groups and fold < folds")]
     Fold {
         /// The fold asked for, from 0.
         fold: usize,

@@ -93,34 +93,18 @@ fn file_order() -> Order {
 impl Manifest {
     /// Reads and checks the description at `path`.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
-        let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read {
-            path: path.into(),
-            source,
-        })?;
-        let manifest: Self = toml::from_str(&text).map_err(|source| DatasetError::Parse {
-            path: path.into(),
-            source: Box::new(source),
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read { path: path.into(), source })?;
+        let manifest: Self = toml::from_str(&text)
+            .map_err(|source| DatasetError::Parse { path: path.into(), source: Box::new(source) })?;
         manifest.check(path)?;
         Ok(manifest)
     }
 
     fn check(&self, path: &Path) -> Result<(), DatasetError> {
-        let wrong = |field, expected, found: String| {
-            Err(DatasetError::Field {
-                path: path.into(),
-                field,
-                expected,
-                found,
-            })
-        };
-        let classes = matches!(
-            self.loss,
-            LossName::BinaryCrossEntropy | LossName::CrossEntropy
-        );
-        let Shares {
-            validation, test, ..
-        } = self.split;
+        let wrong =
+            |field, expected, found: String| Err(DatasetError::Field { path: path.into(), field, expected, found });
+        let classes = matches!(self.loss, LossName::BinaryCrossEntropy | LossName::CrossEntropy);
+        let Shares { validation, test, .. } = self.split;
         if self.name.is_empty() {
             return wrong("name", "a name", "nothing".into());
         }
@@ -132,26 +116,14 @@ impl Manifest {
             ("group", self.group_names()),
         ] {
             if columns.is_empty() || columns.iter().any(String::is_empty) {
-                return wrong(
-                    field,
-                    "at least one name, none of them empty",
-                    format!("{columns:?}"),
-                );
+                return wrong(field, "at least one name, none of them empty", format!("{columns:?}"));
             }
         }
         if classes && self.outputs.len() != 1 {
-            return wrong(
-                "outputs",
-                "the one column that holds the class",
-                format!("{:?}", self.outputs),
-            );
+            return wrong("outputs", "the one column that holds the class", format!("{:?}", self.outputs));
         }
         if !(self.huber_delta.is_finite() && self.huber_delta > 0.0) {
-            return wrong(
-                "huber_delta",
-                "a number above 0",
-                self.huber_delta.to_string(),
-            );
+            return wrong("huber_delta", "a number above 0", self.huber_delta.to_string());
         }
         if self.query == Some(0) {
             return wrong("query", "at least 1 row", "0".into());
@@ -189,8 +161,8 @@ impl Manifest {
                 found,
             };
             let before = glob::Pattern::escape(&root.to_string_lossy());
-            let found = glob::glob(&format!("{before}/{pattern}"))
-                .map_err(|why| wrong(format!("`{pattern}`: {why}")))?;
+            let found =
+                glob::glob(&format!("{before}/{pattern}")).map_err(|why| wrong(format!("`{pattern}`: {why}")))?;
             let mut any = false;
             for file in found {
                 let file = file.map_err(|why| wrong(why.to_string()))?;
@@ -200,11 +172,7 @@ impl Manifest {
                 }
             }
             if !any {
-                return Err(DatasetError::NoFile {
-                    path: path.into(),
-                    pattern: pattern.clone(),
-                    root,
-                });
+                return Err(DatasetError::NoFile { path: path.into(), pattern: pattern.clone(), root });
             }
         }
         Ok(files)
@@ -223,10 +191,7 @@ impl Manifest {
         if self.root.contains(DATA_VARIABLE) {
             return Ok(root.into());
         }
-        let beside = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(beside.join(root))
     }
 }
@@ -259,17 +224,9 @@ mod tests {
     #[test]
     fn what_is_left_out_has_a_default() {
         let manifest = checked(WHOLE).unwrap();
-        assert_eq!(
-            (manifest.order, manifest.train_order(), manifest.query),
-            (Order::File, Order::File, None)
-        );
+        assert_eq!((manifest.order, manifest.train_order(), manifest.query), (Order::File, Order::File, None));
         assert_eq!(manifest.group_names(), ["object"]);
-        assert_eq!(
-            checked(&format!("{WHOLE}\norder = \"random\""))
-                .unwrap()
-                .train_order(),
-            Order::Random
-        );
+        assert_eq!(checked(&format!("{WHOLE}\norder = \"random\"")).unwrap().train_order(), Order::Random);
     }
 
     #[test]
@@ -281,37 +238,22 @@ mod tests {
             ("order = \"backwards\"", "backwards"),
             ("group = []", "group"),
             ("group = 3", "a column's name or a list of them"),
-            (
-                "[split]\nvalidation = 0.6\ntest = 0.6",
-                "validation 0.6 and test 0.6",
-            ),
+            ("[split]\nvalidation = 0.6\ntest = 0.6", "validation 0.6 and test 0.6"),
             ("[split]\nvalidation = nan", "NaN"),
         ] {
             let error = checked(&format!("{WHOLE}\n{line}")).unwrap_err();
-            assert!(
-                error.contains(words) && error.contains("dataset.toml"),
-                "{line}: {error}"
-            );
+            assert!(error.contains(words) && error.contains("dataset.toml"), "{line}: {error}");
         }
-        let two = WHOLE
-            .replace("mean_squared", "cross_entropy")
-            .replace("[\"y\"]", "[\"y\", \"z\"]");
+        let two = WHOLE.replace("mean_squared", "cross_entropy").replace("[\"y\"]", "[\"y\", \"z\"]");
         assert!(checked(&two).unwrap_err().contains("the one column"));
-        assert!(
-            Manifest::read(Path::new("nowhere/dataset.toml"))
-                .unwrap_err()
-                .to_string()
-                .contains("nowhere")
-        );
+        assert!(Manifest::read(Path::new("nowhere/dataset.toml")).unwrap_err().to_string().contains("nowhere"));
     }
 
     #[test]
     fn roots_are_found() {
         let root = |root: &str| {
             let manifest = checked(&format!("root = '{root}'\n{WHOLE}")).unwrap();
-            manifest
-                .root(Path::new("sets/dataset.toml"), Path::new("data"))
-                .map_err(|why| why.to_string())
+            manifest.root(Path::new("sets/dataset.toml"), Path::new("data")).map_err(|why| why.to_string())
         };
         assert_eq!(root("csv").unwrap(), Path::new("sets/csv"));
         assert_eq!(root("/csv").unwrap(), Path::new("/csv"));
@@ -321,11 +263,6 @@ mod tests {
 
     #[test]
     fn brackets_in_names_are_letters_first() {
-        assert!(
-            fits("force [N]", "force [N]")
-                && fits("ff_*", "ff_1")
-                && !fits("ff_*", "mf_1")
-                && !fits("a[", "a")
-        );
+        assert!(fits("force [N]", "force [N]") && fits("ff_*", "ff_1") && !fits("ff_*", "mf_1") && !fits("a[", "a"));
     }
 }

@@ -99,9 +99,7 @@ impl Dataset {
         let (target, metrics) = match manifest.loss {
             LossName::BinaryCrossEntropy => (Target::ZeroOrOne, signature::binary_metrics()),
             LossName::CrossEntropy => (Target::OneHot, signature::class_metrics()),
-            LossName::MeanSquared | LossName::Huber => {
-                (Target::Values, signature::value_metrics(&signature.outputs))
-            }
+            LossName::MeanSquared | LossName::Huber => (Target::Values, signature::value_metrics(&signature.outputs)),
         };
         let mut dataset = Self {
             signature,
@@ -137,10 +135,7 @@ impl Dataset {
     /// [`DatasetError::Fold`] unless `2 ≤ folds ≤ groups` and `fold < folds`.
     pub fn with_fold(&self, fold: usize, folds: usize, seed: u64) -> Result<Self, DatasetError> {
         let splits = split::by_fold(self.table.groups.len(), fold, folds, self.validation, seed)?;
-        let mut dataset = Self {
-            splits,
-            ..self.clone()
-        };
+        let mut dataset = Self { splits, ..self.clone() };
         dataset.enlist();
         Ok(dataset)
     }
@@ -151,11 +146,7 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::NoClasses`] for a regression, or where no class has four rows.
     pub fn null_test(&self) -> Result<Self, DatasetError> {
-        let classes = if self.target == Target::Values {
-            0
-        } else {
-            self.class_count()
-        };
+        let classes = if self.target == Target::Values { 0 } else { self.class_count() };
         let label = |class: usize| match self.target {
             Target::OneHot => self.signature.outputs[class].name.clone(),
             _ => format!("{}={class}", self.signature.outputs[0].name),
@@ -164,25 +155,16 @@ impl Dataset {
             name: format!("{}-null", self.name),
             signature: Signature {
                 inputs: self.signature.inputs.clone(),
-                outputs: vec![Column {
-                    name: "later_half".into(),
-                    unit: "1".into(),
-                }],
+                outputs: vec![Column { name: "later_half".into(), unit: "1".into() }],
                 loss: Loss::BinaryCrossEntropy,
             },
             metrics: signature::binary_metrics(),
             target: Target::ZeroOrOne,
-            tasks: self
-                .tasks
-                .iter()
-                .flat_map(|task| null_test::halves(task, classes, label))
-                .collect(),
+            tasks: self.tasks.iter().flat_map(|task| null_test::halves(task, classes, label)).collect(),
             ..self.clone()
         };
         if dataset.tasks.is_empty() {
-            return Err(DatasetError::NoClasses {
-                name: self.name.clone(),
-            });
+            return Err(DatasetError::NoClasses { name: self.name.clone() });
         }
         dataset.enlist();
         Ok(dataset)
@@ -194,10 +176,7 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError::Shots`] names the first task that cannot.
     pub fn check_shots(&self, shots: usize) -> Result<(), DatasetError> {
-        let mut short = self
-            .tasks
-            .iter()
-            .filter(|task| self.smallest_class(task) <= shots);
+        let mut short = self.tasks.iter().filter(|task| self.smallest_class(task) <= shots);
         let Some(task) = short.next() else {
             return Ok(());
         };
@@ -214,9 +193,7 @@ impl Dataset {
     /// split stay.
     pub fn without_short_tasks(&self, shots: usize) -> Self {
         let mut dataset = self.clone();
-        dataset
-            .tasks
-            .retain(|task| self.smallest_class(task) > shots);
+        dataset.tasks.retain(|task| self.smallest_class(task) > shots);
         dataset.enlist();
         dataset
     }
@@ -233,8 +210,7 @@ impl Dataset {
 
     /// The name of the group that a task belongs to. Tasks of one group are not independent: an interval over groups is the honest one.
     pub fn group_name(&self, task: &Task) -> Option<&str> {
-        self.rows_of(task)
-            .map(|rows| self.table.groups[rows.group].as_str())
+        self.rows_of(task).map(|rows| self.table.groups[rows.group].as_str())
     }
 
     /// How many groups the files have.
@@ -271,10 +247,6 @@ impl Dataset {
         let mut sizes = self.class_sizes(task);
         sizes.retain(|size| *size > 0);
         let alone = self.target != Target::Values && sizes.len() < 2;
-        if alone {
-            0
-        } else {
-            sizes.into_iter().min().unwrap_or(0)
-        }
+        if alone { 0 } else { sizes.into_iter().min().unwrap_or(0) }
     }
 }

@@ -11,18 +11,9 @@ const FEWEST_ROWS: usize = 4;
 
 /// The null tasks of one task: one for each class of four rows or more, in the order of the classes. Of an odd number of rows
 /// the middle one belongs to the later half.
-pub(super) fn halves(
-    task: &TaskRows,
-    classes: usize,
-    label: impl Fn(usize) -> String,
-) -> Vec<TaskRows> {
+pub(super) fn halves(task: &TaskRows, classes: usize, label: impl Fn(usize) -> String) -> Vec<TaskRows> {
     let of_class = |class: usize| -> Vec<usize> {
-        task.rows
-            .iter()
-            .zip(&task.classes)
-            .filter(|row| *row.1 == class)
-            .map(|row| *row.0)
-            .collect()
+        task.rows.iter().zip(&task.classes).filter(|row| *row.1 == class).map(|row| *row.0).collect()
     };
     (0..classes)
         .map(|class| (class, of_class(class)))
@@ -30,9 +21,7 @@ pub(super) fn halves(
         .map(|(class, rows)| TaskRows {
             name: format!("{} / {}", task.name, label(class)),
             group: task.group,
-            classes: (0..rows.len())
-                .map(|place| usize::from(place >= rows.len() / 2))
-                .collect(),
+            classes: (0..rows.len()).map(|place| usize::from(place >= rows.len() / 2)).collect(),
             rows,
         })
         .collect()
@@ -52,10 +41,7 @@ mod tests {
         };
         let null = halves(&task, 2, |class| format!("slipped={class}"));
         assert_eq!(null.len(), 1, "three rows of class 1 are too few");
-        assert_eq!(
-            (null[0].name.as_str(), null[0].group),
-            ("cup / slipped=0", 3)
-        );
+        assert_eq!((null[0].name.as_str(), null[0].group), ("cup / slipped=0", 3));
         assert_eq!(null[0].rows, [10, 12, 13, 14, 20]);
         assert_eq!(null[0].classes, [0, 0, 1, 1, 1]);
     }

@@ -19,11 +19,7 @@ pub(super) struct Shares {
 
 impl Default for Shares {
     fn default() -> Self {
-        Self {
-            validation: 0.2,
-            test: 0.2,
-            seed: 0,
-        }
+        Self { validation: 0.2, test: 0.2, seed: 0 }
     }
 }
 
@@ -41,20 +37,12 @@ fn shuffled(groups: usize, seed: u64) -> Vec<usize> {
 
 /// The split of each group, by the shares.
 pub(super) fn by_share(groups: usize, shares: &Shares) -> Result<Vec<Split>, DatasetError> {
-    let Shares {
-        validation,
-        test,
-        seed,
-    } = *shares;
+    let Shares { validation, test, seed } = *shares;
     let tested = portion(test, groups).min(groups);
     let validated = portion(validation, groups).min(groups - tested);
     // Shares that add up to 1 ask for no training split; rounding alone must not take it away.
     if tested + validated == groups && validation + test < 1.0 {
-        return Err(DatasetError::TooFewGroups {
-            groups,
-            validation,
-            test,
-        });
+        return Err(DatasetError::TooFewGroups { groups, validation, test });
     }
     let mut splits = vec![Split::Train; groups];
     for (place, group) in shuffled(groups, seed).into_iter().enumerate() {
@@ -77,26 +65,16 @@ pub(super) fn by_fold(
     seed: u64,
 ) -> Result<Vec<Split>, DatasetError> {
     if folds < 2 || fold >= folds || folds > groups {
-        return Err(DatasetError::Fold {
-            fold,
-            folds,
-            groups,
-        });
+        return Err(DatasetError::Fold { fold, folds, groups });
     }
     let order = shuffled(groups, seed);
     let mut splits = vec![Split::Train; groups];
     let mut rest: Vec<usize> = (0..groups).collect();
     rest.retain(|place| place % folds != fold);
     rest.sort_by_key(|place| ((place + folds - fold) % folds, *place));
-    order
-        .iter()
-        .skip(fold)
-        .step_by(folds)
-        .for_each(|&group| splits[group] = Split::Test);
+    order.iter().skip(fold).step_by(folds).for_each(|&group| splits[group] = Split::Test);
     let validated = portion(validation, groups).min(rest.len() - 1);
-    rest[..validated]
-        .iter()
-        .for_each(|&place| splits[order[place]] = Split::Validation);
+    rest[..validated].iter().for_each(|&place| splits[order[place]] = Split::Validation);
     Ok(splits)
 }
 
@@ -127,43 +105,10 @@ mod tests {
 
     #[test]
     fn shares_are_kept() {
-        let splits = by_share(
-            41,
-            &Shares {
-                validation: 0.1,
-                test: 0.2,
-                seed: 3,
-            },
-        )
-        .unwrap();
-        assert_eq!(
-            (
-                count(&splits, Split::Validation),
-                count(&splits, Split::Test)
-            ),
-            (4, 8)
-        );
-        assert_ne!(
-            splits,
-            by_share(
-                41,
-                &Shares {
-                    validation: 0.1,
-                    test: 0.2,
-                    seed: 4
-                }
-            )
-            .unwrap()
-        );
-        let all = by_share(
-            3,
-            &Shares {
-                validation: 0.0,
-                test: 1.0,
-                seed: 0,
-            },
-        )
-        .unwrap();
+        let splits = by_share(41, &Shares { validation: 0.1, test: 0.2, seed: 3 }).unwrap();
+        assert_eq!((count(&splits, Split::Validation), count(&splits, Split::Test)), (4, 8));
+        assert_ne!(splits, by_share(41, &Shares { validation: 0.1, test: 0.2, seed: 4 }).unwrap());
+        let all = by_share(3, &Shares { validation: 0.0, test: 1.0, seed: 0 }).unwrap();
         assert_eq!(count(&all, Split::Test), 3);
         assert!(by_share(2, &Shares::default()).is_err());
     }
@@ -178,11 +123,7 @@ mod tests {
     #[test]
     fn validation_groups_differ_between_folds() {
         let chosen = |fold| -> Vec<bool> {
-            by_fold(40, fold, 5, 0.2, 0)
-                .unwrap()
-                .iter()
-                .map(|split| *split == Split::Validation)
-                .collect()
+            by_fold(40, fold, 5, 0.2, 0).unwrap().iter().map(|split| *split == Split::Validation).collect()
         };
         assert!(chosen(0).iter().zip(chosen(1)).all(|(a, b)| !(*a && b)));
     }

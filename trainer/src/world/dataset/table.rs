@@ -66,41 +66,23 @@ impl Names {
 }
 
 /// Reads `files` as `manifest` describes them: the table, and its tasks in the order of their first rows.
-pub(super) fn read(
-    manifest: &Manifest,
-    files: &[PathBuf],
-) -> Result<(Table, Vec<TaskRows>), DatasetError> {
+pub(super) fn read(manifest: &Manifest, files: &[PathBuf]) -> Result<(Table, Vec<TaskRows>), DatasetError> {
     let mut table = Table::default();
     let (mut tasks, mut labels, mut groups) = (Vec::new(), Names::default(), Names::default());
     let mut task_numbers = HashMap::new();
     for file in files {
-        let bytes = std::fs::read(file).map_err(|source| DatasetError::Csv {
-            file: file.clone(),
-            source: source.into(),
-        })?;
+        let bytes =
+            std::fs::read(file).map_err(|source| DatasetError::Csv { file: file.clone(), source: source.into() })?;
         let broken = |source| broken(file, &bytes, source);
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_reader(&bytes[..]);
-        let headers: Vec<String> = reader
-            .headers()
-            .map_err(broken)?
-            .iter()
-            .map(String::from)
-            .collect();
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
+        let headers: Vec<String> = reader.headers().map_err(broken)?.iter().map(String::from).collect();
         let mut layout = Layout::find(manifest, file, &headers)?;
         table.name_columns(file, &headers, &mut layout)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let mut record = csv::StringRecord::new();
         let before = table.rows;
         while reader.read_record(&mut record).map_err(broken)? {
-            let cells = Cells {
-                file,
-                bytes: &bytes,
-                headers: &headers,
-                stem: &stem,
-                record: &record,
-            };
+            let cells = Cells { file, bytes: &bytes, headers: &headers, stem: &stem, record: &record };
             let task = cells.words(&layout.task)?;
             let group = cells.words(&layout.group)?.join(" / ");
             for &column in &layout.inputs {
@@ -117,26 +99,14 @@ pub(super) fn read(
                 LossName::CrossEntropy => labels.number(cells.word(layout.outputs[0], "a class")?),
             };
             let group = groups.number(&group);
-            let place = *task_numbers
-                .entry(task)
-                .or_insert_with_key(|words: &Vec<String>| {
-                    tasks.push(TaskRows {
-                        name: words.join(" / "),
-                        group,
-                        rows: Vec::new(),
-                        classes: Vec::new(),
-                    });
-                    tasks.len() - 1
-                });
+            let place = *task_numbers.entry(task).or_insert_with_key(|words: &Vec<String>| {
+                tasks.push(TaskRows { name: words.join(" / "), group, rows: Vec::new(), classes: Vec::new() });
+                tasks.len() - 1
+            });
             let task = &mut tasks[place];
             if task.group != group {
-                let [first, second] =
-                    [task.group, group].map(|number| groups.names[number].clone());
-                return Err(DatasetError::TwoGroups {
-                    task: task.name.clone(),
-                    first,
-                    second,
-                });
+                let [first, second] = [task.group, group].map(|number| groups.names[number].clone());
+                return Err(DatasetError::TwoGroups { task: task.name.clone(), first, second });
             }
             task.rows.push(table.rows);
             task.classes.push(class);
@@ -153,95 +123,54 @@ pub(super) fn read(
 
 fn broken(file: &Path, bytes: &[u8], source: csv::Error) -> DatasetError {
     match *source.kind() {
-        csv::ErrorKind::UnequalLengths {
-            ref pos,
-            expected_len: expected,
-            len: found,
-        } => DatasetError::Length {
-            file: file.into(),
-            line: line(bytes, pos.as_ref()),
-            expected,
-            found,
-        },
-        _ => DatasetError::Csv {
-            file: file.into(),
-            source,
-        },
+        csv::ErrorKind::UnequalLengths { ref pos, expected_len: expected, len: found } => {
+            DatasetError::Length { file: file.into(), line: line(bytes, pos.as_ref()), expected, found }
+        }
+        _ => DatasetError::Csv { file: file.into(), source },
     }
 }
 
 /// The line that a row begins on, from 1. The reader's own count stops before blank lines and before the second half of `\r\n`.
 fn line(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
-    let start = position
-        .map_or(0, |position| position.byte() as usize)
-        .min(bytes.len());
-    let blank = bytes[start..]
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
-    1 + bytes[..start + blank]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count() as u64
+    let start = position.map_or(0, |position| position.byte() as usize).min(bytes.len());
+    let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    1 + bytes[..start + blank].iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// Sorts the labels, as numbers where all are, and renumbers the classes.
 fn sort_labels(labels: Vec<String>, tasks: &mut [TaskRows]) -> Vec<String> {
-    let numbers: Option<Vec<f64>> = labels
-        .iter()
-        .map(|label| label.parse().ok().filter(|n: &f64| n.is_finite()))
-        .collect();
+    let numbers: Option<Vec<f64>> =
+        labels.iter().map(|label| label.parse().ok().filter(|n: &f64| n.is_finite())).collect();
     let mut order: Vec<usize> = (0..labels.len()).collect();
     match numbers {
         Some(numbers) => order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b])),
         None => order.sort_by(|a, b| labels[*a].cmp(&labels[*b])),
     }
     let mut renumbered = vec![0; labels.len()];
-    order
-        .iter()
-        .enumerate()
-        .for_each(|(new, &old)| renumbered[old] = new);
+    order.iter().enumerate().for_each(|(new, &old)| renumbered[old] = new);
     if !labels.is_empty() {
-        tasks
-            .iter_mut()
-            .flat_map(|task| &mut task.classes)
-            .for_each(|class| *class = renumbered[*class]);
+        tasks.iter_mut().flat_map(|task| &mut task.classes).for_each(|class| *class = renumbered[*class]);
     }
     order.iter().map(|&old| labels[old].clone()).collect()
 }
 
 impl Table {
     /// Takes the names from the first file, and puts the columns of the others into the same order.
-    fn name_columns(
-        &mut self,
-        file: &Path,
-        headers: &[String],
-        layout: &mut Layout,
-    ) -> Result<(), DatasetError> {
+    fn name_columns(&mut self, file: &Path, headers: &[String], layout: &mut Layout) -> Result<(), DatasetError> {
         for (field, names, columns) in [
             ("inputs", &mut self.input_names, &mut layout.inputs),
             ("outputs", &mut self.output_names, &mut layout.outputs),
         ] {
-            let found: Vec<String> = columns
-                .iter()
-                .map(|&column| headers[column].clone())
-                .collect();
+            let found: Vec<String> = columns.iter().map(|&column| headers[column].clone()).collect();
             if self.rows == 0 {
                 *names = found;
                 continue;
             }
-            let ordered: Vec<usize> = names
-                .iter()
-                .filter_map(|name| Some(columns[found.iter().position(|other| other == name)?]))
-                .collect();
+            let ordered: Vec<usize> =
+                names.iter().filter_map(|name| Some(columns[found.iter().position(|other| other == name)?])).collect();
             if ordered.len() != names.len() || found.len() != names.len() {
                 let [expected, found] = [names.join(", "), found.join(", ")];
-                return Err(DatasetError::OtherColumns {
-                    file: file.into(),
-                    field,
-                    expected,
-                    found,
-                });
+                return Err(DatasetError::OtherColumns { file: file.into(), field, expected, found });
             }
             *columns = ordered;
         }
@@ -254,24 +183,14 @@ impl Layout {
         let missing = |column: &str| DatasetError::NoColumn {
             file: file.into(),
             column: column.into(),
-            found: if headers.is_empty() {
-                "none".into()
-            } else {
-                format!("`{}`", headers.join("`, `"))
-            },
+            found: if headers.is_empty() { "none".into() } else { format!("`{}`", headers.join("`, `")) },
         };
         let all = |patterns: &[String]| {
             let mut columns = Vec::new();
             for pattern in patterns {
                 let exact = headers.iter().any(|name| name == pattern);
                 let mut found: Vec<usize> = (0..headers.len())
-                    .filter(|&column| {
-                        if exact {
-                            headers[column] == *pattern
-                        } else {
-                            fits(pattern, &headers[column])
-                        }
-                    })
+                    .filter(|&column| if exact { headers[column] == *pattern } else { fits(pattern, &headers[column]) })
                     .collect();
                 if found.is_empty() {
                     return Err(missing(pattern));
@@ -290,28 +209,14 @@ impl Layout {
             names.iter().map(place).collect()
         };
         let twice = |name: &String| headers.iter().filter(|header| *header == name).count() > 1;
-        if let Some(column) = headers
-            .iter()
-            .find(|name| twice(name) || manifest.file_column.as_ref() == Some(*name))
-        {
-            return Err(DatasetError::TwoColumns {
-                file: file.into(),
-                column: column.clone(),
-            });
+        if let Some(column) = headers.iter().find(|name| twice(name) || manifest.file_column.as_ref() == Some(*name)) {
+            return Err(DatasetError::TwoColumns { file: file.into(), column: column.clone() });
         }
         let (inputs, outputs) = (all(&manifest.inputs)?, all(&manifest.outputs)?);
         if let Some(&column) = inputs.iter().find(|column| outputs.contains(column)) {
-            return Err(DatasetError::InputIsOutput {
-                file: file.into(),
-                column: headers[column].clone(),
-            });
+            return Err(DatasetError::InputIsOutput { file: file.into(), column: headers[column].clone() });
         }
-        Ok(Self {
-            inputs,
-            outputs,
-            task: places(manifest.task.names())?,
-            group: places(manifest.group_names())?,
-        })
+        Ok(Self { inputs, outputs, task: places(manifest.task.names())?, group: places(manifest.group_names())? })
     }
 }
 
@@ -332,21 +237,13 @@ impl<'a> Cells<'a> {
             line: line(self.bytes, self.record.position()),
             column: self.headers[column].clone(),
             expected,
-            found: if cell.is_empty() {
-                "an empty cell".into()
-            } else {
-                format!("`{cell}`")
-            },
+            found: if cell.is_empty() { "an empty cell".into() } else { format!("`{cell}`") },
         }
     }
 
     fn word(&self, column: usize, expected: &'static str) -> Result<&'a str, DatasetError> {
         let cell = &self.record[column];
-        if cell.is_empty() {
-            Err(self.wrong(column, expected))
-        } else {
-            Ok(cell)
-        }
+        if cell.is_empty() { Err(self.wrong(column, expected)) } else { Ok(cell) }
     }
 
     fn words(&self, places: &[Place]) -> Result<Vec<String>, DatasetError> {
@@ -354,17 +251,11 @@ impl<'a> Cells<'a> {
             Place::Column(column) => self.word(*column, "a name"),
             Place::FileStem => Ok(self.stem),
         };
-        places
-            .iter()
-            .map(|place| word(place).map(String::from))
-            .collect()
+        places.iter().map(|place| word(place).map(String::from)).collect()
     }
 
     fn number(&self, column: usize) -> Result<f32, DatasetError> {
-        let number = self.record[column]
-            .parse()
-            .ok()
-            .filter(|number: &f32| number.is_finite());
+        let number = self.record[column].parse().ok().filter(|number: &f32| number.is_finite());
         number.ok_or_else(|| self.wrong(column, "a finite number"))
     }
 

@@ -45,16 +45,11 @@ fn folder(manifest: &str, files: &[(&str, &str)]) -> TempDir {
 }
 
 fn opened(manifest: &str, files: &[(&str, &str)]) -> Result<Dataset, String> {
-    Dataset::open(folder(manifest, files).path().join("dataset.toml"))
-        .map_err(|why| why.to_string())
+    Dataset::open(folder(manifest, files).path().join("dataset.toml")).map_err(|why| why.to_string())
 }
 
 fn cups(extra: &str) -> Dataset {
-    opened(
-        &format!("{extra}\n{BINARY}"),
-        &[("left.csv", &rows()), ("right.csv", &rows())],
-    )
-    .unwrap()
+    opened(&format!("{extra}\n{BINARY}"), &[("left.csv", &rows()), ("right.csv", &rows())]).unwrap()
 }
 
 fn rng() -> ChaCha8Rng {
@@ -62,30 +57,16 @@ fn rng() -> ChaCha8Rng {
 }
 
 fn all_tasks(dataset: &Dataset) -> Vec<Task> {
-    SPLITS
-        .iter()
-        .flat_map(|split| dataset.tasks(*split))
-        .collect()
+    SPLITS.iter().flat_map(|split| dataset.tasks(*split)).collect()
 }
 
 #[test]
 fn columns_units_and_names() {
     let cups = cups("");
-    let columns: Vec<_> = cups
-        .signature()
-        .inputs
-        .iter()
-        .map(|c| (c.name.as_str(), c.unit.as_str()))
-        .collect();
+    let columns: Vec<_> = cups.signature().inputs.iter().map(|c| (c.name.as_str(), c.unit.as_str())).collect();
     assert_eq!(columns, [("touch_a", "count"), ("touch_b", "N")]);
-    assert_eq!(
-        (cups.group_count(), cups.row_count(), all_tasks(&cups).len()),
-        (5, 80, 10)
-    );
-    let mut names: Vec<_> = all_tasks(&cups)
-        .iter()
-        .map(|task| cups.task_name(task).unwrap().to_owned())
-        .collect();
+    assert_eq!((cups.group_count(), cups.row_count(), all_tasks(&cups).len()), (5, 80, 10));
+    let mut names: Vec<_> = all_tasks(&cups).iter().map(|task| cups.task_name(task).unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names[..3], ["cup0 / left", "cup0 / right", "cup1 / left"]);
     assert_eq!(cups.metrics()[0].name, "balanced_accuracy");
@@ -97,11 +78,8 @@ fn file_order_takes_the_first_of_each_class() {
     for task in all_tasks(&cups) {
         let first = 8.0 * cups.group_name(&task).unwrap()[3..].parse::<f32>().unwrap();
         let episode = cups.episode(&task, 2, &mut rng());
-        let column = |samples: &Samples| -> Vec<f32> {
-            (0..samples.rows)
-                .map(|row| samples.input(row)[0] - first)
-                .collect()
-        };
+        let column =
+            |samples: &Samples| -> Vec<f32> { (0..samples.rows).map(|row| samples.input(row)[0] - first).collect() };
         assert_eq!(column(&episode.support), [0.0, 1.0, 4.0, 5.0]);
         assert_eq!(column(&episode.query), [2.0, 3.0, 6.0, 7.0]);
         assert_eq!(
@@ -120,9 +98,9 @@ fn training_may_have_an_order_and_a_query_of_its_own() {
         (0..9).map(|_| cups.episode(&task, 1, &mut rng)).collect()
     };
     let train = episodes(Split::Train);
-    assert!(train.iter().all(|e| e.query.rows == 3
-        && e.support.rows == 2
-        && e.support.targets.iter().sum::<f32>() == 1.0));
+    assert!(
+        train.iter().all(|e| e.query.rows == 3 && e.support.rows == 2 && e.support.targets.iter().sum::<f32>() == 1.0)
+    );
     assert!(train.iter().any(|e| e.support != train[0].support));
     let test = episodes(Split::Test);
     assert!(test.iter().all(|e| e.query.rows == 6 && *e == test[0]));
@@ -138,16 +116,10 @@ fn groups_stay_together_in_every_fold() {
             let group = dataset.group_name(&task).unwrap().to_owned();
             assert_eq!(*seen.entry(group).or_insert(task.split), task.split);
         }
-        assert_eq!(
-            SPLITS.map(|split| dataset.task_count(split).unwrap()),
-            [6, 2, 2]
-        );
+        assert_eq!(SPLITS.map(|split| dataset.task_count(split).unwrap()), [6, 2, 2]);
         let null = cups.null_test().unwrap().with_fold(fold, 5, 1).unwrap();
         let groups = |dataset: &Dataset| -> std::collections::BTreeSet<String> {
-            dataset
-                .tasks(Split::Test)
-                .map(|task| dataset.group_name(&task).unwrap().to_owned())
-                .collect()
+            dataset.tasks(Split::Test).map(|task| dataset.group_name(&task).unwrap().to_owned()).collect()
         };
         assert_eq!(groups(&null), groups(&dataset));
     }
@@ -157,27 +129,17 @@ fn groups_stay_together_in_every_fold() {
 #[test]
 fn the_null_test_tells_early_from_late() {
     let null = cups("").null_test().unwrap();
-    assert_eq!(
-        (null.name(), all_tasks(&null).len(), null.row_count()),
-        ("cups-null", 20, 80)
-    );
+    assert_eq!((null.name(), all_tasks(&null).len(), null.row_count()), ("cups-null", 20, 80));
     assert_eq!(null.signature().outputs[0].name, "later_half");
     for task in all_tasks(&null) {
         let episode = null.episode(&task, 1, &mut rng());
         let start = episode.support.input(0)[0];
         assert_eq!(start % 4.0, 0.0);
         assert_eq!(
-            [
-                episode.query.input(0)[0],
-                episode.support.input(1)[0],
-                episode.query.input(1)[0]
-            ],
+            [episode.query.input(0)[0], episode.support.input(1)[0], episode.query.input(1)[0]],
             [1.0, 2.0, 3.0].map(|n| start + n)
         );
-        assert_eq!(
-            (&episode.support.targets[..], &episode.query.targets[..]),
-            (&[0.0, 1.0][..], &[0.0, 1.0][..])
-        );
+        assert_eq!((&episode.support.targets[..], &episode.query.targets[..]), (&[0.0, 1.0][..], &[0.0, 1.0][..]));
     }
     assert!(null.check_shots(1).is_ok() && null.check_shots(2).is_err());
 }
@@ -191,15 +153,9 @@ fn short_tasks_are_told_and_never_panic() {
         "2 of 7 task(s) cannot give 1 shot(s) and keep a row to be judged on; the first is `cup9 / left` with 1 row(s) in its smallest class"
     );
     assert!(cups.without_short_tasks(3).check_shots(3).is_ok());
-    for task in all_tasks(&cups).into_iter().chain([Task {
-        split: Split::Test,
-        seed: u64::MAX,
-    }]) {
+    for task in all_tasks(&cups).into_iter().chain([Task { split: Split::Test, seed: u64::MAX }]) {
         let episode = cups.episode(&task, 5, &mut rng());
-        assert_eq!(
-            cups.score(&task, &episode, &mut |_, y| y.fill(0.5)).len(),
-            3
-        );
+        assert_eq!(cups.score(&task, &episode, &mut |_, y| y.fill(0.5)).len(), 3);
     }
     let nothing = cups.without_short_tasks(100);
     let task = nothing.task(Split::Train, &mut rng());
@@ -215,12 +171,7 @@ fn labels_become_one_hot_rows() {
         text += &format!("{},cup{},{row},0\n", label(&"x".repeat(row)), row / 12);
     }
     let cups = opened(&manifest, &[("left.csv", &text)]).unwrap();
-    let names: Vec<_> = cups
-        .signature()
-        .outputs
-        .iter()
-        .map(|column| column.name.as_str())
-        .collect();
+    let names: Vec<_> = cups.signature().outputs.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["slipped=2", "slipped=9", "slipped=10"]);
     let task = cups.task(Split::Train, &mut rng());
     let episode = cups.episode(&task, 2, &mut rng());
@@ -228,10 +179,7 @@ fn labels_become_one_hot_rows() {
     assert_eq!(episode.support.targets[..6], [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
     let mut right = |_: &[f32], y: &mut [f32]| y.copy_from_slice(&episode.query.targets);
     assert_eq!(cups.score(&task, &episode, &mut right)[0], 1.0);
-    assert_eq!(
-        cups.null_test().unwrap().tasks[0].name,
-        "cup0 / left / slipped=2"
-    );
+    assert_eq!(cups.null_test().unwrap().tasks[0].name, "cup0 / left / slipped=2");
 }
 
 #[test]
@@ -242,131 +190,62 @@ fn regressions_have_values_and_units() {
         .replace("\"slipped\"", "\"touch_b\"");
     let cups = opened(&manifest, &[("left.csv", &rows())]).unwrap();
     assert_eq!(cups.signature().loss, Loss::Huber { delta: 1.0 });
-    assert_eq!(
-        (cups.metrics()[0].name, cups.metrics()[0].unit),
-        ("rmse", "N")
-    );
+    assert_eq!((cups.metrics()[0].name, cups.metrics()[0].unit), ("rmse", "N"));
     let task = cups.task(Split::Test, &mut rng());
     let episode = cups.episode(&task, 3, &mut rng());
     assert_eq!((episode.support.rows, episode.query.rows), (3, 5));
     let mut above = |x: &[f32], y: &mut [f32]| y.iter_mut().zip(x).for_each(|(y, x)| *y = x + 2.5);
     assert_eq!(cups.score(&task, &episode, &mut above), [2.0, 2.0]);
-    assert!(matches!(
-        cups.null_test(),
-        Err(DatasetError::NoClasses { .. })
-    ));
+    assert!(matches!(cups.null_test(), Err(DatasetError::NoClasses { .. })));
 }
 
 #[test]
 fn files_may_differ_in_the_order_of_columns_only() {
     let turned = "touch_b,slipped,touch_a,object\n7,0,8,cup0\n";
     let cups = opened(BINARY, &[("left.csv", &rows()), ("right.csv", turned)]).unwrap();
-    let turned = cups
-        .tasks
-        .iter()
-        .find(|task| task.name == "cup0 / right")
-        .unwrap();
+    let turned = cups.tasks.iter().find(|task| task.name == "cup0 / right").unwrap();
     assert_eq!(cups.table.inputs[turned.rows[0] * 2..], [8.0, 7.0]);
-    let other = opened(
-        BINARY,
-        &[
-            ("left.csv", &rows()),
-            ("right.csv", "touch_b,slipped,touch_c,object\n7,0,8,cup0\n"),
-        ],
-    );
-    assert!(
-        other
-            .unwrap_err()
-            .contains("[touch_b, touch_c] here and [touch_a, touch_b] in the first file")
-    );
+    let other = opened(BINARY, &[("left.csv", &rows()), ("right.csv", "touch_b,slipped,touch_c,object\n7,0,8,cup0\n")]);
+    assert!(other.unwrap_err().contains("[touch_b, touch_c] here and [touch_a, touch_b] in the first file"));
 }
 
 #[test]
 fn what_is_wrong_is_named() {
     let head = "object,slipped,touch_a,touch_b\n";
     for (text, words) in [
-        (
-            "cup,0,1,2\ncup,1,x,2\n",
-            "left.csv, line 3, column `touch_a`: expected a finite number, found `x`",
-        ),
-        (
-            "cup,0,1,2\n\n\ncup,1,1,NaN\n",
-            "line 5, column `touch_b`: expected a finite number, found `NaN`",
-        ),
-        (
-            "cup,0,1,\n",
-            "line 2, column `touch_b`: expected a finite number, found an empty cell",
-        ),
+        ("cup,0,1,2\ncup,1,x,2\n", "left.csv, line 3, column `touch_a`: expected a finite number, found `x`"),
+        ("cup,0,1,2\n\n\ncup,1,1,NaN\n", "line 5, column `touch_b`: expected a finite number, found `NaN`"),
+        ("cup,0,1,\n", "line 2, column `touch_b`: expected a finite number, found an empty cell"),
         ("cup,0,1e39,2\n", "found `1e39`"),
-        (
-            "cup,2,1,2\n",
-            "column `slipped`: expected 0 or 1, found `2`",
-        ),
-        (
-            ",0,1,2\n",
-            "column `object`: expected a name, found an empty cell",
-        ),
-        (
-            "cup,0,1,2\r\ncup,1,x,2\r\n",
-            "left.csv, line 3, column `touch_a`",
-        ),
-        (
-            "\"cup\n\nof tea\",0,1,2\ncup,0,x,2\n",
-            "left.csv, line 5, column `touch_a`",
-        ),
-        (
-            "cup,0,1,2\n\ncup,0,1\n",
-            "left.csv, line 4: expected 4 cells, as in the header, found 3",
-        ),
+        ("cup,2,1,2\n", "column `slipped`: expected 0 or 1, found `2`"),
+        (",0,1,2\n", "column `object`: expected a name, found an empty cell"),
+        ("cup,0,1,2\r\ncup,1,x,2\r\n", "left.csv, line 3, column `touch_a`"),
+        ("\"cup\n\nof tea\",0,1,2\ncup,0,x,2\n", "left.csv, line 5, column `touch_a`"),
+        ("cup,0,1,2\n\ncup,0,1\n", "left.csv, line 4: expected 4 cells, as in the header, found 3"),
         ("", "expected rows below the header, found none"),
     ] {
         let error = opened(BINARY, &[("left.csv", &format!("{head}{text}"))]).unwrap_err();
         assert!(error.contains(words), "{text:?}: {error}");
     }
     for (from, to, words) in [
-        (
-            "\"touch_*\"]",
-            "\"taste_*\"]",
-            "expected a column `taste_*`, found the columns `object`, `slipped`",
-        ),
+        ("\"touch_*\"]", "\"taste_*\"]", "expected a column `taste_*`, found the columns `object`, `slipped`"),
         ("\"touch_*\"]", "\"*\"]", "`slipped` is both"),
         ("\"touch_*\" = ", "\"taste_*\" = ", "field `units`"),
         ("\"*.csv\"", "\"*.tsv\"", "no file fits `*.tsv`"),
         ("\"*.csv\"", "\"***.csv\"", "`***.csv`"),
         ("[\"slipped\"]", "[\"slip*\", \"touch_a\"]", "one column"),
-        (
-            "\"hand\"\n    inputs",
-            "\"object\"\n    inputs",
-            "two columns are called `object`",
-        ),
-        (
-            "group = \"object\"",
-            "group = \"touch_a\"",
-            "belongs to group `0` and to group `1`",
-        ),
+        ("\"hand\"\n    inputs", "\"object\"\n    inputs", "two columns are called `object`"),
+        ("group = \"object\"", "group = \"touch_a\"", "belongs to group `0` and to group `1`"),
         ("    loss", "    colour = 3\n    loss", "colour"),
     ] {
         let error = opened(&BINARY.replace(from, to), &[("left.csv", &rows())]).unwrap_err();
         assert!(error.contains(words), "{to}: {error}");
     }
     let latin = folder(BINARY, &[]);
-    std::fs::write(
-        latin.path().join("left.csv"),
-        b"object,slipped,touch_a,touch_b\nk\xe4se,0,1,2\n",
-    )
-    .unwrap();
-    let error = Dataset::open(latin.path().join("dataset.toml"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("left.csv: CSV") && error.contains("UTF-8"),
-        "{error}"
-    );
-    assert!(
-        opened(BINARY, &[("left.csv", "")])
-            .unwrap_err()
-            .contains("found the columns none")
-    );
+    std::fs::write(latin.path().join("left.csv"), b"object,slipped,touch_a,touch_b\nk\xe4se,0,1,2\n").unwrap();
+    let error = Dataset::open(latin.path().join("dataset.toml")).unwrap_err().to_string();
+    assert!(error.contains("left.csv: CSV") && error.contains("UTF-8"), "{error}");
+    assert!(opened(BINARY, &[("left.csv", "")]).unwrap_err().contains("found the columns none"));
 }
 
 #[test]
@@ -379,31 +258,12 @@ fn real_grasps() {
         return;
     }
     let bts3 = Dataset::open_in(package.join("configs/bts3-dataset.toml"), &data).unwrap();
-    assert_eq!(
-        (bts3.group_count(), bts3.row_count(), all_tasks(&bts3).len()),
-        (41, 4682, 123)
-    );
-    assert_eq!(
-        (
-            bts3.signature().inputs.len(),
-            bts3.signature().outputs.len()
-        ),
-        (72, 1)
-    );
+    assert_eq!((bts3.group_count(), bts3.row_count(), all_tasks(&bts3).len()), (41, 4682, 123));
+    assert_eq!((bts3.signature().inputs.len(), bts3.signature().outputs.len()), (72, 1));
     assert!(bts3.check_shots(9).is_ok() && bts3.check_shots(10).is_err());
     for fold in 0..5 {
-        let counts = SPLITS.map(|split| {
-            bts3.with_fold(fold, 5, 0)
-                .unwrap()
-                .task_count(split)
-                .unwrap()
-        });
-        assert!(
-            counts.iter().sum::<usize>() == 123
-                && counts[1] == 18
-                && (24..=27).contains(&counts[2]),
-            "{counts:?}"
-        );
+        let counts = SPLITS.map(|split| bts3.with_fold(fold, 5, 0).unwrap().task_count(split).unwrap());
+        assert!(counts.iter().sum::<usize>() == 123 && counts[1] == 18 && (24..=27).contains(&counts[2]), "{counts:?}");
     }
     let null = bts3.null_test().unwrap();
     assert_eq!((all_tasks(&null).len(), null.row_count()), (246, 4682));

@@ -1,0 +1,201 @@
+//! Where every tensor of a network lies in its one flat parameter vector.
+//!
+//! Layers come in the order backbone, then head after head; of each layer the weight and then the bias.
+
+use core::fmt::Write;
+
+use heapless::String;
+
+use crate::spec::{Activation, Layer, MAX_NAME, NetworkSpec};
+
+/// Longest name of a tensor: `heads.` + name + `.` + digit + `.weight`.
+pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
+
+/// The name of a tensor.
+pub type TensorName = String<MAX_TENSOR_NAME>;
+
+/// Which part of the network a layer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The shared layers.
+    Backbone,
+    /// The layers of the head with this index.
+    Head(usize),
+}
+
+/// One layer, with its place in the flat parameter vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedLayer {
+    /// Backbone or head.
+    pub place: Place,
+    /// Which layer of the backbone or of the head.
+    pub index: usize,
+    /// Values in.
+    pub inputs: usize,
+    /// Values out.
+    pub outputs: usize,
+    /// What follows the sum.
+    pub activation: Activation,
+    /// Where its weight, of `outputs · inputs` values, begins; the bias follows it.
+    pub offset: usize,
+}
+
+impl PlacedLayer {
+    /// Values of the weight.
+    pub const fn weight_len(&self) -> usize {
+        self.inputs * self.outputs
+    }
+
+    /// Values of the weight and the bias.
+    pub const fn param_len(&self) -> usize {
+        self.weight_len() + self.outputs
+    }
+}
+
+/// Weight or bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `[outputs, inputs]`
+    Weight,
+    /// `[outputs]`
+    Bias,
+}
+
+/// One tensor of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot<'a> {
+    /// Which of all layers it belongs to, counted through backbone and heads.
+    pub layer: usize,
+    /// The layer.
+    pub placed: PlacedLayer,
+    /// Which tensor of the layer.
+    pub part: Part,
+    /// The head's name; empty in the backbone.
+    head: &'a str,
+}
+
+impl Slot<'_> {
+    /// Its name in a bundle, in PyTorch's manner: `backbone.0.weight`, `heads.energy.0.bias`.
+    pub fn name(&self) -> TensorName {
+        let mut name = TensorName::new();
+        let part = match self.part {
+            Part::Weight => "weight",
+            Part::Bias => "bias",
+        };
+        // The capacity holds the longest head name and indices of one digit, so these writes cannot fail.
+        let written = match self.placed.place {
+            Place::Backbone => write!(name, "backbone.{}.{part}", self.placed.index),
+            Place::Head(_) => write!(name, "heads.{}.{}.{part}", self.head, self.placed.index),
+        };
+        debug_assert!(written.is_ok());
+        name
+    }
+
+    /// Where its values begin in the flat parameter vector.
+    pub const fn offset(&self) -> usize {
+        match self.part {
+            Part::Weight => self.placed.offset,
+            Part::Bias => self.placed.offset + self.placed.weight_len(),
+        }
+    }
+
+    /// How many values it has.
+    pub const fn len(&self) -> usize {
+        match self.part {
+            Part::Weight => self.placed.weight_len(),
+            Part::Bias => self.placed.outputs,
+        }
+    }
+
+    /// Always false: a checked network has no empty tensor.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its shape: `[outputs, inputs]` or `[outputs]`, in the first `rank` places.
+    pub fn shape(&self) -> heapless::Vec<usize, 2> {
+        let mut shape = heapless::Vec::new();
+        let _ = shape.push(self.placed.outputs);
+        if self.part == Part::Weight {
+            let _ = shape.push(self.placed.inputs);
+        }
+        shape
+    }
+}
+
+impl NetworkSpec {
+    /// All layers in the order of the flat parameter vector.
+    pub fn layers(&self) -> impl Iterator<Item = PlacedLayer> + '_ {
+        let mut offset = 0;
+        let mut inputs = self.input.presented_len();
+        let backbone = self.backbone.iter().enumerate().map(|(index, layer)| (Place::Backbone, index, layer));
+        let heads = self.heads.iter().enumerate().flat_map(|(head, spec)| {
+            spec.layers.iter().enumerate().map(move |(index, layer)| (Place::Head(head), index, layer))
+        });
+        backbone.chain(heads).map(move |(place, index, layer)| {
+            if matches!(place, Place::Head(_)) && index == 0 {
+                inputs = self.feature_len();
+            }
+            let &Layer::Dense { outputs, activation } = layer;
+            let placed = PlacedLayer { place, index, inputs, outputs, activation, offset };
+            offset += placed.param_len();
+            inputs = outputs;
+            placed
+        })
+    }
+
+    /// All tensors in the order of the flat parameter vector.
+    pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
+        self.layers().enumerate().flat_map(move |(layer, placed)| {
+            let head = match placed.place {
+                Place::Backbone => "",
+                Place::Head(head) => self.heads[head].name.as_str(),
+            };
+            [Part::Weight, Part::Bias].into_iter().map(move |part| Slot { layer, placed, part, head })
+        })
+    }
+
+    /// Values in the flat parameter vector.
+    pub fn param_len(&self) -> usize {
+        self.layers().map(|layer| layer.param_len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::networks;
+    use crate::spec::{Activation, Head, InputForm, Layer, Loss, Name};
+
+    #[test]
+    fn slots_tile_the_flat_vector() {
+        let mut network =
+            networks::mlp(3, InputForm::Both, &[5, 4], Activation::Relu, "a", 2, Loss::MeanSquared).unwrap();
+        let layers = [
+            Layer::Dense { outputs: 7, activation: Activation::Silu },
+            Layer::Dense { outputs: 1, activation: Activation::Identity },
+        ];
+        network
+            .heads
+            .push(Head {
+                name: Name::try_from("a_name_of_24_characters_").unwrap(),
+                layers: heapless::Vec::from_slice(&layers).unwrap(),
+                loss: Loss::BinaryCrossEntropy,
+                weight: 0.5,
+            })
+            .unwrap();
+        let mut end = 0;
+        for slot in network.slots() {
+            assert_eq!(slot.offset(), end);
+            assert_eq!(slot.shape().iter().product::<usize>(), slot.len());
+            end += slot.len();
+        }
+        assert_eq!(end, network.param_len());
+        assert_eq!(end, (6 * 5 + 5) + (5 * 4 + 4) + (4 * 2 + 2) + (4 * 7 + 7) + (7 + 1));
+        let name = |index: usize| network.slots().nth(index).unwrap().name();
+        assert_eq!(name(0), "backbone.0.weight");
+        assert_eq!(name(3), "backbone.1.bias");
+        assert_eq!(name(4), "heads.a.0.weight");
+        assert_eq!(name(8), "heads.a_name_of_24_characters_.1.weight");
+        assert_eq!(network.output_len(), 3);
+    }
+}

@@ -1,0 +1,3 @@
+//! The on-device half of sinew.
+#![no_std]
+#![deny(unsafe_op_in_unsafe_fn)]

@@ -1,0 +1,5 @@
+//! The workstation half of sinew: worlds, learners, engines, evaluation, export and the `sinew` command.
+
+pub mod episode;
+pub mod metric;
+pub mod world;
