@@ -1,0 +1,378 @@
+//! Dense layers: `z = b + W x`, its gradients, and the derivatives of both along a direction (Pearlmutter 1994).
+//!
+//! Shapes: `x [rows, inputs]`, `w [outputs, inputs]`, `b [outputs]`, `z [rows, outputs]`; `d…` is a gradient of the loss, `r…` a
+//! derivative along the direction `(v, vb)` in the parameters.
+
+use super::{Path, vectors};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::{
+    product::{Finish, Start, Target, Term, plain, turned},
+    vector::Vector,
+};
+
+/// Up to so many rows, or outputs, sums run along the inputs as they lie in memory; beyond, weights are turned first.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const FEW: usize = 2;
+
+/// The sizes of a dense layer and of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows of the batch.
+    pub rows: usize,
+    /// Values in one input row.
+    pub inputs: usize,
+    /// Values in one output row.
+    pub outputs: usize,
+}
+
+impl Size {
+    const fn x(self) -> usize {
+        self.rows * self.inputs
+    }
+    const fn z(self) -> usize {
+        self.rows * self.outputs
+    }
+    const fn w(self) -> usize {
+        self.inputs * self.outputs
+    }
+}
+
+/// Values of the scratch `panel` that [`forward`] and, twice as many, [`forward_tangent`] need.
+pub const fn panel_len(path: Path, inputs: usize) -> usize {
+    path.panel_len(inputs)
+}
+
+/// What becomes of a gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// It replaces the target.
+    Store,
+    /// The target gains so many times the gradient: 1 accumulates, −α is a step of gradient descent.
+    Add(f32),
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+impl From<Update> for Finish {
+    #[inline(always)]
+    fn from(update: Update) -> Self {
+        match update {
+            Update::Store => Finish::Store,
+            Update::Add(factor) => Finish::Add(factor),
+        }
+    }
+}
+
+impl Update {
+    #[inline(always)]
+    fn apply(self, to: &mut f32, sum: f32) {
+        match self {
+            Update::Store => *to = sum,
+            Update::Add(factor) => *to += factor * sum,
+        }
+    }
+}
+
+/// The slices of one addend of a product: `(left, right)`.
+type Pair<'a> = (&'a [f32], &'a [f32]);
+
+/// `z = b + x Wᵀ`.
+pub fn forward(path: Path, size: Size, x: &[f32], w: &[f32], b: &[f32], z: &mut [f32], panel: &mut [f32]) {
+    rows_by_rows(path, size, [(x, w)], b, z, panel);
+}
+
+/// `rz = vb + x Vᵀ + rx Wᵀ`; `rx` is `None` where the input does not depend on the parameters.
+pub fn forward_tangent(
+    path: Path,
+    size: Size,
+    (x, rx): (&[f32], Option<&[f32]>),
+    (w, v): Pair<'_>,
+    vb: &[f32],
+    rz: &mut [f32],
+    panel: &mut [f32],
+) {
+    match rx {
+        None => rows_by_rows(path, size, [(x, v)], vb, rz, panel),
+        Some(rx) => rows_by_rows(path, size, [(x, v), (rx, w)], vb, rz, panel),
+    }
+}
+
+/// `dx = dz W`, or `dx += dz W`.
+pub fn input_gradient(path: Path, size: Size, dz: &[f32], w: &[f32], dx: &mut [f32], update: Update) {
+    rows_by_columns(path, size, [(dz, w)], dx, update);
+}
+
+/// `rdx = rdz W + dz V`, or `+=`.
+pub fn input_gradient_tangent(
+    path: Path,
+    size: Size,
+    (dz, rdz): Pair<'_>,
+    (w, v): Pair<'_>,
+    rdx: &mut [f32],
+    update: Update,
+) {
+    rows_by_columns(path, size, [(rdz, w), (dz, v)], rdx, update);
+}
+
+/// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
+pub fn weight_gradient(
+    path: Path,
+    size: Size,
+    dz: &[f32],
+    x: &[f32],
+    dw: &mut [f32],
+    db: &mut [f32],
+    update: Update,
+) {
+    columns_by_columns(path, size, [(dz, x)], dw, update);
+    column_sums(path, size, dz, db, update);
+}
+
+/// `rdw = rdzᵀ x + dzᵀ rx` and `rdb = Σ_rows rdz`.
+pub fn weight_gradient_tangent(
+    path: Path,
+    size: Size,
+    (dz, rdz): Pair<'_>,
+    (x, rx): (&[f32], Option<&[f32]>),
+    rdw: &mut [f32],
+    rdb: &mut [f32],
+    update: Update,
+) {
+    match rx {
+        None => columns_by_columns(path, size, [(rdz, x)], rdw, update),
+        Some(rx) => columns_by_columns(path, size, [(rdz, x), (dz, rx)], rdw, update),
+    }
+    column_sums(path, size, rdz, rdb, update);
+}
+
+/// `z[r][o] = b[o] + Σ_pairs Σ_i x[r][i] w[o][i]`
+fn rows_by_rows<const T: usize>(
+    path: Path,
+    size: Size,
+    pairs: [Pair<'_>; T],
+    b: &[f32],
+    z: &mut [f32],
+    panel: &mut [f32],
+) {
+    assert!(b.len() == size.outputs && z.len() == size.z() && panel.len() >= T * panel_len(path, size.inputs));
+    assert!(pairs.iter().all(|(x, w)| x.len() == size.x() && w.len() == size.w()));
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        {
+            for (r, z) in z.chunks_exact_mut(size.outputs).enumerate() {
+                for (o, (z, b)) in z.iter_mut().zip(b).enumerate() {
+                    *z = *b;
+                    for (x, w) in pairs {
+                        let x = &x[r * size.inputs..][..size.inputs];
+                        let w = &w[o * size.inputs..][..size.inputs];
+                        *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
+                    }
+                }
+            }
+        },
+        rows_by_rows_fast(
+            size: Size = size,
+            pairs: &[Pair<'_>] = &pairs,
+            b: &[f32] = b,
+            z: &mut [f32] = z,
+            panel: &mut [f32] = panel,
+        )
+    );
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn rows_by_rows_fast<V: Vector>(
+    size: Size,
+    pairs: &[Pair<'_>],
+    b: &[f32],
+    z: &mut [f32],
+    panel: &mut [f32],
+) {
+    let term = |(x, w): Pair<'_>| Term {
+        a: x.as_ptr(),
+        a_row: size.inputs,
+        a_step: 1,
+        b: w.as_ptr(),
+        b_step: size.inputs,
+        len: size.inputs,
+    };
+    // SAFETY: the caller checked every length against `size`.
+    unsafe {
+        if size.inputs == 1 {
+            // A column is a row: nothing to turn.
+            let target = Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            match *pairs {
+                [one] => plain::<V>(&[term(one)], target, size.rows, size.outputs),
+                [one, two] => plain::<V>(&[term(one), term(two)], target, size.rows, size.outputs),
+                _ => {}
+            }
+        } else if size.rows <= FEW {
+            for r in 0..size.rows {
+                dot_products::<V>(pairs, size, r, b, z);
+            }
+        } else if size.outputs <= FEW {
+            for o in 0..size.outputs {
+                let mut at = 0;
+                while at < size.rows {
+                    let count = V::BLOCK.min(size.rows - at);
+                    let mut sums = [0.0; 8];
+                    for (x, w) in pairs {
+                        let mut part = [0.0; 8];
+                        let from = x.as_ptr().add(at * size.inputs);
+                        let with = w.as_ptr().add(o * size.inputs);
+                        V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
+                        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+                    }
+                    for (r, sum) in sums.iter().enumerate().take(count) {
+                        *z.get_unchecked_mut((at + r) * size.outputs + o) = b[o] + sum;
+                    }
+                    at += count;
+                }
+            }
+        } else {
+            let target = Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            let panel = panel.as_mut_ptr();
+            match *pairs {
+                [one] => turned::<V, 1>(&[term(one)], target, size.rows, size.outputs, panel),
+                [one, two] => turned::<V, 2>(&[term(one), term(two)], target, size.rows, size.outputs, panel),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One row of `z` by dot products along the rows of `w`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &[f32], z: &mut [f32]) {
+    // SAFETY: the caller checked every length against `size`.
+    unsafe {
+        let mut at = 0;
+        while at < size.outputs {
+            let count = V::BLOCK.min(size.outputs - at);
+            let mut sums = [0.0; 8];
+            for (x, w) in pairs {
+                let mut part = [0.0; 8];
+                let from = w.as_ptr().add(at * size.inputs);
+                let with = x.as_ptr().add(r * size.inputs);
+                V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
+                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            for (j, sum) in sums.iter().enumerate().take(count) {
+                *z.get_unchecked_mut(r * size.outputs + at + j) = b.get_unchecked(at + j) + sum;
+            }
+            at += count;
+        }
+    }
+}
+
+/// `x[r][i] (+)= Σ_pairs Σ_o z[r][o] w[o][i]`
+fn rows_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], x: &mut [f32], update: Update) {
+    assert!(x.len() == size.x() && pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        {
+            for (r, x) in x.chunks_exact_mut(size.inputs).enumerate() {
+                for (i, x) in x.iter_mut().enumerate() {
+                    let mut sum = 0.0;
+                    for (z, w) in pairs {
+                        let z = &z[r * size.outputs..][..size.outputs];
+                        sum = z.iter().zip(w[i..].iter().step_by(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w);
+                    }
+                    update.apply(x, sum);
+                }
+            }
+        },
+        rows_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, x: &mut [f32] = x, update: Update = update)
+    );
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn rows_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], x: &mut [f32], update: Update) {
+    let term = |(z, w): Pair<'_>| Term {
+        a: z.as_ptr(),
+        a_row: size.outputs,
+        a_step: 1,
+        b: w.as_ptr(),
+        b_step: size.inputs,
+        len: size.outputs,
+    };
+    let target = Target { c: x.as_mut_ptr(), row: size.inputs, start: Start::Zero, finish: update.into() };
+    // SAFETY: the caller checked every length against `size`.
+    unsafe {
+        match *pairs {
+            [one] => plain::<V>(&[term(one)], target, size.rows, size.inputs),
+            [one, two] => plain::<V>(&[term(one), term(two)], target, size.rows, size.inputs),
+            _ => {}
+        }
+    }
+}
+
+/// `w[o][i] (+)= Σ_pairs Σ_r z[r][o] x[r][i]`
+fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], update: Update) {
+    assert!(w.len() == size.w() && pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        {
+            for (o, w) in w.chunks_exact_mut(size.inputs).enumerate() {
+                for (i, w) in w.iter_mut().enumerate() {
+                    let mut sum = 0.0;
+                    for (z, x) in pairs {
+                        let column = z[o..].iter().step_by(size.outputs);
+                        sum = column.zip(x[i..].iter().step_by(size.inputs)).fold(sum, |sum, (z, x)| sum + z * x);
+                    }
+                    update.apply(w, sum);
+                }
+            }
+        },
+        columns_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, w: &mut [f32] = w, update: Update = update)
+    );
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: &mut [f32], update: Update) {
+    // With one input the matrix is a column of memory, so outputs can be the lanes.
+    let across = size.inputs == 1;
+    let term = |(z, x): Pair<'_>| {
+        let (a, a_len, b, b_len) = if across { (x, 1, z, size.outputs) } else { (z, size.outputs, x, size.inputs) };
+        Term { a: a.as_ptr(), a_row: 1, a_step: a_len, b: b.as_ptr(), b_step: b_len, len: size.rows }
+    };
+    let (rows, width) = if across { (1, size.outputs) } else { (size.outputs, size.inputs) };
+    let target = Target { c: w.as_mut_ptr(), row: width, start: Start::Zero, finish: update.into() };
+    // SAFETY: the caller checked every length against `size`.
+    unsafe {
+        match *pairs {
+            [one] => plain::<V>(&[term(one)], target, rows, width),
+            [one, two] => plain::<V>(&[term(one), term(two)], target, rows, width),
+            _ => {}
+        }
+    }
+}
+
+/// `b[o] (+)= Σ_r z[r][o]`
+fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update) {
+    assert!(b.len() == size.outputs && z.len() == size.z());
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        for (o, b) in b.iter_mut().enumerate() {
+            update.apply(b, z[o..].iter().step_by(size.outputs).fold(0.0, |sum, z| sum + z));
+        },
+        column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, update: Update = update)
+    );
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], update: Update) {
+    let one = 1.0;
+    let term = Term { a: &one, a_row: 0, a_step: 0, b: z.as_ptr(), b_step: size.outputs, len: size.rows };
+    let target = Target { c: b.as_mut_ptr(), row: size.outputs, start: Start::Zero, finish: update.into() };
+    // SAFETY: the caller checked every length against `size`; the term's left side is one value that does not move.
+    unsafe { plain::<V>(&[term], target, 1, size.outputs) }
+}

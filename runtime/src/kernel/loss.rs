@@ -1,0 +1,169 @@
+//! Losses of one head: the mean over rows, its gradient at the outputs, and that gradient's derivative along a direction.
+//!
+//! `z` and `y` are `[rows, outputs]`; rows of `y` are `y_row` values apart, so that a head finds its targets among all.
+
+use sinew_models::spec::Loss;
+
+use super::activation::sigmoid;
+
+/// A head's targets among the targets of all heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// Targets of all heads, from this head's first one on.
+    pub y: &'a [f32],
+    /// Values from one row to the next.
+    pub row: usize,
+}
+
+impl Targets<'_> {
+    fn rows(&self, outputs: usize) -> impl Iterator<Item = &[f32]> {
+        self.y.chunks(self.row.max(1)).map(move |row| &row[..outputs])
+    }
+}
+
+/// `λ · loss(z, y)`, and `dz`, its gradient.
+pub fn value_and_gradient(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize, dz: &mut [f32]) -> f32 {
+    let share = weight / values(loss, z.len(), outputs);
+    let mut sum = 0.0;
+    for ((z, y), dz) in z.chunks_exact(outputs).zip(targets.rows(outputs)).zip(dz.chunks_exact_mut(outputs)) {
+        sum += row_value_and_gradient(loss, z, y, dz);
+        dz.iter_mut().for_each(|dz| *dz *= share);
+    }
+    sum * share
+}
+
+/// `λ · loss(z, y)` alone.
+pub fn value(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize) -> f32 {
+    let rows = z.chunks_exact(outputs).zip(targets.rows(outputs));
+    rows.map(|(z, y)| row_value(loss, z, y)).sum::<f32>() * (weight / values(loss, z.len(), outputs))
+}
+
+/// `rdz = (∂dz/∂z) rz`, in place of `rz`.
+pub fn gradient_tangent(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize, rz: &mut [f32]) {
+    let share = weight / values(loss, z.len(), outputs);
+    for ((z, y), rz) in z.chunks_exact(outputs).zip(targets.rows(outputs)).zip(rz.chunks_exact_mut(outputs)) {
+        row_tangent(loss, z, y, rz);
+        rz.iter_mut().for_each(|rz| *rz *= share);
+    }
+}
+
+/// What the sum is divided by: values for losses by value, rows for the cross-entropy.
+fn values(loss: Loss, len: usize, outputs: usize) -> f32 {
+    let count = if matches!(loss, Loss::CrossEntropy) { len / outputs.max(1) } else { len };
+    count.max(1) as f32
+}
+
+fn row_value(loss: Loss, z: &[f32], y: &[f32]) -> f32 {
+    let pairs = z.iter().zip(y);
+    match loss {
+        Loss::MeanSquared => pairs.map(|(z, y)| (z - y) * (z - y)).sum(),
+        Loss::Huber { delta } => pairs
+            .map(|(z, y)| {
+                let e = (z - y).abs();
+                if e <= delta { 0.5 * e * e } else { delta * (e - 0.5 * delta) }
+            })
+            .sum(),
+        // −y ln σ(z) − (1 − y) ln(1 − σ(z)) = max(z, 0) − y z + ln(1 + exp(−|z|))
+        Loss::BinaryCrossEntropy => {
+            pairs.map(|(z, y)| (if 0.0 > *z { 0.0 } else { *z }) - y * z + libm::log1pf(libm::expf(-z.abs()))).sum()
+        }
+        Loss::CrossEntropy => {
+            let (top, log_sum) = log_sum_exp(z);
+            pairs.map(|(z, y)| y * (log_sum - (z - top))).sum()
+        }
+    }
+}
+
+fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f32 {
+    match loss {
+        Loss::MeanSquared => {
+            let mut sum = 0.0;
+            for ((z, y), dz) in z.iter().zip(y).zip(dz) {
+                let e = z - y;
+                *dz = e + e;
+                sum += e * e;
+            }
+            return sum;
+        }
+        Loss::Huber { delta } => {
+            for ((z, y), dz) in z.iter().zip(y).zip(dz) {
+                let e = z - y;
+                *dz = if e.abs() <= delta {
+                    e
+                } else if e > 0.0 {
+                    delta
+                } else {
+                    // NaN comes here, and must stay NaN.
+                    -delta + 0.0 * e
+                };
+            }
+        }
+        Loss::BinaryCrossEntropy => {
+            for ((z, y), dz) in z.iter().zip(y).zip(dz) {
+                *dz = sigmoid(*z) - y;
+            }
+        }
+        Loss::CrossEntropy => {
+            let mass: f32 = y.iter().sum();
+            softmax(z, dz);
+            for (dz, y) in dz.iter_mut().zip(y) {
+                *dz = mass * *dz - y;
+            }
+        }
+    }
+    row_value(loss, z, y)
+}
+
+fn row_tangent(loss: Loss, z: &[f32], y: &[f32], rz: &mut [f32]) {
+    match loss {
+        Loss::MeanSquared => rz.iter_mut().for_each(|rz| *rz *= 2.0),
+        Loss::Huber { delta } => {
+            for ((z, y), rz) in z.iter().zip(y).zip(rz) {
+                if (z - y).abs() > delta {
+                    *rz = 0.0;
+                }
+            }
+        }
+        Loss::BinaryCrossEntropy => {
+            for (z, rz) in z.iter().zip(rz) {
+                let p = sigmoid(*z);
+                *rz *= p * (1.0 - p);
+            }
+        }
+        Loss::CrossEntropy => {
+            let mass: f32 = y.iter().sum();
+            let (top, log_sum) = log_sum_exp(z);
+            let p = |z: f32| libm::expf(z - top - log_sum);
+            let mean: f32 = z.iter().zip(rz.iter()).map(|(z, rz)| p(*z) * rz).sum();
+            for (z, rz) in z.iter().zip(rz) {
+                *rz = mass * p(*z) * (*rz - mean);
+            }
+        }
+    }
+}
+
+/// The largest value, and `ln Σ exp(z − largest)`.
+fn log_sum_exp(z: &[f32]) -> (f32, f32) {
+    let top = z.iter().fold(f32::NEG_INFINITY, |top, z| if *z > top { *z } else { top });
+    (top, libm::logf(z.iter().map(|z| libm::expf(z - top)).sum()))
+}
+
+/// `p = softmax(z)`.
+pub fn softmax(z: &[f32], p: &mut [f32]) {
+    let (top, log_sum) = log_sum_exp(z);
+    for (z, p) in z.iter().zip(p) {
+        *p = libm::expf(z - top - log_sum);
+    }
+}
+
+/// What a head's outputs `z` mean: probabilities for classes, `z` itself otherwise. In place.
+pub fn predict(loss: Loss, z: &mut [f32]) {
+    match loss {
+        Loss::MeanSquared | Loss::Huber { .. } => {}
+        Loss::BinaryCrossEntropy => z.iter_mut().for_each(|z| *z = sigmoid(*z)),
+        Loss::CrossEntropy => {
+            let (top, log_sum) = log_sum_exp(z);
+            z.iter_mut().for_each(|z| *z = libm::expf(*z - top - log_sum));
+        }
+    }
+}

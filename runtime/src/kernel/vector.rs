@@ -1,0 +1,50 @@
+//! What a fast path asks of a vector register.
+
+/// A vector of f32.
+///
+/// # Safety
+/// Every method may be called only where the processor has the features of the implementing type; pointers must be valid for the
+/// lanes that a method says it touches. No alignment is needed.
+pub(crate) trait Vector: Copy {
+    /// Values in a vector.
+    const LANES: usize;
+    /// Rows and columns of the square that [`Vector::transpose`] turns, and dot products that [`Vector::dots`] makes at once.
+    const BLOCK: usize;
+    /// A vector for what is left at the end of a row: half as long where that exists, else the same.
+    type Half: Vector;
+
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    /// Loads `count < LANES` values, the other lanes are 0.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// Stores the first `count < LANES` values.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// `self · factor + addend`, rounded once.
+    unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    unsafe fn div(self, other: Self) -> Self;
+    /// The larger, lane by lane; `other` where either is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// The smaller, lane by lane; `other` where either is NaN.
+    unsafe fn min(self, other: Self) -> Self;
+    /// `self` where `gate > 0`, else 0.
+    unsafe fn where_positive(self, gate: Self) -> Self;
+
+    /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
+    /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        rows: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    );
+
+    /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to BLOCK, and all BLOCK values of
+    /// `to` are written.
+    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32);
+}

@@ -1,0 +1,187 @@
+//! A network in f64, from the definitions alone. Slow; exact to 1e-12; differentiated by dual numbers (Clifford 1873).
+
+use std::ops::{Add, Div, Mul, Sub};
+
+use sinew_models::layout::Place;
+use sinew_models::spec::{Activation, Loss, NetworkSpec};
+
+/// A number with a derivative: `value + slope ε`, ε² = 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dual {
+    /// The number.
+    pub value: f64,
+    /// Its derivative.
+    pub slope: f64,
+}
+
+impl Dual {
+    /// A number whose derivative is 0.
+    pub fn constant(value: f64) -> Self {
+        Self { value, slope: 0.0 }
+    }
+    fn chain(self, value: f64, slope: f64) -> Self {
+        Self { value, slope: slope * self.slope }
+    }
+    fn exp(self) -> Self {
+        let e = self.value.exp();
+        self.chain(e, e)
+    }
+    fn ln(self) -> Self {
+        self.chain(self.value.ln(), 1.0 / self.value)
+    }
+}
+
+impl Add for Dual {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { value: self.value + other.value, slope: self.slope + other.slope }
+    }
+}
+impl Sub for Dual {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self { value: self.value - other.value, slope: self.slope - other.slope }
+    }
+}
+impl Mul for Dual {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        Self { value: self.value * other.value, slope: self.slope * other.value + self.value * other.slope }
+    }
+}
+impl Div for Dual {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        let value = self.value / other.value;
+        Self { value, slope: (self.slope - value * other.slope) / other.value }
+    }
+}
+
+fn activate(activation: Activation, z: Dual) -> Dual {
+    let one = Dual::constant(1.0);
+    let sigmoid = |z: Dual| one / (one + (Dual::constant(0.0) - z).exp());
+    match activation {
+        Activation::Identity => z,
+        Activation::Relu if z.value > 0.0 => z,
+        Activation::Relu => Dual::constant(0.0),
+        Activation::Tanh => {
+            let t = z.value.tanh();
+            z.chain(t, 1.0 - t * t)
+        }
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Silu => z * sigmoid(z),
+    }
+}
+
+/// Outputs of all heads side by side for one presented row.
+pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
+    let input: Vec<Dual> = x.iter().map(|x| Dual::constant(*x)).collect();
+    let (mut features, mut values, mut all) = (input.clone(), input, Vec::new());
+    let layers: Vec<_> = spec.layers().collect();
+    for (number, layer) in layers.iter().enumerate() {
+        if layer.place != Place::Backbone && layer.index == 0 {
+            values = features.clone();
+        }
+        let w = &params[layer.offset..];
+        let b = &params[layer.offset + layer.weight_len()..];
+        values = (0..layer.outputs)
+            .map(|o| {
+                let products = values.iter().enumerate().map(|(i, x)| w[o * layer.inputs + i] * *x);
+                activate(layer.activation, products.fold(b[o], |sum, product| sum + product))
+            })
+            .collect();
+        if layer.place == Place::Backbone {
+            features = values.clone();
+        }
+        let ends = layers.get(number + 1).is_none_or(|next| next.place != layer.place);
+        if ends && layer.place != Place::Backbone {
+            all.extend_from_slice(&values);
+        }
+    }
+    all
+}
+
+/// Σ λ L over heads, the mean over rows.
+pub fn loss(spec: &NetworkSpec, params: &[Dual], x: &[f64], y: &[f64], rows: usize) -> Dual {
+    let (inputs, outs) = (spec.input.presented_len(), spec.output_len());
+    let mut total = Dual::default();
+    for row in 0..rows {
+        let z = outputs(spec, params, &x[row * inputs..][..inputs]);
+        let mut column = 0;
+        for head in &spec.heads {
+            let z = &z[column..][..head.outputs()];
+            let y = &y[row * outs + column..][..head.outputs()];
+            let count = if head.loss == Loss::CrossEntropy { rows } else { rows * head.outputs() };
+            let share = Dual::constant(f64::from(head.weight) / count as f64);
+            total = total + row_loss(head.loss, z, y) * share;
+            column += head.outputs();
+        }
+    }
+    total
+}
+
+fn row_loss(loss: Loss, z: &[Dual], y: &[f64]) -> Dual {
+    let one = Dual::constant(1.0);
+    let sum = |values: &mut dyn Iterator<Item = Dual>| values.fold(Dual::default(), |a, b| a + b);
+    match loss {
+        Loss::MeanSquared => sum(&mut z.iter().zip(y).map(|(z, y)| {
+            let e = *z - Dual::constant(*y);
+            e * e
+        })),
+        Loss::Huber { delta } => sum(&mut z.iter().zip(y).map(|(z, y)| {
+            let (e, delta) = (*z - Dual::constant(*y), Dual::constant(f64::from(delta)));
+            let size = if e.value < 0.0 { Dual::default() - e } else { e };
+            let half = Dual::constant(0.5);
+            if size.value <= delta.value { half * e * e } else { delta * (size - half * delta) }
+        })),
+        Loss::BinaryCrossEntropy => sum(&mut z.iter().zip(y).map(|(z, y)| {
+            let (y, p) = (Dual::constant(*y), one / (one + (Dual::default() - *z).exp()));
+            Dual::default() - y * p.ln() - (one - y) * (one - p).ln()
+        })),
+        Loss::CrossEntropy => {
+            let whole = sum(&mut z.iter().map(|z| z.exp())).ln();
+            sum(&mut z.iter().zip(y).map(|(z, y)| Dual::constant(*y) * (whole - *z)))
+        }
+    }
+}
+
+/// The loss and its gradient at `params`.
+pub fn gradient(spec: &NetworkSpec, params: &[f64], x: &[f64], y: &[f64], rows: usize) -> (f64, Vec<f64>) {
+    let mut duals: Vec<Dual> = params.iter().map(|p| Dual::constant(*p)).collect();
+    let mut gradient = Vec::with_capacity(params.len());
+    let mut value = 0.0;
+    for j in 0..params.len() {
+        duals[j].slope = 1.0;
+        let at = loss(spec, &duals, x, y, rows);
+        duals[j].slope = 0.0;
+        gradient.push(at.slope);
+        value = at.value;
+    }
+    (value, gradient)
+}
+
+/// `d/dt f(p + t e_j)` for every j by central differences.
+pub fn differences(params: &[f64], step: f64, f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    let mut at = params.to_vec();
+    (0..params.len())
+        .map(|j| {
+            let here = at[j];
+            at[j] = here + step;
+            let above = f(&at);
+            at[j] = here - step;
+            let below = f(&at);
+            at[j] = here;
+            (above - below) / (2.0 * step)
+        })
+        .collect()
+}
+
+/// `max |a − b| / (largest |b| + floor)`; NaN if any difference is.
+pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let scale = b.iter().fold(1e-3_f64, |scale, b| scale.max(b.abs()));
+    a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| {
+        let error = (f64::from(*a) - b).abs() / scale;
+        if error.is_nan() || worst.is_nan() { f64::NAN } else { worst.max(error) }
+    })
+}
