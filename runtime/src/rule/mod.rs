@@ -1,0 +1,3 @@
+//! The ways of adapting, one file each.
+
+pub mod gradient;
