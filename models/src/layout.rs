@@ -2,14 +2,15 @@
 //!
 //! Layers come in the order backbone, then head after head; of each layer the weight and then the bias.
 
-use core::fmt::Write;
-
 use heapless::String;
 
-use crate::spec::{Activation, Layer, MAX_NAME, NetworkSpec};
+use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, NetworkSpec};
 
 /// Longest name of a tensor: `heads.` + name + `.` + digit + `.weight`.
 pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
+
+// An index is written as one digit.
+const _: () = assert!(MAX_BACKBONE <= 10 && MAX_HEAD_LAYERS <= 10);
 
 /// The name of a tensor.
 pub type TensorName = String<MAX_TENSOR_NAME>;
@@ -78,16 +79,25 @@ impl Slot<'_> {
     /// Its name in a bundle, in PyTorch's manner: `backbone.0.weight`, `heads.energy.0.bias`.
     pub fn name(&self) -> TensorName {
         let mut name = TensorName::new();
-        let part = match self.part {
-            Part::Weight => "weight",
-            Part::Bias => "bias",
+        // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
+        // head name and an index of one digit, so that no push can fail.
+        let mut push = |text: &str| {
+            let pushed = name.push_str(text);
+            debug_assert!(pushed.is_ok());
         };
-        // The capacity holds the longest head name and indices of one digit, so these writes cannot fail.
-        let written = match self.placed.place {
-            Place::Backbone => write!(name, "backbone.{}.{part}", self.placed.index),
-            Place::Head(_) => write!(name, "heads.{}.{}.{part}", self.head, self.placed.index),
-        };
-        debug_assert!(written.is_ok());
+        match self.placed.place {
+            Place::Backbone => push("backbone."),
+            Place::Head(_) => {
+                push("heads.");
+                push(self.head);
+                push(".");
+            }
+        }
+        push(core::str::from_utf8(&[b'0' + self.placed.index as u8]).unwrap_or_default());
+        push(match self.part {
+            Part::Weight => ".weight",
+            Part::Bias => ".bias",
+        });
         name
     }
 

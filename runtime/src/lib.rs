@@ -1,14 +1,23 @@
 //! The on-device half of sinew: adapts a trained model to the task in front of it.
 //!
 //! `no_std`, no allocator: the caller owns memory and time. After set-up nothing here allocates, blocks, logs or reads a clock.
+//! [`Bundle::parse`] reads what the trainer exported, [`Adapter`] observes, adapts and predicts with it.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod adapter;
+pub mod guard;
 pub mod kernel;
 pub mod network;
+pub mod reader;
+pub mod rule;
+pub mod support;
 
+pub use adapter::{AdaptError, Adapter, ObserveError, Report, SetupError};
+pub use guard::{Guard, Outcome};
 pub use kernel::Path;
 pub use network::Network;
+pub use reader::{Bundle, BundleError, LengthError, View};

@@ -1,0 +1,243 @@
+//! Why a bundle was refused.
+
+use core::fmt;
+
+use sinew_models::bundle::{ABOUT_KEY, FORMAT, MAX_METADATA, METADATA_KEY};
+use sinew_models::layout::{Part, Place};
+use sinew_models::rule::RuleError;
+use sinew_models::spec::SpecError;
+
+use super::json::NotJson;
+
+/// A tensor that a bundle must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorId {
+    /// One of the names in [`sinew_models::bundle`].
+    Named(&'static str),
+    /// A weight or a bias of the network.
+    Slot {
+        /// Backbone, or the head with this index.
+        place: Place,
+        /// Which layer there.
+        index: usize,
+        /// Weight or bias.
+        part: Part,
+    },
+}
+
+/// The shape of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many lengths it has.
+    pub rank: usize,
+    /// The first two of them; 0 where there are fewer.
+    pub lengths: [usize; 2],
+}
+
+impl Shape {
+    pub(super) const fn vector(len: usize) -> Self {
+        Shape { rank: 1, lengths: [len, 0] }
+    }
+
+    pub(super) const fn matrix(rows: usize, columns: usize) -> Self {
+        Shape { rank: 2, lengths: [rows, columns] }
+    }
+
+    /// Values of a vector or matrix.
+    pub(super) const fn len(&self) -> usize {
+        let [rows, columns] = self.lengths;
+        if self.rank == 1 { rows } else { rows.saturating_mul(columns) }
+    }
+}
+
+/// Why bytes are no bundle that this version can run. Places are bytes from the file's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundleError {
+    /// The file is shorter than the header that it announces, or than the 8 bytes that announce one.
+    Header {
+        /// Bytes that the header should have; 0 if even their number is missing.
+        expected: u64,
+        /// Bytes of the file after the first 8.
+        got: usize,
+    },
+    /// The header is not UTF-8 from this place on.
+    Utf8(usize),
+    /// The header is not the JSON of a `.safetensors` file from this place on, or is nested too deep.
+    Json(usize),
+    /// The entry of a tensor, which ends at this place, lacks `dtype`, `shape` or `data_offsets`, or has one twice.
+    Entry(usize),
+    /// A tensor, whose entry ends at this place, does not lie within the data.
+    Bounds {
+        /// Where the entry ends.
+        at: usize,
+        /// Where the tensor should begin in the data.
+        begin: usize,
+        /// Where it should end.
+        end: usize,
+        /// Bytes of data.
+        data: usize,
+    },
+    /// The header has no `__metadata__` with `sinew` in it: this is no bundle.
+    NoMetadata,
+    /// `__metadata__`, or `sinew` in it, is there twice.
+    MetadataTwice,
+    /// The JSON under `sinew` is larger than [`MAX_METADATA`].
+    MetadataTooLong,
+    /// The text under `sinew` is not JSON, or has no `format`.
+    MetadataJson,
+    /// The bundle has this version of the format; [`FORMAT`] is expected. The largest `usize` stands for all that are larger.
+    Format(usize),
+    /// The network or the rule is not one that this version knows.
+    Unknown,
+    /// The network cannot be.
+    Network(SpecError),
+    /// The rule does not fit the network.
+    Rule(RuleError),
+    /// A tensor is missing.
+    Missing(TensorId),
+    /// A tensor is there twice.
+    Twice(TensorId),
+    /// A tensor has other values than F32, F16 or BF16.
+    Dtype {
+        /// The tensor.
+        tensor: TensorId,
+        /// What it has, padded with zeros.
+        got: [u8; 8],
+    },
+    /// A tensor has another shape than the network and the rule ask for.
+    Shape {
+        /// The tensor.
+        tensor: TensorId,
+        /// What it should have.
+        expected: Shape,
+        /// What it has.
+        got: Shape,
+    },
+    /// A tensor has another number of bytes than its shape and type make.
+    Size {
+        /// The tensor.
+        tensor: TensorId,
+        /// Bytes that it should have.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// A value is infinite or no number, or a scale is not above 0.
+    Value {
+        /// The tensor.
+        tensor: TensorId,
+        /// Which value.
+        index: usize,
+    },
+}
+
+impl From<NotJson> for BundleError {
+    /// In the header, which begins after 8 bytes.
+    fn from(NotJson(at): NotJson) -> Self {
+        BundleError::Json(at.saturating_add(8))
+    }
+}
+
+impl fmt::Display for TensorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &TensorId::Slot { place, index, part } = self else {
+            let TensorId::Named(name) = self else { return Ok(()) };
+            return write!(f, "tensor {name}");
+        };
+        let part = match part {
+            Part::Weight => "weight",
+            Part::Bias => "bias",
+        };
+        match place {
+            Place::Backbone => write!(f, "tensor backbone.{index}.{part}"),
+            Place::Head(head) => write!(f, "tensor {index}.{part} of head {head}"),
+        }
+    }
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            BundleError::Header { expected: 0, .. } => {
+                f.write_str("expected 8 bytes and a header, the file is shorter")
+            }
+            BundleError::Header { expected, got } => {
+                write!(f, "expected a header of {expected} bytes, got {got} bytes after the first 8")
+            }
+            BundleError::Utf8(at) => write!(f, "byte {at}: the header is not UTF-8"),
+            BundleError::Json(at) => write!(f, "byte {at}: the header is not the JSON of a .safetensors file"),
+            BundleError::Entry(at) => {
+                write!(f, "byte {at}: expected dtype, shape and data_offsets, once each, in the entry that ends here")
+            }
+            BundleError::Bounds { at, begin, end, data } => {
+                write!(f, "byte {at}: a tensor from {begin} to {end} does not lie within {data} bytes of data")
+            }
+            BundleError::NoMetadata => {
+                write!(f, "no {METADATA_KEY} in the file's __metadata__: this is not a sinew bundle")
+            }
+            BundleError::MetadataTwice => write!(f, "expected one {METADATA_KEY} in one __metadata__, got two"),
+            BundleError::MetadataTooLong => write!(
+                f,
+                "expected at most {MAX_METADATA} bytes under {METADATA_KEY}, got more; what people read goes to {ABOUT_KEY}"
+            ),
+            BundleError::MetadataJson => {
+                write!(f, "expected a JSON object with a format number under {METADATA_KEY}, got something else")
+            }
+            BundleError::Format(got) => {
+                write!(f, "expected format {FORMAT}, got {got}: export the bundle again, or update the runtime")
+            }
+            BundleError::Unknown => write!(
+                f,
+                "the network or the rule is not one of format {FORMAT}, has too many parts, or misses a field"
+            ),
+            BundleError::Network(error) => write!(f, "the network: {error}"),
+            BundleError::Rule(error) => write!(f, "the rule: {error}"),
+            BundleError::Missing(tensor) => write!(f, "{tensor} is missing"),
+            BundleError::Twice(tensor) => write!(f, "{tensor} is there twice"),
+            BundleError::Dtype { tensor, got } => {
+                let got = core::str::from_utf8(&got).unwrap_or("?").trim_end_matches('\0');
+                write!(f, "{tensor}: expected F32, F16 or BF16, got {got}")
+            }
+            BundleError::Shape { tensor, expected, got } => {
+                write!(f, "{tensor}: expected shape {expected}, got {got}")
+            }
+            BundleError::Size { tensor, expected, got } => {
+                write!(f, "{tensor}: expected {expected} bytes for its shape, got {got}")
+            }
+            BundleError::Value { tensor, index } => {
+                write!(f, "{tensor}: value {index} is not finite, or is a scale that is not above 0")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { rank, lengths: [first, second] } = self;
+        match rank {
+            0 => f.write_str("[]"),
+            1 => write!(f, "[{first}]"),
+            2 => write!(f, "[{first}, {second}]"),
+            _ => write!(f, "[{first}, {second}, ..] of rank {rank}"),
+        }
+    }
+}
+
+impl core::error::Error for BundleError {}
+
+/// A slice has another length than what is to be written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthError {
+    /// Values that it should have.
+    pub expected: usize,
+    /// Values that it has.
+    pub got: usize,
+}
+
+impl fmt::Display for LengthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected a slice of {} values, got {}", self.expected, self.got)
+    }
+}
+
+impl core::error::Error for LengthError {}

@@ -1,0 +1,331 @@
+//! Reads a bundle where it lies, without memory of its own, and trusts none of it.
+//!
+//! A bundle is a `.safetensors` file; `docs/bundle.md` specifies it. Everything is checked in [`Bundle::parse`], once:
+//! what comes after it cannot fail on account of the file.
+
+mod error;
+mod json;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use core::mem::{replace, take};
+
+use heapless::Vec;
+use sinew_models::bundle::{
+    FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, MAX_METADATA, METADATA_KEY, Metadata,
+    OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
+};
+use sinew_models::layout::Part;
+use sinew_models::rule::{Rate, Rule};
+use sinew_models::spec::{Loss, MAX_LAYERS, NetworkSpec};
+
+pub use error::{BundleError, LengthError, Shape, TensorId};
+use json::{Cursor, NotJson, Raw, UnescapeError};
+use view::Dtype;
+pub use view::View;
+
+/// A bundle, checked, in the bytes that it came in.
+#[derive(Clone, Debug)]
+pub struct Bundle<'a> {
+    network: NetworkSpec,
+    rule: Rule,
+    /// Weights and biases in the order of [`NetworkSpec::slots`].
+    slots: Vec<View<'a>, { 2 * MAX_LAYERS }>,
+    rate: View<'a>,
+    input_mean: View<'a>,
+    input_scale: View<'a>,
+    input_relative_scale: View<'a>,
+    output_mean: View<'a>,
+    output_scale: View<'a>,
+}
+
+impl<'a> Bundle<'a> {
+    /// Reads the bytes of a whole file, and checks all that they say before any of it is used.
+    ///
+    /// # Errors
+    /// The first of [`BundleError`] that applies.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
+        let file = File::new(bytes)?;
+        let (mut network, rule) = metadata(file.metadata()?)?;
+        network.check().map_err(BundleError::Network)?;
+        rule.check(&network).map_err(BundleError::Rule)?;
+
+        let constants = file.named(LOSS_CONSTANTS, Shape::matrix(network.heads.len(), 2))?;
+        for (index, head) in network.heads.iter_mut().enumerate() {
+            head.weight = constants.get(2 * index).unwrap_or(f32::NAN);
+            if let Loss::Huber { delta } = &mut head.loss {
+                *delta = constants.get(2 * index + 1).unwrap_or(f32::NAN);
+            }
+        }
+        network.check().map_err(BundleError::Network)?;
+
+        let mut slots = Vec::new();
+        for slot in network.slots() {
+            let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
+            let shape = match slot.part {
+                Part::Weight => Shape::matrix(slot.placed.outputs, slot.placed.inputs),
+                Part::Bias => Shape::vector(slot.placed.outputs),
+            };
+            let view = file.tensor(id, &slot.name(), shape)?;
+            // A network has no more layers than there is room for.
+            let _ = slots.push(view);
+        }
+        let rate_shape = match rule {
+            Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => Shape::matrix(steps, network.layer_count()),
+            _ => Shape::vector(rule.rate_len(&network)),
+        };
+        let inputs = Shape::vector(network.input.len);
+        let outputs = Shape::vector(network.output_len());
+        Ok(Bundle {
+            rate: file.named(RULE_RATE, rate_shape)?,
+            input_mean: file.named(INPUT_MEAN, inputs)?,
+            input_scale: file.scale(INPUT_SCALE, inputs)?,
+            input_relative_scale: file.scale(INPUT_RELATIVE_SCALE, inputs)?,
+            output_mean: file.named(OUTPUT_MEAN, outputs)?,
+            output_scale: file.scale(OUTPUT_SCALE, outputs)?,
+            network,
+            rule,
+            slots,
+        })
+    }
+
+    /// The network, with the λ and the Huber δ of its heads.
+    pub fn network(&self) -> &NetworkSpec {
+        &self.network
+    }
+
+    /// How it adapts.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// Writes all weights and biases to `into`, in the order of [`NetworkSpec::slots`].
+    ///
+    /// # Errors
+    /// If `into` has not [`NetworkSpec::param_len`] values; it is then left as it was.
+    pub fn load_parameters(&self, into: &mut [f32]) -> Result<(), LengthError> {
+        let error = LengthError { expected: self.slots.iter().map(View::len).sum(), got: into.len() };
+        if error.expected != error.got {
+            return Err(error);
+        }
+        let mut rest = into;
+        for view in &self.slots {
+            let (slot, tail) = rest.split_at_mut_checked(view.len()).ok_or(error)?;
+            view.copy_to(slot)?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// The inner rates, in the shape that [`Rate`] says.
+    pub fn rate(&self) -> View<'a> {
+        self.rate
+    }
+
+    /// `[input.len]`: mean of the training inputs.
+    pub fn input_mean(&self) -> View<'a> {
+        self.input_mean
+    }
+
+    /// `[input.len]`: what the plain presentation of inputs is divided by; above 0.
+    pub fn input_scale(&self) -> View<'a> {
+        self.input_scale
+    }
+
+    /// `[input.len]`: what the relative presentation of inputs is divided by; above 0.
+    pub fn input_relative_scale(&self) -> View<'a> {
+        self.input_relative_scale
+    }
+
+    /// `[output_len]`: a regression head's prediction is mean + scale · z.
+    pub fn output_mean(&self) -> View<'a> {
+        self.output_mean
+    }
+
+    /// `[output_len]`: see [`Bundle::output_mean`]; above 0.
+    pub fn output_scale(&self) -> View<'a> {
+        self.output_scale
+    }
+}
+
+/// Network and rule of the JSON under `sinew`.
+fn metadata(raw: Raw<'_>) -> Result<(NetworkSpec, Rule), BundleError> {
+    let mut buffer = [0; MAX_METADATA];
+    let text = raw.unescape(&mut buffer).map_err(|error| match error {
+        UnescapeError::TooLong => BundleError::MetadataTooLong,
+        UnescapeError::Surrogate => BundleError::MetadataJson,
+    })?;
+    // The version first, because another version's network may not parse. This also checks how deep the JSON is, on
+    // which `serde_json_core` recurses.
+    let format = format(text).ok().flatten().ok_or(BundleError::MetadataJson)?;
+    if format != FORMAT as usize {
+        return Err(BundleError::Format(format));
+    }
+    let (metadata, _) = serde_json_core::from_slice::<Metadata>(text).map_err(|_| BundleError::Unknown)?;
+    Ok((metadata.network, metadata.rule))
+}
+
+/// The member `format` of a JSON object.
+fn format(text: &[u8]) -> Result<Option<usize>, NotJson> {
+    let mut cursor = Cursor::new(text);
+    let (mut format, mut first) = (None, true);
+    cursor.take(b'{')?;
+    while let Some(key) = cursor.key(take(&mut first))? {
+        if key.is("format") {
+            format = Some(cursor.whole()?);
+        } else {
+            cursor.skip()?;
+        }
+    }
+    cursor.end()?;
+    Ok(format)
+}
+
+/// A `.safetensors` file: its header and its data.
+struct File<'a> {
+    header: &'a [u8],
+    data: &'a [u8],
+}
+
+/// What the header says of a tensor.
+struct Entry<'a> {
+    dtype: Raw<'a>,
+    shape: Shape,
+    bytes: &'a [u8],
+}
+
+impl<'a> File<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, BundleError> {
+        let (&len, rest) = bytes.split_first_chunk().ok_or(BundleError::Header { expected: 0, got: 0 })?;
+        let len = u64::from_le_bytes(len);
+        let (header, data) = usize::try_from(len)
+            .ok()
+            .and_then(|len| rest.split_at_checked(len))
+            .ok_or(BundleError::Header { expected: len, got: rest.len() })?;
+        core::str::from_utf8(header).map_err(|error| BundleError::Utf8(8 + error.valid_up_to()))?;
+        Ok(File { header, data })
+    }
+
+    /// The string under `sinew`; checks the whole header on its way.
+    fn metadata(&self) -> Result<Raw<'a>, BundleError> {
+        let mut cursor = Cursor::new(self.header);
+        let (mut found, mut seen, mut first) = (None, false, true);
+        cursor.take(b'{')?;
+        while let Some(name) = cursor.key(take(&mut first))? {
+            if !name.is("__metadata__") {
+                self.entry(&mut cursor)?;
+                continue;
+            }
+            if replace(&mut seen, true) {
+                return Err(BundleError::MetadataTwice);
+            }
+            let mut first = true;
+            cursor.take(b'{')?;
+            while let Some(key) = cursor.key(take(&mut first))? {
+                let value = cursor.string()?;
+                if key.is(METADATA_KEY) && found.replace(value).is_some() {
+                    return Err(BundleError::MetadataTwice);
+                }
+            }
+        }
+        cursor.end()?;
+        found.ok_or(BundleError::NoMetadata)
+    }
+
+    /// Passes the entry of a tensor, which must lie within the data.
+    fn entry(&self, cursor: &mut Cursor<'a>) -> Result<Entry<'a>, BundleError> {
+        let (mut dtype, mut shape, mut range) = (None, None, None);
+        let mut first = true;
+        cursor.take(b'{')?;
+        while let Some(key) = cursor.key(take(&mut first))? {
+            let twice = if key.is("dtype") {
+                dtype.replace(cursor.string()?).is_some()
+            } else if key.is("shape") {
+                shape.replace(lengths(cursor)?).is_some()
+            } else if key.is("data_offsets") {
+                range.replace(lengths(cursor)?).is_some()
+            } else {
+                cursor.skip()?;
+                false
+            };
+            if twice {
+                return Err(BundleError::Entry(8 + cursor.at()));
+            }
+        }
+        let at = 8 + cursor.at();
+        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end] })) = (dtype, shape, range) else {
+            return Err(BundleError::Entry(at));
+        };
+        let bytes = self.data.get(begin..end).ok_or(BundleError::Bounds { at, begin, end, data: self.data.len() })?;
+        Ok(Entry { dtype, shape, bytes })
+    }
+
+    /// The tensor `name`, which must have this shape and finite values.
+    fn tensor(&self, tensor: TensorId, name: &str, expected: Shape) -> Result<View<'a>, BundleError> {
+        let mut cursor = Cursor::new(self.header);
+        let (mut found, mut first) = (None, true);
+        cursor.take(b'{')?;
+        while let Some(key) = cursor.key(take(&mut first))? {
+            if !key.is(name) {
+                cursor.skip()?;
+            } else if found.replace(self.entry(&mut cursor)?).is_some() {
+                return Err(BundleError::Twice(tensor));
+            }
+        }
+        let Entry { dtype, shape, bytes } = found.ok_or(BundleError::Missing(tensor))?;
+        let dtype = if dtype.is("F32") {
+            Dtype::F32
+        } else if dtype.is("F16") {
+            Dtype::F16
+        } else if dtype.is("BF16") {
+            Dtype::Bf16
+        } else {
+            let mut got = [0; 8];
+            let _ = dtype.unescape(&mut got);
+            return Err(BundleError::Dtype { tensor, got });
+        };
+        if shape != expected {
+            return Err(BundleError::Shape { tensor, expected, got: shape });
+        }
+        let size = expected.len().saturating_mul(dtype.size());
+        if bytes.len() != size {
+            return Err(BundleError::Size { tensor, expected: size, got: bytes.len() });
+        }
+        let view = View { dtype, bytes };
+        check(tensor, view, f32::is_finite)?;
+        Ok(view)
+    }
+
+    fn named(&self, name: &'static str, shape: Shape) -> Result<View<'a>, BundleError> {
+        self.tensor(TensorId::Named(name), name, shape)
+    }
+
+    /// A tensor that inputs or outputs are scaled by: above 0.
+    fn scale(&self, name: &'static str, shape: Shape) -> Result<View<'a>, BundleError> {
+        let view = self.named(name, shape)?;
+        check(TensorId::Named(name), view, |value| value > 0.0)?;
+        Ok(view)
+    }
+}
+
+/// Passes an array of whole numbers.
+fn lengths(cursor: &mut Cursor<'_>) -> Result<Shape, NotJson> {
+    let mut shape = Shape { rank: 0, lengths: [0; 2] };
+    cursor.take(b'[')?;
+    while cursor.item(shape.rank == 0)? {
+        let length = cursor.whole()?;
+        if let Some(place) = shape.lengths.get_mut(shape.rank) {
+            *place = length;
+        }
+        shape.rank += 1;
+    }
+    Ok(shape)
+}
+
+fn check(tensor: TensorId, view: View<'_>, good: fn(f32) -> bool) -> Result<(), BundleError> {
+    match (0..view.len()).find(|&index| !view.get(index).is_some_and(good)) {
+        Some(index) => Err(BundleError::Value { tensor, index }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,89 @@
+//! One tensor of a bundle, where it lies.
+
+use half::f16;
+
+use super::LengthError;
+
+/// How the values of a tensor are written, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dtype {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// The upper half of binary32.
+    Bf16,
+}
+
+impl Dtype {
+    /// Bytes of one value.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+        }
+    }
+}
+
+/// One tensor of a bundle, read from where it lies; rows one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub(super) dtype: Dtype,
+    /// As many whole values as there are.
+    pub(super) bytes: &'a [u8],
+}
+
+impl View<'_> {
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// Always false: a bundle has no tensor without values.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The value at `index`; `None` past the end.
+    pub fn get(&self, index: usize) -> Option<f32> {
+        Some(match self.dtype {
+            Dtype::F32 => from_f32(self.bytes.as_chunks().0.get(index)?),
+            Dtype::F16 => from_f16(self.bytes.as_chunks().0.get(index)?),
+            Dtype::Bf16 => from_bf16(self.bytes.as_chunks().0.get(index)?),
+        })
+    }
+
+    /// Writes all values to `into`.
+    ///
+    /// # Errors
+    /// If `into` has another length than the tensor; it is then left as it was.
+    pub fn copy_to(&self, into: &mut [f32]) -> Result<(), LengthError> {
+        if into.len() != self.len() {
+            return Err(LengthError { expected: self.len(), got: into.len() });
+        }
+        match self.dtype {
+            Dtype::F32 => copy(self.bytes, into, from_f32),
+            Dtype::F16 => copy(self.bytes, into, from_f16),
+            Dtype::Bf16 => copy(self.bytes, into, from_bf16),
+        }
+        Ok(())
+    }
+}
+
+fn copy<const N: usize>(bytes: &[u8], into: &mut [f32], from: fn(&[u8; N]) -> f32) {
+    for (into, value) in into.iter_mut().zip(bytes.as_chunks().0) {
+        *into = from(value);
+    }
+}
+
+fn from_f32(bytes: &[u8; 4]) -> f32 {
+    f32::from_le_bytes(*bytes)
+}
+
+fn from_f16(bytes: &[u8; 2]) -> f32 {
+    f16::from_le_bytes(*bytes).to_f32()
+}
+
+fn from_bf16(bytes: &[u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16)
+}
