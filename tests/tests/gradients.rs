@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_runtime::Path;
 use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::network::{Destination, LayerSet, Network};
-use sinew_runtime::Path;
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 
@@ -38,7 +38,8 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
         let duals: Vec<Dual> = params.iter().map(|p| Dual::constant(f64::from(*p))).collect();
         let want_outputs: Vec<f64> = (0..rows)
             .flat_map(|row| {
-                let x: Vec<f64> = x[row * network.input_len()..][..network.input_len()].iter().map(|x| f64::from(*x)).collect();
+                let x: Vec<f64> =
+                    x[row * network.input_len()..][..network.input_len()].iter().map(|x| f64::from(*x)).collect();
                 reference::outputs(spec, &duals, &x).into_iter().map(|z| z.value)
             })
             .collect();
@@ -48,7 +49,10 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
         let mut gradient = vec![f32::NAN; params.len()];
         let destination = Destination::Store { params: &params, gradient: &mut gradient, layers: LayerSet::ALL };
         let loss = network.gradient(destination, &x, rows, &y, &forward, &mut backward);
-        assert!((f64::from(loss) - want_loss).abs() <= 1e-5 * (1.0 + want_loss), "loss on {name}: {loss}, not {want_loss}");
+        assert!(
+            (f64::from(loss) - want_loss).abs() <= 1e-5 * (1.0 + want_loss),
+            "loss on {name}: {loss}, not {want_loss}"
+        );
         assert!((loss - network.loss(&forward, rows, &y)).abs() <= 1e-6 * (1.0 + loss));
         let error = relative_error(&gradient, &want);
         assert!(error <= 1e-5, "gradient on {name}: {error}");
@@ -57,14 +61,32 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
         let traces = (&forward[..], &backward[..]);
         let mut panel = vec![f32::NAN; network.panel_len()];
         network.hessian_vector(
-            &params, &v, &x, rows, &y, traces, &mut tangent, &mut panel, &mut product, Update::Store,
+            &params,
+            &v,
+            &x,
+            rows,
+            &y,
+            traces,
+            &mut tangent,
+            &mut panel,
+            &mut product,
+            Update::Store,
         );
         let error = relative_error(&product, &want_product);
         assert!(error <= 1e-4, "Hessian-vector product on {name}: {error}");
 
         let mut twice = product.clone();
         network.hessian_vector(
-            &params, &v, &x, rows, &y, traces, &mut tangent, &mut panel, &mut twice, Update::Add(1.0),
+            &params,
+            &v,
+            &x,
+            rows,
+            &y,
+            traces,
+            &mut tangent,
+            &mut panel,
+            &mut twice,
+            Update::Add(1.0),
         );
         let doubled: Vec<f64> = product.iter().map(|p| 2.0 * f64::from(*p)).collect();
         assert!(relative_error(&twice, &doubled) <= 1e-6);
@@ -73,7 +95,8 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
         let rates = vec![0.5; network.layer_count()];
         let step = Destination::Step { params: &mut stepped, rates: &rates };
         network.gradient(step, &x, rows, &y, &forward, &mut backward);
-        let want_step: Vec<f64> = params.iter().zip(&gradient).map(|(p, g)| f64::from(*p) - 0.5 * f64::from(*g)).collect();
+        let want_step: Vec<f64> =
+            params.iter().zip(&gradient).map(|(p, g)| f64::from(*p) - 0.5 * f64::from(*g)).collect();
         let error = relative_error(&stepped, &want_step);
         assert!(error <= 1e-6, "step on {name}: {error}");
     }

@@ -12,15 +12,8 @@ use super::{Path, vectors};
 /// Beyond it tanh is ±1 in f32.
 const TANH_LIMIT: f32 = 7.905_311;
 /// Numerator, odd powers from the 13th down to the first.
-const TANH_UP: [f32; 7] = [
-    -2.760_768_5e-16,
-    2.000_188e-13,
-    -8.604_672e-11,
-    5.122_297e-8,
-    1.485_722_4e-5,
-    6.372_619e-4,
-    4.893_525e-3,
-];
+const TANH_UP: [f32; 7] =
+    [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_525e-3];
 /// Denominator, even powers from the 6th down to the 0th.
 const TANH_DOWN: [f32; 4] = [1.198_258_4e-6, 1.185_347e-4, 2.268_434_6e-3, 4.893_525e-3];
 

@@ -114,15 +114,7 @@ pub fn input_gradient_tangent(
 }
 
 /// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
-pub fn weight_gradient(
-    path: Path,
-    size: Size,
-    dz: &[f32],
-    x: &[f32],
-    dw: &mut [f32],
-    db: &mut [f32],
-    update: Update,
-) {
+pub fn weight_gradient(path: Path, size: Size, dz: &[f32], x: &[f32], dw: &mut [f32], db: &mut [f32], update: Update) {
     columns_by_columns(path, size, [(dz, x)], dw, update);
     column_sums(path, size, dz, db, update);
 }
@@ -182,13 +174,7 @@ fn rows_by_rows<const T: usize>(
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn rows_by_rows_fast<V: Vector>(
-    size: Size,
-    pairs: &[Pair<'_>],
-    b: &[f32],
-    z: &mut [f32],
-    panel: &mut [f32],
-) {
+unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32], z: &mut [f32], panel: &mut [f32]) {
     let term = |(x, w): Pair<'_>| Term {
         a: x.as_ptr(),
         a_row: size.inputs,
@@ -201,7 +187,8 @@ unsafe fn rows_by_rows_fast<V: Vector>(
     unsafe {
         if size.inputs == 1 {
             // A column is a row: nothing to turn.
-            let target = Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            let target =
+                Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
             match *pairs {
                 [one] => plain::<V>(&[term(one)], target, size.rows, size.outputs),
                 [one, two] => plain::<V>(&[term(one), term(two)], target, size.rows, size.outputs),
@@ -231,7 +218,8 @@ unsafe fn rows_by_rows_fast<V: Vector>(
                 }
             }
         } else {
-            let target = Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            let target =
+                Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
             let panel = panel.as_mut_ptr();
             match *pairs {
                 [one] => turned::<V, 1>(&[term(one)], target, size.rows, size.outputs, panel),

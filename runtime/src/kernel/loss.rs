@@ -22,7 +22,14 @@ impl Targets<'_> {
 }
 
 /// `λ · loss(z, y)`, and `dz`, its gradient.
-pub fn value_and_gradient(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize, dz: &mut [f32]) -> f32 {
+pub fn value_and_gradient(
+    loss: Loss,
+    weight: f32,
+    z: &[f32],
+    targets: Targets<'_>,
+    outputs: usize,
+    dz: &mut [f32],
+) -> f32 {
     let share = weight / values(loss, z.len(), outputs);
     let mut sum = 0.0;
     for ((z, y), dz) in z.chunks_exact(outputs).zip(targets.rows(outputs)).zip(dz.chunks_exact_mut(outputs)) {

@@ -92,14 +92,7 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        stride: usize,
-        rows: usize,
-        columns: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 4 are written.
         unsafe {
             let mut r = [Self::splat(0.0); 4];

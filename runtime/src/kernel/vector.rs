@@ -35,14 +35,7 @@ pub(crate) trait Vector: Copy {
 
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
-    unsafe fn transpose(
-        from: *const f32,
-        stride: usize,
-        rows: usize,
-        columns: usize,
-        to: *mut f32,
-        to_stride: usize,
-    );
+    unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);
 
     /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to BLOCK, and all BLOCK values of
     /// `to` are written.

@@ -101,14 +101,7 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        stride: usize,
-        rows: usize,
-        columns: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 8 are written.
         unsafe {
             let mut r = [_mm256_setzero_ps(); 8];
@@ -176,10 +169,8 @@ impl Vector for Ymm {
             let four = |x, y| _mm256_add_ps(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y));
             let low = four(pair(a[0], a[1]), pair(a[2], a[3]));
             let high = four(pair(a[4], a[5]), pair(a[6], a[7]));
-            let sums = _mm256_add_ps(
-                _mm256_permute2f128_ps::<0x20>(low, high),
-                _mm256_permute2f128_ps::<0x31>(low, high),
-            );
+            let sums =
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high));
             _mm256_storeu_ps(to, sums);
         }
     }
@@ -259,14 +250,7 @@ impl Vector for Zmm {
         }
     }
     #[inline(always)]
-    unsafe fn transpose(
-        from: *const f32,
-        stride: usize,
-        rows: usize,
-        columns: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above.
         unsafe { Ymm::transpose(from, stride, rows, columns, to, to_stride) }
     }

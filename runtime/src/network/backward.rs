@@ -84,7 +84,15 @@ impl Network {
         for layer in (0..self.backbone).rev() {
             let below = (0..layer).any(|layer| destination.wants(layer));
             if below || destination.wants(layer) {
-                self.layer_gradient(layer, &mut destination, x, rows, forward, backward, below.then_some(Update::Store));
+                self.layer_gradient(
+                    layer,
+                    &mut destination,
+                    x,
+                    rows,
+                    forward,
+                    backward,
+                    below.then_some(Update::Store),
+                );
             }
         }
         total

@@ -211,15 +211,19 @@ impl Network {
 
     /// Where the parameters of `layer` lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        self.layers.get(layer).map_or(0..0, |planned| {
-            planned.layer.offset..planned.layer.offset + planned.layer.param_len()
-        })
+        self.layers
+            .get(layer)
+            .map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
     }
 
     /// The layers that `scope` adapts.
     pub fn adapted(&self, scope: &Scope) -> LayerSet {
         let layers = self.layers.iter().enumerate();
-        LayerSet(layers.filter(|(index, planned)| scope.includes(*index, &planned.layer)).fold(0, |set, (index, _)| set | 1 << index))
+        LayerSet(
+            layers
+                .filter(|(index, planned)| scope.includes(*index, &planned.layer))
+                .fold(0, |set, (index, _)| set | 1 << index),
+        )
     }
 
     /// Whether all layers of `set` are in heads, so that the features of the backbone stay as they are.

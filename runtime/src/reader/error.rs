@@ -234,6 +234,13 @@ pub struct LengthError {
     pub got: usize,
 }
 
+impl LengthError {
+    /// Compares the two.
+    pub(crate) fn check(expected: usize, got: usize) -> Result<(), Self> {
+        if expected == got { Ok(()) } else { Err(Self { expected, got }) }
+    }
+}
+
 impl fmt::Display for LengthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected a slice of {} values, got {}", self.expected, self.got)

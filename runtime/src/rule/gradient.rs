@@ -58,7 +58,14 @@ impl Rates<'_> {
     /// One step in place, from a forward trace at `params`; returns the loss before the step.
     ///
     /// `gradient` is scratch of `param_len` values for a rate for each parameter, and may be empty otherwise.
-    pub fn step(&self, step: usize, network: &Network, params: &mut [f32], pass: &mut Pass<'_>, gradient: &mut [f32]) -> f32 {
+    pub fn step(
+        &self,
+        step: usize,
+        network: &Network,
+        params: &mut [f32],
+        pass: &mut Pass<'_>,
+        gradient: &mut [f32],
+    ) -> f32 {
         match self.of_layers(step, network.layer_count()) {
             Some(rates) => {
                 let destination = Destination::Step { params, rates: &rates };

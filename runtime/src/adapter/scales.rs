@@ -1,0 +1,87 @@
+//! How inputs are presented to the network, and what its outputs mean in the units of the bundle.
+
+use sinew_models::spec::InputForm;
+
+use crate::reader::{Bundle, LengthError};
+
+/// The scales of a bundle, in memory of the caller.
+#[derive(Debug)]
+pub(super) struct Scales<'m> {
+    pub input_mean: &'m mut [f32],
+    pub input_factor: &'m mut [f32],
+    pub relative_factor: &'m mut [f32],
+    pub output_mean: &'m mut [f32],
+    pub output_scale: &'m mut [f32],
+}
+
+impl Scales<'_> {
+    pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
+        bundle.input_mean().copy_to(self.input_mean)?;
+        bundle.input_scale().copy_to(self.input_factor)?;
+        bundle.input_relative_scale().copy_to(self.relative_factor)?;
+        bundle.output_mean().copy_to(self.output_mean)?;
+        bundle.output_scale().copy_to(self.output_scale)?;
+        let scales = self.input_factor.iter_mut().chain(&mut *self.relative_factor);
+        scales.for_each(|scale| *scale = 1.0 / *scale);
+        Ok(())
+    }
+
+    /// The presentation for a task whose support inputs have this mean.
+    pub(super) fn norm<'a>(&'a self, support_mean: Option<&'a [f32]>) -> Norm<'a> {
+        Norm {
+            mean: self.input_mean,
+            factor: self.input_factor,
+            relative: support_mean.unwrap_or(self.input_mean),
+            relative_factor: self.relative_factor,
+        }
+    }
+
+    /// Targets as the network sees them.
+    pub(super) fn scaled<'a>(&'a self, y: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        let scales = self.output_mean.iter().zip(&*self.output_scale);
+        y.iter().zip(scales).map(|(y, (mean, scale))| (y - mean) / scale)
+    }
+
+    /// One row of outputs in the units of the bundle, in place.
+    pub(super) fn unscale(&self, row: &mut [f32]) {
+        let scales = self.output_mean.iter().zip(&*self.output_scale);
+        row.iter_mut().zip(scales).for_each(|(y, (mean, scale))| *y = mean + scale * *y);
+    }
+}
+
+/// How input rows are presented to the first layer; factors are one over the bundle's scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// Mean of the training inputs.
+    pub mean: &'a [f32],
+    /// One over their scale.
+    pub factor: &'a [f32],
+    /// m: the mean of the support inputs, or of the training inputs where there is no support.
+    pub relative: &'a [f32],
+    /// One over the scale of x − m.
+    pub relative_factor: &'a [f32],
+}
+
+impl Norm<'_> {
+    /// Presents rows `x [rows, input_len]` as `form` says: `[rows, presented]`.
+    pub fn present(&self, form: InputForm, x: &[f32], presented: &mut [f32]) {
+        let len = self.mean.len();
+        let plain = |x: &[f32], to: &mut [f32]| {
+            let scales = self.mean.iter().zip(self.factor);
+            to.iter_mut().zip(x).zip(scales).for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
+        };
+        let relative = |x: &[f32], to: &mut [f32]| {
+            let scales = self.relative.iter().zip(self.relative_factor);
+            to.iter_mut().zip(x).zip(scales).for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
+        };
+        let rows = x.chunks_exact(len);
+        match form {
+            InputForm::Plain => rows.zip(presented.chunks_exact_mut(len)).for_each(|(x, to)| plain(x, to)),
+            InputForm::Relative => rows.zip(presented.chunks_exact_mut(len)).for_each(|(x, to)| relative(x, to)),
+            InputForm::Both => rows.zip(presented.chunks_exact_mut(2 * len)).for_each(|(x, to)| {
+                plain(x, &mut to[..len]);
+                relative(x, &mut to[len..]);
+            }),
+        }
+    }
+}
