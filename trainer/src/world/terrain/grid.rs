@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 pub const SIDE: usize = 64;
 /// Cells of a map.
 pub const CELLS: usize = SIDE * SIDE;
-/// Width of a cell [m].
+/// Width of a cell, in m.
 pub const CELL: f64 = 2.0;
 /// Directed edges of a map.
 pub const EDGES: usize = 8 * (SIDE - 1) * SIDE - 4 * (SIDE - 1);
@@ -69,7 +69,7 @@ pub fn position(cell: usize) -> [f64; 2] {
     [(cell % SIDE) as f64 * CELL, (cell / SIDE) as f64 * CELL]
 }
 
-/// The length of the shortest way from `a` to `b` along edges [m].
+/// The length of the shortest way from `a` to `b` along edges, in m.
 pub fn distance(a: usize, b: usize) -> f64 {
     let (rows, columns) = ((a / SIDE).abs_diff(b / SIDE), (a % SIDE).abs_diff(b % SIDE));
     let diagonal = rows.min(columns);

@@ -33,9 +33,9 @@ impl Surface {
     pub const ALL: [Self; 5] = [Self::Rock, Self::Gravel, Self::Grass, Self::Loam, Self::Sand];
 }
 
-/// Typical roughness of each surface [m].
+/// Typical roughness of each surface, in m.
 const ROUGHNESS: [f64; 5] = [0.02, 0.025, 0.018, 0.015, 0.01];
-/// Scale of the steps of each surface [m].
+/// Scale of the steps of each surface, in m.
 const STEP: [f64; 5] = [0.05, 0.02, 0.012, 0.01, 0.006];
 
 /// Paths that were driven on each map.
@@ -46,15 +46,15 @@ pub(super) const DRIVEN_EDGES: usize = 32;
 /// A map. Vectors hold a value for each cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// Heights [m].
+    /// Heights, in m.
     pub heights: Vec<f32>,
     /// Surfaces.
     pub surfaces: Vec<Surface>,
     /// Wetness, from 0 to 1.
     pub wetness: Vec<f32>,
-    /// Roughness [m].
+    /// Roughness, in m.
     pub roughness: Vec<f32>,
-    /// Height of steps [m].
+    /// Height of steps, in m.
     pub steps: Vec<f32>,
     /// What divides the strength of the soil; spread 0.12 in its logarithm.
     pub variation: Vec<f32>,
@@ -142,7 +142,7 @@ impl Map {
         }
     }
 
-    /// The true energy of every edge for a rover with these hidden facts [J]. Where the slip is beyond
+    /// The true energy of every edge for a rover with these hidden facts, in J. Where the slip is beyond
     /// [`super::physics::LARGEST_SLIP`] it is the energy at that slip: the rover digs itself through at five times the work.
     pub fn energies(&self, hidden: &Hidden) -> Vec<f64> {
         edges().iter().map(|edge| passage(hidden, &self.ground(edge)).energy * edge.length).collect()

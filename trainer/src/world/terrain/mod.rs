@@ -9,6 +9,9 @@
 //! **This distribution was chosen because adapting pays in it.** Where tasks differ by a common factor only
 //! ([`Distribution::ScaleOnly`]), predictions improve and routes hardly do.
 //!
+//! The map, routes and readings on which a task is judged follow from the task alone; what the support shows follows from
+//! the episode.
+//!
 //! What cannot be driven: where the true slip is beyond 0.8, an edge takes the energy at a slip of 0.8, five times the work.
 //! Planned and best paths are charged alike, so a plan on true energies has regret 0 and none is less.
 
@@ -101,6 +104,7 @@ impl Terrain {
     pub fn map(&self, split: Split, number: usize) -> &Map {
         let number = number % Self::map_count(split);
         self.maps[split as usize][number].get_or_init(|| {
+            // Drawing a map starts no other threads: in a pool, one of them could come back here and wait for itself.
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(((split as u64) << 32) + number as u64);
             Map::draw(&mut rng)

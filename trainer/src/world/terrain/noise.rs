@@ -49,17 +49,16 @@ pub fn blurred(field: &[f64], sigma: f64, border: Border) -> Vec<f64> {
     let weight = |offset: isize| (-0.5 * (offset as f64 / sigma).powi(2)).exp();
     let total: f64 = (-reach..=reach).map(weight).sum();
     let kernel: Vec<f64> = (-reach..=reach).map(|offset| weight(offset) / total).collect();
+    // Blurs down the columns, a whole row at a time, and transposes, so that two passes blur both ways.
     let pass = |field: &[f64]| {
-        // Blurs along the rows and transposes, so that two passes blur both ways.
-        let (mut blurred, mut padded) = (vec![0.0; CELLS], vec![0.0; SIDE + 2 * reach as usize]);
-        for (row, values) in field.chunks_exact(SIDE).enumerate() {
-            for (value, at) in padded.iter_mut().zip(-reach..) {
-                *value = values[inside(at, border)];
+        let mut blurred = vec![0.0; CELLS];
+        for row in 0..SIDE {
+            let mut sums = [0.0; SIDE];
+            for (weight, at) in kernel.iter().zip(row as isize - reach..) {
+                let values = &field[inside(at, border) * SIDE..][..SIDE];
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
             }
-            for column in 0..SIDE {
-                let window = &padded[column..column + kernel.len()];
-                blurred[column * SIDE + row] = window.iter().zip(&kernel).map(|(value, weight)| value * weight).sum();
-            }
+            sums.iter().enumerate().for_each(|(column, &sum)| blurred[column * SIDE + row] = sum);
         }
         blurred
     };

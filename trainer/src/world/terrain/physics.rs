@@ -1,7 +1,7 @@
 //! What an edge costs: energy and slip of a wheeled rover on soil.
 //!
 //! The traction law has the form of Wismer and Luth, *Off-road traction prediction for wheeled vehicles*, Journal of
-//! Terramechanics 10(2), 1974: a wheel on soil of mobility number `Cn` (soil strength · tyre width · diameter / load) that
+//! Terramechanics 10(2), 1973: a wheel on soil of mobility number `Cn` (soil strength · tyre width · diameter / load) that
 //! slips by `s` pulls with `0.75 (1 − exp(−0.3 Cn s))` of its load, and `1.2 / Cn + 0.04` of the load resists its motion.
 //! Here the constant 0.04 is the tyre's own resistance, a hidden fact. Tyre pressure, roughness, side slope, steps
 //! and the mobility numbers of the surfaces are engineering choices of plausible size, not from that paper.
@@ -21,9 +21,9 @@ use super::hidden::Hidden;
 
 /// Slip beyond which an edge cannot be driven. The energy of such an edge is that at this slip: five times the work.
 pub const LARGEST_SLIP: f64 = 0.8;
-/// Mass of the rover without payload [kg].
+/// Mass of the rover without payload, in kg.
 pub const MASS: f64 = 100.0;
-/// Speed of the rover over ground without slip [m/s].
+/// Speed of the rover where its wheels do not slip, in m/s.
 pub const SPEED: f64 = 0.5;
 const GRAVITY: f64 = 9.81;
 
@@ -45,9 +45,9 @@ pub struct Ground {
     pub surface: [f64; 5],
     /// Wetness, from 0 to 1.
     pub wetness: f64,
-    /// Roughness [m].
+    /// Roughness, in m.
     pub roughness: f64,
-    /// Height of the steps in a cell [m].
+    /// Height of the steps in a cell, in m.
     pub step: f64,
     /// What divides the soil's strength here, around 1. No sensor shows it.
     pub variation: f64,
@@ -56,7 +56,7 @@ pub struct Ground {
 /// What driving along an edge takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Passage {
-    /// Energy per metre [J/m].
+    /// Energy per metre, in J/m.
     pub energy: f64,
     /// Slip; beyond [`LARGEST_SLIP`] the edge cannot be driven.
     pub slip: f64,
@@ -88,6 +88,7 @@ pub fn passage(hidden: &Hidden, ground: &Ground) -> Passage {
 /// The mobility number `Cn`.
 fn mobility(hidden: &Hidden, ground: &Ground) -> f64 {
     let log: f64 = (0..5)
+        .filter(|&class| ground.surface[class] != 0.0)
         .map(|class| {
             ground.surface[class]
                 * (MOBILITY[class].ln()

@@ -15,7 +15,7 @@ use super::grid::{CELL, CELLS, EDGES, SIDE, distance, edges, edges_from};
 const FAR: f64 = 36.0;
 /// Cells along the border where no route starts or ends.
 const MARGIN: usize = 2;
-/// The largest cost of an edge [J]: 4096 of them in microjoules fit a `u64`.
+/// The largest cost of an edge, in J: 4096 of them in microjoules fit a `u64`.
 const LARGEST_COST: f64 = 1e9;
 
 /// A cost in whole microjoules; what is not a number costs most, and nothing is free.
@@ -25,7 +25,7 @@ fn microjoules(joules: f64) -> u64 {
 }
 
 /// The cheapest path from cell `start` to cell `goal`, as numbers of edges, where `costs` holds a cost for each of the [`EDGES`]
-/// [J, or any other unit]. `None` where `costs` has another length or a cell is not on the map.
+/// (in J or any other unit). `None` where `costs` has another length or a cell is not on the map.
 ///
 /// ```
 /// # use sinew_trainer::world::terrain::{grid, route::plan_route};
@@ -96,5 +96,48 @@ pub(super) fn far_pair(rng: &mut ChaCha8Rng) -> [usize; 2] {
         if (a[0] - b[0]).hypot(a[1] - b[1]) >= FAR * CELL {
             return [start, goal];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pathfinding::prelude::dijkstra;
+    use rand::SeedableRng;
+
+    /// Without looking ahead: the slow twin.
+    fn cheapest(planner: &Planner, start: usize, goal: usize) -> u64 {
+        let steps = |&cell: &usize| edges_from(cell).map(|edge| (edges()[edge].to, planner.costs[edge]));
+        dijkstra(&start, steps, |&cell| cell == goal).unwrap().1
+    }
+
+    #[test]
+    fn looking_ahead_finds_the_cheapest_path() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        for spread in [0.0, 0.1, 1.0, 3.0] {
+            let costs: Vec<f64> =
+                edges().iter().map(|edge| edge.length * (spread * rng.random::<f64>()).exp()).collect();
+            let planner = Planner::new(&costs).unwrap();
+            for _ in 0..5 {
+                let [start, goal] = far_pair(&mut rng);
+                let path = planner.plan(start, goal).unwrap();
+                assert_eq!((edges()[path[0]].from, edges()[path[path.len() - 1]].to), (start, goal));
+                assert!(path.windows(2).all(|pair| edges()[pair[0]].to == edges()[pair[1]].from));
+                assert_eq!(planner.cost(&path), cheapest(&planner, start, goal));
+                assert_eq!(planner.regret(&planner, start, goal), Some(0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn costs_that_are_no_numbers_are_driven_last() {
+        assert_eq!(microjoules(f64::NAN), microjoules(f64::INFINITY));
+        assert_eq!((microjoules(-5.0), microjoules(2.0)), (1, 2_000_000));
+        assert!(microjoules(f64::INFINITY).checked_mul(CELLS as u64).is_some());
+        let mut costs: Vec<f64> = edges().iter().map(|edge| edge.length).collect();
+        let straight = plan_route(&costs, 0, 4).unwrap();
+        costs[straight[1]] = f64::NAN;
+        let around = plan_route(&costs, 0, 4).unwrap();
+        assert!(straight.len() == 4 && !around.contains(&straight[1]));
     }
 }

@@ -15,11 +15,11 @@ pub(super) const ENERGY_NOISE: f64 = 0.05;
 /// What the rover finds on driving along an edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drive {
-    /// True energy [J].
+    /// True energy, in J.
     pub energy: f64,
     /// True slip, from 0; beyond [`LARGEST_SLIP`] the rover digs itself through, at the energy of that slip.
     pub slip: f64,
-    /// Measured log energy per metre [ln(J/m)], with its noise of 5 %: the target to adapt to.
+    /// Measured log energy per metre, in ln(J/m), with its noise of 5 %: the target to adapt to.
     pub measured: f32,
 }
 
@@ -67,7 +67,7 @@ impl Rover<'_> {
         self.features.as_chunks().0.get(edge).copied().unwrap_or([0.0; FEATURES])
     }
 
-    /// The true energy of every edge [J], for the best path to compare with.
+    /// The true energy of every edge, in J, for the best path to compare with.
     pub fn energies(&self) -> &[f64] {
         &self.energies
     }
