@@ -5,6 +5,7 @@
 
 pub mod dataset;
 pub mod sinusoid;
+pub mod terrain;
 
 use rand_chacha::ChaCha8Rng;
 use sinew_models::spec::Loss;

@@ -1,0 +1,238 @@
+//! Driving over soil of unknown strength: a rover predicts what every edge of a map costs, and plans on that.
+//!
+//! A rover of 100 kg crosses generated maps of 64×64 cells of 2 m. Its sensors show slope, surface, wetness, roughness and
+//! steps; what they cannot show is how strong the soil of this site is, what the rover carries and how good its drive is
+//! ([`Hidden`], 21 facts). A few driven edges of one map tell; the adapted predictor then plans on a map that the
+//! rover has not driven. Judged are the predictions ([`Terrain::metrics`], `log_energy_rmse`) and, what the robot wants, the
+//! energy that planned paths take beyond the best ones (`regret`).
+//!
+//! **This distribution was chosen because adapting pays in it.** Where tasks differ by a common factor only
+//! ([`Distribution::ScaleOnly`]), predictions improve and routes hardly do.
+//!
+//! The map, routes and readings on which a task is judged follow from the task alone; what the support shows follows from
+//! the episode.
+//!
+//! What cannot be driven: where the true slip is beyond 0.8, an edge takes the energy at a slip of 0.8, five times the work.
+//! Planned and best paths are charged alike, so a plan on true energies has regret 0 and none is less.
+
+pub mod grid;
+pub mod hidden;
+pub mod map;
+mod noise;
+pub mod physics;
+pub mod route;
+pub mod rover;
+pub mod sense;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sinew_models::spec::Loss;
+
+pub use self::hidden::{Distribution, Hidden};
+pub use self::map::Map;
+pub use self::rover::{Drive, Rover};
+pub use self::survey::ROUTES;
+
+use self::grid::{EDGES, edges};
+use self::physics::passage;
+use self::route::Planner;
+use self::sense::{FEATURES, Labels, believed, sense};
+use self::survey::Survey;
+use super::{Column, Metric, Predictor, Signature, Split, Task, World};
+use crate::episode::{Episode, Samples};
+use crate::metric;
+
+/// Query edges of an episode: half of them anywhere on the map, half from driven paths.
+pub const QUERY: usize = 64;
+
+/// Log energies per metre beyond ± this are planned on as this.
+const LARGEST_LOG: f32 = 20.0;
+
+/// The world of soils.
+#[derive(Debug)]
+pub struct Terrain {
+    distribution: Distribution,
+    seed: u64,
+    signature: Signature,
+    maps: [Vec<OnceLock<Map>>; 3],
+}
+
+impl Default for Terrain {
+    fn default() -> Self {
+        Self::new(Distribution::SoilStrength, 0)
+    }
+}
+
+impl Terrain {
+    /// A world of 96 maps to train on, 24 to validate and 64 to test, all of which follow from `seed`. A map is made
+    /// when it is first needed.
+    ///
+    /// ```
+    /// # use sinew_trainer::world::{World, Split, terrain::Terrain};
+    /// # use rand::SeedableRng;
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    /// let world = Terrain::default();
+    /// let task = world.task(Split::Test, &mut rng);
+    /// let episode = world.episode(&task, 16, &mut rng);
+    /// assert_eq!((episode.support.rows, episode.query.rows), (16, 64));
+    /// let scores = world.score(&task, &episode, &mut |_, y| y.fill(6.0));
+    /// assert!(scores[1] >= 0.0);
+    /// ```
+    pub fn new(distribution: Distribution, seed: u64) -> Self {
+        let outputs = vec![Column { name: "log_energy".into(), unit: "ln(J/m)".into() }];
+        let signature = Signature { inputs: sense::columns(), outputs, loss: Loss::MeanSquared };
+        let maps = [Split::Train, Split::Validation, Split::Test]
+            .map(|split| (0..Self::map_count(split)).map(|_| OnceLock::new()).collect());
+        Self { distribution, seed, signature, maps }
+    }
+
+    /// How many maps a split has.
+    pub fn map_count(split: Split) -> usize {
+        match split {
+            Split::Train => 96,
+            Split::Validation => 24,
+            Split::Test => 64,
+        }
+    }
+
+    /// A map of a split; the number is taken modulo [`Terrain::map_count`].
+    pub fn map(&self, split: Split, number: usize) -> &Map {
+        let number = number % Self::map_count(split);
+        self.maps[split as usize][number].get_or_init(|| {
+            // Drawing a map starts no other threads: in a pool, one of them could come back here and wait for itself.
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(((split as u64) << 32) + number as u64);
+            Map::draw(&mut rng)
+        })
+    }
+
+    /// The hidden facts of `task`.
+    pub fn hidden(&self, task: &Task) -> Hidden {
+        Hidden::of(task, self.distribution)
+    }
+
+    /// A rover on the map on which `task` plans. `rng` is for the noise of its measurements.
+    pub fn rover(&self, task: &Task, rng: &mut ChaCha8Rng) -> Rover<'_> {
+        let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
+        let map = self.map(task.split, survey.map);
+        Rover {
+            map,
+            hidden,
+            features: survey.features(map, &hidden),
+            energies: map.energies(&hidden),
+            routes: survey.routes.to_vec(),
+            rng: ChaCha8Rng::seed_from_u64(rng.random()),
+        }
+    }
+
+    /// Mean regret over the routes of `task`; infinite where a prediction is not a number.
+    fn regret(&self, task: &Task, predictor: &mut Predictor<'_>) -> f64 {
+        let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
+        let map = self.map(task.split, survey.map);
+        let mut predictions = vec![0.0; EDGES];
+        predictor(&survey.features(map, &hidden), &mut predictions);
+        if predictions.iter().any(|prediction| prediction.is_nan()) {
+            return f64::INFINITY;
+        }
+        let expected: Vec<f64> = predictions
+            .iter()
+            .zip(edges())
+            .map(|(prediction, edge)| f64::from(prediction.clamp(-LARGEST_LOG, LARGEST_LOG)).exp() * edge.length)
+            .collect();
+        let regrets = || {
+            let (truth, plan) = (Planner::new(&map.energies(&hidden))?, Planner::new(&expected)?);
+            survey.routes.iter().map(|&[start, goal]| truth.regret(&plan, start, goal)).sum::<Option<f64>>()
+        };
+        regrets().map_or(f64::NAN, |sum| sum / ROUTES as f64)
+    }
+}
+
+impl World for Terrain {
+    fn name(&self) -> &str {
+        "terrain"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn task_count(&self, _split: Split) -> Option<usize> {
+        None
+    }
+
+    fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
+        Task { split, seed: rng.random() }
+    }
+
+    /// The support is `shots` edges in a row of one driven path, with measured energies; beyond the end of the path the rover
+    /// drives on along another. The query is on the task's own map, which is never that of the support, without noise
+    /// on the energies.
+    fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode {
+        let hidden = self.hidden(task);
+        let count = Self::map_count(task.split);
+        let survey = Survey::of(task, count);
+        let row = |map: &Map, labels: &Labels, edge: usize, rng: &mut ChaCha8Rng| {
+            let edge = &edges()[edge];
+            let ground = map.ground(edge);
+            let sensed = sense(&ground, labels.shares(edge.to), hidden.wetness_bias, rng);
+            (sensed, passage(&hidden, &ground).energy)
+        };
+
+        let mut support = Samples::default();
+        let map = self.map(task.split, survey.map + rng.random_range(1..count));
+        let labels = Labels::look(map, rng);
+        let path = rng.random_range(0..map.driven.len());
+        let start = rng.random_range(0..=map.driven[path].len().saturating_sub(shots));
+        let driven = map.driven.iter().cycle().skip(path).flatten().skip(start);
+        for &edge in driven.take(shots) {
+            let (sensed, energy) = row(map, &labels, edge, rng);
+            support.push(&sensed, &[rover::measured(energy, rng)]);
+        }
+
+        let mut query = Samples::default();
+        let map = self.map(task.split, survey.map);
+        let labels = survey.labels(map);
+        for i in 0..QUERY {
+            let edge = if i < QUERY / 2 {
+                rng.random_range(0..EDGES)
+            } else {
+                let path = &map.driven[rng.random_range(0..map.driven.len())];
+                path[rng.random_range(0..path.len())]
+            };
+            let (sensed, energy) = row(map, &labels, edge, rng);
+            query.push(&sensed, &[energy.ln() as f32]);
+        }
+        Episode { support, query }
+    }
+
+    fn metrics(&self) -> &[Metric] {
+        &[
+            Metric { name: "log_energy_rmse", unit: "ln(J/m)", higher_is_better: false },
+            Metric { name: "regret", unit: "1", higher_is_better: false },
+        ]
+    }
+
+    /// Asks `predictor` twice: for the query, and for all edges of the task's map at once.
+    fn score(&self, task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
+        let mut predictions = vec![0.0; episode.query.targets.len()];
+        predictor(&episode.query.inputs, &mut predictions);
+        vec![metric::rmse(&predictions, &episode.query.targets), self.regret(task, predictor)]
+    }
+
+    /// Hidden facts known, sensors noisy: the physics, fed with what the sensors say less the known bias. The floor in
+    /// practice; a full Bayesian estimate from the same readings might do a little better.
+    fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>> {
+        let hidden = self.hidden(task);
+        let mut know = |inputs: &[f32], outputs: &mut [f32]| {
+            for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(FEATURES)) {
+                *output = passage(&hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32;
+            }
+        };
+        Some(self.score(task, episode, &mut know))
+    }
+}
