@@ -10,9 +10,12 @@ use super::{
     vector::Vector,
 };
 
-/// Up to so many rows, or outputs, sums run along the inputs as they lie in memory; beyond, weights are turned first.
+/// Up to so many rows sums run along the inputs as they lie in memory; beyond, one side is turned first.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-const FEW: usize = 2;
+const FEW_ROWS: usize = 2;
+/// The same for outputs.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const FEW_OUTPUTS: usize = 4;
 
 /// The sizes of a dense layer and of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,11 +197,11 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
                 [one, two] => plain::<V>(&[term(one), term(two)], target, size.rows, size.outputs),
                 _ => {}
             }
-        } else if size.rows <= FEW {
+        } else if size.rows <= FEW_ROWS {
             for r in 0..size.rows {
                 dot_products::<V>(pairs, size, r, b, z);
             }
-        } else if size.outputs <= FEW {
+        } else if size.outputs <= FEW_OUTPUTS {
             for o in 0..size.outputs {
                 let mut at = 0;
                 while at < size.rows {
@@ -217,13 +220,30 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
                     at += count;
                 }
             }
-        } else {
+        } else if !sideways_pays::<V>(size.rows, size.inputs, size.outputs) {
             let target =
                 Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
             let panel = panel.as_mut_ptr();
             match *pairs {
                 [one] => turned::<V, 1>(&[term(one)], target, size.rows, size.outputs, panel),
                 [one, two] => turned::<V, 2>(&[term(one), term(two)], target, size.rows, size.outputs, panel),
+                _ => {}
+            }
+        } else {
+            // The weights are the left side now, and the rows are turned.
+            let term = |(x, w): Pair<'_>| Term {
+                a: w.as_ptr(),
+                a_row: size.inputs,
+                a_step: 1,
+                b: x.as_ptr(),
+                b_step: size.inputs,
+                len: size.inputs,
+            };
+            let (b, z, panel) = (b.as_ptr(), z.as_mut_ptr(), panel.as_mut_ptr());
+            let (rows, width, row) = (size.outputs, size.rows, size.outputs);
+            match *pairs {
+                [one] => sideways::<V, 1>(&[term(one)], b, rows, width, z, row, panel),
+                [one, two] => sideways::<V, 2>(&[term(one), term(two)], b, rows, width, z, row, panel),
                 _ => {}
             }
         }

@@ -66,11 +66,11 @@ impl Path {
         match self.0 {
             Kind::Scalar => 0,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => 16 * inputs,
+            Kind::Avx2 => 24 * inputs,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => 32 * inputs,
+            Kind::Avx512 => 48 * inputs,
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => 8 * inputs,
+            Kind::Neon => 12 * inputs,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Start {
     Zero,
     /// The same row of values for every m: a bias.
     Row(*const f32),
+    /// One value for each m.
+    Column(*const f32),
 }
 
 /// What becomes of a sum.
@@ -45,7 +47,7 @@ pub(crate) struct Target {
 /// Rows of the widest tile.
 const ROWS: usize = 8;
 
-/// The sums of `M` rows and `N` vectors from `column` on; if `left` is not 0, only so many lanes of the (one) vector exist.
+/// The sums of `M` rows and `N` vectors from `column` on; if `left` is not 0, only so many lanes of the last vector exist.
 ///
 /// # Safety
 /// The features of `V`; every index that the types above name must be valid.
@@ -57,37 +59,46 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
     column: usize,
     left: usize,
 ) {
-    // SAFETY: the caller's contract; `left` keeps partial vectors inside.
+    // SAFETY: the caller's contract; `left` keeps the last vector inside.
     unsafe {
-        let load = |from: *const f32| if left == 0 { V::load(from) } else { V::load_first(from, left) };
-        let first = match target.start {
-            Start::Zero => [V::splat(0.0); N],
-            Start::Row(bias) => core::array::from_fn(|n| load(bias.add(column + n * V::LANES))),
+        let load = |from: *const f32, n: usize| {
+            let from = from.add(n * V::LANES);
+            if n + 1 < N || left == 0 { V::load(from) } else { V::load_first(from, left) }
         };
-        let mut sums = [first; M];
+        let mut sums: [[V; N]; M] = match target.start {
+            Start::Zero => [[V::splat(0.0); N]; M],
+            Start::Row(bias) => [core::array::from_fn(|n| load(bias.add(column), n)); M],
+            Start::Column(bias) => core::array::from_fn(|m| [V::splat(*bias.add(row + m)); N]),
+        };
         for term in terms {
             let mut a = term.a.add(row * term.a_row);
-            let mut b = term.b.add(column);
+            let mut b = term.b.wrapping_add(column);
             for _ in 0..term.len {
-                let vectors: [V; N] = core::array::from_fn(|n| load(b.add(n * V::LANES)));
+                let vectors: [V; N] = core::array::from_fn(|n| load(b, n));
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let factor = V::splat(*a.add(m * term.a_row));
                     for (sum, vector) in sums.iter_mut().zip(vectors) {
                         *sum = factor.mul_add(vector, *sum);
                     }
                 }
-                a = a.add(term.a_step);
-                b = b.add(term.b_step);
+                a = a.wrapping_add(term.a_step);
+                b = b.wrapping_add(term.b_step);
+            }
+        }
+        let at = |m: usize| target.c.add((row + m) * target.row + column);
+        if let Finish::Add(factor) = target.finish {
+            // All loads before the first store: a partial store would hold up a load of the row behind it.
+            let factor = V::splat(factor);
+            for (m, sums) in sums.iter_mut().enumerate() {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = factor.mul_add(*sum, load(at(m), n));
+                }
             }
         }
         for (m, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
-                let to = target.c.add((row + m) * target.row + column + n * V::LANES);
-                let value = match target.finish {
-                    Finish::Store => sum,
-                    Finish::Add(factor) => V::splat(factor).mul_add(sum, load(to)),
-                };
-                if left == 0 { value.store(to) } else { value.store_first(to, left) }
+                let to = at(m).add(n * V::LANES);
+                if n + 1 < N || left == 0 { sum.store(to) } else { sum.store_first(to, left) }
             }
         }
     }
@@ -98,16 +109,9 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn strip<V: Vector, const N: usize>(
-    terms: &[Term],
-    target: &Target,
-    rows: usize,
-    column: usize,
-    left: usize,
-    most: usize,
-) {
+unsafe fn strip<V: Vector, const N: usize>(terms: &[Term], target: &Target, rows: usize, column: usize, left: usize) {
     let mut row = 0;
-    let mut tiles = rows.div_ceil(most);
+    let mut tiles = rows.div_ceil(most_rows::<V>(N));
     while row < rows {
         let height = (rows - row).div_ceil(tiles);
         tiles -= 1;
@@ -128,14 +132,18 @@ unsafe fn strip<V: Vector, const N: usize>(
     }
 }
 
-/// The highest tile of `n` vectors whose sums, vectors and factor fit the registers.
+/// The highest tile of `n` vectors whose sums, vectors and factor fit the registers: 16 with AVX2, else 32.
 #[inline(always)]
 const fn most_rows<V: Vector>(n: usize) -> usize {
-    // Eight lanes mean AVX2 here, with 16 registers; the others have 32.
-    if V::LANES == 8 && n == 2 { 6 } else { ROWS }
+    match (V::LANES, n) {
+        (8, 3) => 4,
+        (8, 2) => 6,
+        (_, 3) => 5,
+        _ => ROWS,
+    }
 }
 
-/// `width` columns from `column` on, all rows.
+/// `width` columns from `column` on, all rows: two or three vectors at a time.
 ///
 /// # Safety
 /// As [`tile`].
@@ -144,20 +152,30 @@ unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, colum
     let (mut at, end) = (column, column + width);
     // SAFETY: the caller's contract; `at` and what each call takes stay within `end`.
     unsafe {
-        while at + 2 * V::LANES <= end {
-            strip::<V, 2>(terms, target, rows, at, 0, most_rows::<V>(2));
-            at += 2 * V::LANES;
-        }
-        if at + V::LANES <= end {
-            strip::<V, 1>(terms, target, rows, at, 0, ROWS);
-            at += V::LANES;
-        }
-        if V::Half::LANES < V::LANES && at + V::Half::LANES <= end {
-            strip::<V::Half, 1>(terms, target, rows, at, 0, ROWS);
-            at += V::Half::LANES;
-        }
-        if at < end {
-            strip::<V::Half, 1>(terms, target, rows, at, end - at, ROWS);
+        while at < end {
+            let left = (end - at) % V::LANES;
+            match (end - at).div_ceil(V::LANES) {
+                1 if end - at <= V::Half::LANES => {
+                    strip::<V::Half, 1>(terms, target, rows, at, (end - at) % V::Half::LANES);
+                    at = end;
+                }
+                1 => {
+                    strip::<V, 1>(terms, target, rows, at, left);
+                    at = end;
+                }
+                2 => {
+                    strip::<V, 2>(terms, target, rows, at, left);
+                    at = end;
+                }
+                3 => {
+                    strip::<V, 3>(terms, target, rows, at, left);
+                    at = end;
+                }
+                _ => {
+                    strip::<V, 2>(terms, target, rows, at, 0);
+                    at += 2 * V::LANES;
+                }
+            }
         }
     }
 }
@@ -172,8 +190,14 @@ pub(crate) unsafe fn plain<V: Vector>(terms: &[Term], target: Target, rows: usiz
     unsafe { columns::<V>(terms, &target, rows, 0, width) }
 }
 
+/// Columns of a packed panel: three vectors where that finishes the width, else two.
+#[inline(always)]
+const fn panel_width<V: Vector>(left: usize) -> usize {
+    if left <= 3 * V::LANES { left } else { 2 * V::LANES }
+}
+
 /// As [`plain`], but `b` of each term is `[width, len]`, rows `b_step` apart: strips of it are turned into `panel` first, which
-/// has room for `2 · LANES · len` values of each term.
+/// has room for `3 · LANES · len` values of each term.
 ///
 /// # Safety
 /// As [`tile`].
@@ -185,35 +209,125 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
     width: usize,
     panel: *mut f32,
 ) {
-    let wide = 2 * V::LANES;
     let mut at = 0;
     // SAFETY: the caller's contract; the panel of each term begins behind those before it.
     unsafe {
         while at < width {
-            let here = wide.min(width - at);
+            let here = panel_width::<V>(width - at);
             let step = here.next_multiple_of(V::BLOCK);
             let mut packed = *terms;
             let mut free = panel;
             for (packed, term) in packed.iter_mut().zip(terms) {
-                let mut n = 0;
-                while n < here {
-                    let rows = V::BLOCK.min(here - n);
-                    let mut k = 0;
-                    while k < term.len {
-                        let count = V::BLOCK.min(term.len - k);
-                        let from = term.b.add((at + n) * term.b_step + k);
-                        V::transpose(from, term.b_step, rows, count, free.add(k * step + n), step);
-                        k += V::BLOCK;
-                    }
-                    n += V::BLOCK;
-                }
+                turn::<V>(term.b.add(at * term.b_step), term.b_step, here, term.len, free, step);
                 // Columns are counted from `at`, in the panel from 0.
                 packed.b = free.wrapping_sub(at);
                 packed.b_step = step;
-                free = free.add(wide * term.len);
+                free = free.add(step * term.len);
             }
             columns::<V>(&packed, &target, rows, at, here);
             at += here;
         }
+    }
+}
+
+/// The transpose of [`turned`]: for `c[m][n] = bias[m] + Σ a[m][k] b[n][k]` with `b [width, len]` the shorter matrix, `b` is turned
+/// into `panel`, vectors run along n, and blocks of sums are turned back on their way to `to[n · to_row + m]`.
+///
+/// `panel` has room for `LANES · len` values of each term.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
+    terms: &[Term; T],
+    bias: *const f32,
+    rows: usize,
+    width: usize,
+    to: *mut f32,
+    to_row: usize,
+    panel: *mut f32,
+) {
+    const HEIGHT: usize = 16;
+    // The longest vector has 16 lanes.
+    let mut block = [0.0_f32; HEIGHT * 16];
+    let mut at = 0;
+    // SAFETY: the caller's contract; the panel of each term begins behind those before it; a block has LANES values in each row.
+    unsafe {
+        while at < width {
+            let here = V::LANES.min(width - at);
+            let mut packed = *terms;
+            let mut free = panel;
+            for (packed, term) in packed.iter_mut().zip(terms) {
+                turn::<V>(term.b.add(at * term.b_step), term.b_step, here, term.len, free, V::LANES);
+                packed.b = free;
+                packed.b_step = V::LANES;
+                free = free.add(V::LANES * term.len);
+            }
+            let mut row = 0;
+            while row < rows {
+                let height = HEIGHT.min(rows - row);
+                for (packed, term) in packed.iter_mut().zip(terms) {
+                    packed.a = term.a.add(row * term.a_row);
+                }
+                let start = Start::Column(bias.add(row));
+                let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store };
+                if height == HEIGHT && V::LANES > 8 {
+                    tile::<V, HEIGHT, 1>(&packed, &target, 0, 0, 0);
+                } else {
+                    strip::<V, 1>(&packed, &target, height, 0, 0);
+                }
+                let mut part = 0;
+                while part < height {
+                    let count = V::BLOCK.min(height - part);
+                    let from = block.as_ptr().add(part * V::LANES);
+                    if count == V::BLOCK {
+                        turn::<V>(from, V::LANES, count, here, to.add(at * to_row + row + part), to_row);
+                    } else {
+                        for m in 0..count {
+                            for n in 0..here {
+                                *to.add((at + n) * to_row + row + part + m) = *from.add(m * V::LANES + n);
+                            }
+                        }
+                    }
+                    part += count;
+                }
+                row += height;
+            }
+            at += here;
+        }
+    }
+}
+
+/// Whether [`sideways`] is cheaper than [`turned`] for `z [rows, outputs]` from `inputs`: by the multiply-adds that padding wastes,
+/// and what turning costs, about 8 multiply-adds a value.
+#[inline(always)]
+pub(crate) const fn sideways_pays<V: Vector>(rows: usize, inputs: usize, outputs: usize) -> bool {
+    const TURN: usize = 8;
+    let sideways = rows.next_multiple_of(V::LANES) * (inputs * outputs + TURN * (inputs + outputs));
+    let turned = outputs.next_multiple_of(V::LANES) * inputs * (rows + TURN);
+    sideways < turned
+}
+
+/// Turns the `[rows, columns]` matrix at `from` into `[columns, to_step]` at `to`; lanes from `rows` up to the next multiple of BLOCK
+/// become 0.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn turn<V: Vector>(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
+    let mut row = 0;
+    while row < rows {
+        let height = V::BLOCK.min(rows - row);
+        let mut column = 0;
+        while column < columns {
+            let width = V::BLOCK.min(columns - column);
+            // SAFETY: the caller's contract.
+            unsafe {
+                let from = from.add(row * step + column);
+                V::transpose(from, step, height, width, to.add(column * to_step + row), to_step);
+            }
+            column += V::BLOCK;
+        }
+        row += V::BLOCK;
     }
 }
