@@ -36,8 +36,44 @@ impl<'a> Cursor<'a> {
         if self.at < self.text.len() { Err(self.wrong()) } else { Ok(()) }
     }
 
-    fn wrong(&self) -> NotJson {
+    /// The error that stands for this place.
+    pub fn wrong(&self) -> NotJson {
         NotJson(self.at)
+    }
+
+    /// Passes an object; `member` passes the value of the key that it gets, or says that it does not want it.
+    pub fn object<E: From<NotJson>>(
+        &mut self,
+        member: &mut dyn FnMut(&mut Self, Raw<'a>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        self.take(b'{')?;
+        let mut first = true;
+        while let Some(key) = self.key(first)? {
+            first = false;
+            if !member(self, key)? {
+                self.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes an array; `item` passes each of its values.
+    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), NotJson>) -> Result<(), NotJson> {
+        self.take(b'[')?;
+        let mut first = true;
+        while self.item(first)? {
+            first = false;
+            item(self)?;
+        }
+        Ok(())
+    }
+
+    /// Fills a place that must still be empty.
+    pub fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<bool, NotJson> {
+        match place.replace(value) {
+            Some(_) => Err(self.wrong()),
+            None => Ok(true),
+        }
     }
 
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
@@ -49,7 +85,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes `expected` and the white space before it.
-    pub fn take(&mut self, expected: u8) -> Result<(), NotJson> {
+    fn take(&mut self, expected: u8) -> Result<(), NotJson> {
         if self.peek() != expected {
             return Err(self.wrong());
         }
@@ -57,13 +93,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes what leads to the next item of an array, or the array's end; `first` after `[`.
-    pub fn item(&mut self, first: bool) -> Result<bool, NotJson> {
+    /// Passes what leads to the next item of an array, or the array's end; `first` right after `[`.
+    fn item(&mut self, first: bool) -> Result<bool, NotJson> {
         self.next(b']', first)
     }
 
-    /// Passes a member's key and colon, or the object's end; `first` after `{`.
-    pub fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
+    /// Passes a member's key and colon, or the object's end; `first` right after `{`.
+    fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
         if !self.next(b'}', first)? {
             return Ok(None);
         }
