@@ -1,6 +1,6 @@
 //! Network and rule, out of the JSON that `sinew_models` writes by way of serde.
 //!
-//! Read by hand, because the code that serde's derive makes for it takes 18 KB of a microcontroller's flash, and this 3.
+//! Read by hand, because the code that serde's derive makes for it takes 16 KB of a microcontroller's flash, and this 3.
 
 use heapless::Vec;
 use sinew_models::bundle::{FORMAT, MAX_METADATA};
@@ -34,8 +34,18 @@ const LOSSES: &[(&str, Loss)] = &[
 const RATES: &[(&str, Rate)] =
     &[("constant", Rate::Constant), ("per_layer_step", Rate::PerLayerStep), ("per_parameter", Rate::PerParameter)];
 
-/// Network and rule, neither of them checked; λ and δ are 1.
-pub(super) fn read(raw: Raw<'_>) -> Result<(NetworkSpec, Rule), BundleError> {
+/// A network to be filled.
+pub(super) const NO_NETWORK: NetworkSpec =
+    NetworkSpec { input: Input { len: 0, form: InputForm::Plain }, backbone: Vec::new(), heads: Vec::new() };
+
+/// A rule to be filled.
+pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All };
+
+/// Writes network and rule, neither of them checked, in place of empty ones; λ and δ are 1.
+///
+/// Never inlined, so that the stack has room for the buffer only while this runs; in place, because a network is large.
+#[inline(never)]
+pub(super) fn read(raw: Raw<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Result<(), BundleError> {
     let mut buffer = [0; MAX_METADATA];
     let text = raw.unescape(&mut buffer).map_err(|error| match error {
         UnescapeError::TooLong => BundleError::MetadataTooLong,
@@ -46,7 +56,7 @@ pub(super) fn read(raw: Raw<'_>) -> Result<(NetworkSpec, Rule), BundleError> {
     if format != FORMAT as usize {
         return Err(BundleError::Format(format));
     }
-    parts(&mut Cursor::new(text)).map_err(|NotJson(at)| BundleError::Unknown(at))
+    parts(&mut Cursor::new(text), network, rule).map_err(|NotJson(at)| BundleError::Unknown(at))
 }
 
 fn format(text: &[u8]) -> Read<Option<usize>> {
@@ -63,42 +73,41 @@ fn format(text: &[u8]) -> Read<Option<usize>> {
     Ok(format)
 }
 
-fn parts(cursor: &mut Cursor<'_>) -> Read<(NetworkSpec, Rule)> {
+fn parts(cursor: &mut Cursor<'_>, into: &mut NetworkSpec, into_rule: &mut Rule) -> Read<()> {
     let (mut network, mut rule) = (None, None);
     cursor.object(&mut |cursor, key| {
         if key.is("network") {
-            let new = read_network(cursor)?;
-            cursor.once(&mut network, new)
+            cursor.once(&mut network, ())?;
+            read_network(cursor, into)?;
         } else if key.is("rule") {
-            let new = read_rule(cursor)?;
-            cursor.once(&mut rule, new)
+            cursor.once(&mut rule, ())?;
+            *into_rule = read_rule(cursor)?;
         } else {
-            Ok(false)
+            return Ok(false);
         }
+        Ok(true)
     })?;
-    network.zip(rule).ok_or(cursor.wrong())
+    network.and(rule).ok_or(cursor.wrong())
 }
 
-fn read_network(cursor: &mut Cursor<'_>) -> Read<NetworkSpec> {
+fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
     let (mut input, mut backbone, mut heads) = (None, None, None);
     cursor.object(&mut |cursor, key| {
         if key.is("input") {
-            let new = read_input(cursor)?;
-            cursor.once(&mut input, new)
+            cursor.once(&mut input, ())?;
+            into.input = read_input(cursor)?;
         } else if key.is("backbone") {
-            let new = list(cursor, read_layer)?;
-            cursor.once(&mut backbone, new)
+            cursor.once(&mut backbone, ())?;
+            list(cursor, &mut into.backbone, read_layer)?;
         } else if key.is("heads") {
-            let new = list(cursor, read_head)?;
-            cursor.once(&mut heads, new)
+            cursor.once(&mut heads, ())?;
+            list(cursor, &mut into.heads, read_head)?;
         } else {
-            Ok(false)
+            return Ok(false);
         }
+        Ok(true)
     })?;
-    let (Some(input), Some(backbone), Some(heads)) = (input, backbone, heads) else {
-        return Err(cursor.wrong());
-    };
-    Ok(NetworkSpec { input, backbone, heads })
+    input.and(backbone).and(heads).ok_or(cursor.wrong())
 }
 
 fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
@@ -127,7 +136,8 @@ fn read_head(cursor: &mut Cursor<'_>) -> Read<Head> {
             let new = read_name(cursor)?;
             cursor.once(&mut name, new)
         } else if key.is("layers") {
-            let new = list(cursor, read_layer)?;
+            let mut new = Vec::new();
+            list(cursor, &mut new, read_layer)?;
             cursor.once(&mut layers, new)
         } else if key.is("loss") {
             let new = one_of(cursor, LOSSES)?;
@@ -220,19 +230,22 @@ fn read_scope(cursor: &mut Cursor<'_>) -> Read<Scope> {
         if !key.is("layers") {
             return Err(cursor.wrong());
         }
-        let new = list(cursor, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
+        let mut new = Vec::new();
+        list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
         cursor.once(&mut scope, Scope::Layers(new))
     })?;
     scope.ok_or(cursor.wrong())
 }
 
-fn list<'a, T, const N: usize>(cursor: &mut Cursor<'a>, read: fn(&mut Cursor<'a>) -> Read<T>) -> Read<Vec<T, N>> {
-    let mut list = Vec::new();
+fn list<'a, T, const N: usize>(
+    cursor: &mut Cursor<'a>,
+    into: &mut Vec<T, N>,
+    read: fn(&mut Cursor<'a>) -> Read<T>,
+) -> Read<()> {
     cursor.array(&mut |cursor| {
         let item = read(cursor)?;
-        list.push(item).map_err(|_| cursor.wrong())
-    })?;
-    Ok(list)
+        into.push(item).map_err(|_| cursor.wrong())
+    })
 }
 
 fn one_of<T: Copy>(cursor: &mut Cursor<'_>, choices: &[(&str, T)]) -> Read<T> {
@@ -281,9 +294,10 @@ mod tests {
             let network = NetworkSpec { input: Input { len, form }, backbone, heads };
             let rule = Rule::Gradient { steps, rate, scope };
             let text = serde_json::to_string(&Metadata { format: FORMAT, network, rule }).unwrap();
-            let read = parts(&mut Cursor::new(text.as_bytes())).unwrap();
             let written = serde_json::from_str::<Metadata>(&text).unwrap();
-            prop_assert_eq!(read, (written.network, written.rule));
+            let (mut network, mut rule) = (NO_NETWORK, NO_RULE);
+            parts(&mut Cursor::new(text.as_bytes()), &mut network, &mut rule).unwrap();
+            prop_assert_eq!((network, rule), (written.network, written.rule));
         }
     }
 

@@ -47,9 +47,23 @@ impl<'a> Bundle<'a> {
     /// The first of [`BundleError`] that applies.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
         let file = File::new(bytes)?;
-        let (mut network, rule) = metadata::read(file.metadata()?)?;
+        let none = View { dtype: Dtype::F32, bytes: &[] };
+        // Filled in place, because to move a network about takes stack and flash.
+        let mut bundle = Bundle {
+            network: metadata::NO_NETWORK,
+            rule: metadata::NO_RULE,
+            slots: Vec::new(),
+            rate: none,
+            input_mean: none,
+            input_scale: none,
+            input_relative_scale: none,
+            output_mean: none,
+            output_scale: none,
+        };
+        let Bundle { network, rule, slots, .. } = &mut bundle;
+        metadata::read(file.metadata()?, network, rule)?;
         network.check().map_err(BundleError::Network)?;
-        rule.check(&network).map_err(BundleError::Rule)?;
+        rule.check(network).map_err(BundleError::Rule)?;
 
         let constants = file.named(LOSS_CONSTANTS, Shape::matrix(network.heads.len(), 2))?;
         for (index, head) in network.heads.iter_mut().enumerate() {
@@ -60,7 +74,6 @@ impl<'a> Bundle<'a> {
         }
         network.check().map_err(BundleError::Network)?;
 
-        let mut slots = Vec::new();
         for slot in network.slots() {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
             let shape = match slot.part {
@@ -71,23 +84,19 @@ impl<'a> Bundle<'a> {
             // A network has no more layers than there is room for.
             let _ = slots.push(view);
         }
-        let rate_shape = match rule {
+        let rate_shape = match *rule {
             Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => Shape::matrix(steps, network.layer_count()),
-            _ => Shape::vector(rule.rate_len(&network)),
+            _ => Shape::vector(rule.rate_len(network)),
         };
         let inputs = Shape::vector(network.input.len);
         let outputs = Shape::vector(network.output_len());
-        Ok(Bundle {
-            rate: file.named(RULE_RATE, rate_shape)?,
-            input_mean: file.named(INPUT_MEAN, inputs)?,
-            input_scale: file.scale(INPUT_SCALE, inputs)?,
-            input_relative_scale: file.scale(INPUT_RELATIVE_SCALE, inputs)?,
-            output_mean: file.named(OUTPUT_MEAN, outputs)?,
-            output_scale: file.scale(OUTPUT_SCALE, outputs)?,
-            network,
-            rule,
-            slots,
-        })
+        bundle.rate = file.named(RULE_RATE, rate_shape)?;
+        bundle.input_mean = file.named(INPUT_MEAN, inputs)?;
+        bundle.input_scale = file.scale(INPUT_SCALE, inputs)?;
+        bundle.input_relative_scale = file.scale(INPUT_RELATIVE_SCALE, inputs)?;
+        bundle.output_mean = file.named(OUTPUT_MEAN, outputs)?;
+        bundle.output_scale = file.scale(OUTPUT_SCALE, outputs)?;
+        Ok(bundle)
     }
 
     /// The network, with the λ and the Huber δ of its heads.
