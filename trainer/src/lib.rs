@@ -1,5 +1,6 @@
 //! The workstation half of sinew: worlds, learners, engines, evaluation, export and the `sinew` command.
 
 pub mod episode;
+pub mod export;
 pub mod metric;
 pub mod world;

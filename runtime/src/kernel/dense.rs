@@ -6,7 +6,7 @@
 use super::{Path, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
-    product::{Finish, Start, Target, Term, plain, turned},
+    product::{Finish, Start, Target, Term, plain, sideways, sideways_pays, turned},
     vector::Vector,
 };
 

@@ -64,7 +64,7 @@ pub enum BundleError {
     Utf8(usize),
     /// The header is not the JSON of a `.safetensors` file from this place on, or is nested too deep.
     Json(usize),
-    /// The entry of a tensor, which ends at this place, lacks `dtype`, `shape` or `data_offsets`, or has one twice.
+    /// The entry of a tensor, which ends at this place, lacks `dtype`, `shape` or two `data_offsets`.
     Entry(usize),
     /// A tensor, whose entry ends at this place, does not lie within the data.
     Bounds {
@@ -87,8 +87,9 @@ pub enum BundleError {
     MetadataJson,
     /// The bundle has this version of the format; [`FORMAT`] is expected. The largest `usize` stands for all that are larger.
     Format(usize),
-    /// The network or the rule is not one that this version knows.
-    Unknown,
+    /// The network or the rule is not one that this version knows, has too many parts or misses a field, at this byte of
+    /// the (unescaped) JSON under `sinew`.
+    Unknown(usize),
     /// The network cannot be.
     Network(SpecError),
     /// The rule does not fit the network.
@@ -167,7 +168,7 @@ impl fmt::Display for BundleError {
             BundleError::Utf8(at) => write!(f, "byte {at}: the header is not UTF-8"),
             BundleError::Json(at) => write!(f, "byte {at}: the header is not the JSON of a .safetensors file"),
             BundleError::Entry(at) => {
-                write!(f, "byte {at}: expected dtype, shape and data_offsets, once each, in the entry that ends here")
+                write!(f, "byte {at}: expected dtype, shape and two data_offsets in the entry that ends here")
             }
             BundleError::Bounds { at, begin, end, data } => {
                 write!(f, "byte {at}: a tensor from {begin} to {end} does not lie within {data} bytes of data")
@@ -186,9 +187,9 @@ impl fmt::Display for BundleError {
             BundleError::Format(got) => {
                 write!(f, "expected format {FORMAT}, got {got}: export the bundle again, or update the runtime")
             }
-            BundleError::Unknown => write!(
+            BundleError::Unknown(at) => write!(
                 f,
-                "the network or the rule is not one of format {FORMAT}, has too many parts, or misses a field"
+                "byte {at} under {METADATA_KEY}: a part of a network or rule that this version does not know, or too many, or too few"
             ),
             BundleError::Network(error) => write!(f, "the network: {error}"),
             BundleError::Rule(error) => write!(f, "the rule: {error}"),

@@ -36,8 +36,44 @@ impl<'a> Cursor<'a> {
         if self.at < self.text.len() { Err(self.wrong()) } else { Ok(()) }
     }
 
-    fn wrong(&self) -> NotJson {
+    /// The error that stands for this place.
+    pub fn wrong(&self) -> NotJson {
         NotJson(self.at)
+    }
+
+    /// Passes an object; `member` passes the value of the key that it gets, or says that it does not want it.
+    pub fn object<E: From<NotJson>>(
+        &mut self,
+        member: &mut dyn FnMut(&mut Self, Raw<'a>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        self.take(b'{')?;
+        let mut first = true;
+        while let Some(key) = self.key(first)? {
+            first = false;
+            if !member(self, key)? {
+                self.skip()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes an array; `item` passes each of its values.
+    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), NotJson>) -> Result<(), NotJson> {
+        self.take(b'[')?;
+        let mut first = true;
+        while self.item(first)? {
+            first = false;
+            item(self)?;
+        }
+        Ok(())
+    }
+
+    /// Fills a place that must still be empty.
+    pub fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<bool, NotJson> {
+        match place.replace(value) {
+            Some(_) => Err(self.wrong()),
+            None => Ok(true),
+        }
     }
 
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
@@ -49,7 +85,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes `expected` and the white space before it.
-    pub fn take(&mut self, expected: u8) -> Result<(), NotJson> {
+    fn take(&mut self, expected: u8) -> Result<(), NotJson> {
         if self.peek() != expected {
             return Err(self.wrong());
         }
@@ -57,13 +93,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes what leads to the next item of an array, or the array's end; `first` after `[`.
-    pub fn item(&mut self, first: bool) -> Result<bool, NotJson> {
+    /// Passes what leads to the next item of an array, or the array's end; `first` right after `[`.
+    fn item(&mut self, first: bool) -> Result<bool, NotJson> {
         self.next(b']', first)
     }
 
-    /// Passes a member's key and colon, or the object's end; `first` after `{`.
-    pub fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
+    /// Passes a member's key and colon, or the object's end; `first` right after `{`.
+    fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
         if !self.next(b'}', first)? {
             return Ok(None);
         }
@@ -284,114 +320,4 @@ fn escaped(raw: &mut &[u8]) -> Option<char> {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::{format, string::String, vec::Vec};
-
-    use super::*;
-    use proptest::prelude::*;
-
-    fn skips(text: &[u8]) -> bool {
-        let mut cursor = Cursor::new(text);
-        cursor.skip().is_ok() && cursor.end().is_ok()
-    }
-
-    fn unescaped(text: &str) -> Option<Vec<u8>> {
-        let mut buffer = [0; 200];
-        Some(Cursor::new(text.as_bytes()).string().ok()?.unescape(&mut buffer).ok()?.to_vec())
-    }
-
-    #[test]
-    fn nesting_has_an_end() {
-        let nested = |depth| [b"[".repeat(depth), b"]".repeat(depth)].concat();
-        assert!(skips(&nested(MAX_DEPTH as usize)));
-        assert!(!skips(&nested(MAX_DEPTH as usize + 1)));
-        assert!(skips(br#"[{"a":[{"b":{}},[],""]},[[{}]]]"#));
-    }
-
-    #[test]
-    fn whole_numbers_are_capped_and_nothing_else() {
-        let whole = |text: &str| Cursor::new(text.as_bytes()).whole().ok();
-        assert_eq!((whole("0"), whole(" 120,"), whole("4096]")), (Some(0), Some(120), Some(4096)));
-        assert_eq!(whole("99999999999999999999999"), Some(usize::MAX));
-        assert_eq!((whole("-1"), whole("01"), whole("1.0"), whole("1e3"), whole("")), (None, None, None, None, None));
-    }
-
-    #[test]
-    fn room_that_does_not_do() {
-        let raw = Cursor::new("\"a\\u00fcb\"".as_bytes()).string().unwrap();
-        assert_eq!(raw.unescape(&mut [0; 4]), Ok("aüb".as_bytes()));
-        assert_eq!(raw.unescape(&mut [0; 3]), Err(UnescapeError::TooLong));
-        assert!(raw.is("aüb") && !raw.is("aü") && !raw.is("aüb "));
-        assert_eq!(Cursor::new(b"\"\\ud800x\"").string().unwrap().unescape(&mut [0; 9]), Err(UnescapeError::Surrogate));
-    }
-
-    /// Text that is often JSON and often nearly so.
-    fn nearly_json() -> impl Strategy<Value = String> {
-        let token = prop::sample::select(std::vec![
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
-            "\"a\"",
-            "\"",
-            "\\",
-            "\\u00e9",
-            "\\ud83e\\udd16",
-            "\"\\n\"",
-            "0",
-            "-1.5e+3",
-            "12",
-            "true",
-            "false",
-            "null",
-            " ",
-            "\n",
-            ".",
-            "-",
-            "é",
-            "\u{1}",
-        ]);
-        prop::collection::vec(token, 0..12).prop_map(|tokens| tokens.concat())
-    }
-
-    fn value() -> impl Strategy<Value = serde_json::Value> {
-        let leaf = prop_oneof![
-            any::<Option<bool>>().prop_map(|leaf| leaf.map_or(serde_json::Value::Null, Into::into)),
-            any::<i64>().prop_map(Into::into),
-            any::<f64>().prop_map(Into::into),
-            any::<String>().prop_map(Into::into),
-        ];
-        leaf.prop_recursive(4, 32, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
-                prop::collection::vec((any::<String>(), inner), 0..4)
-                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn takes_what_serde_takes(value in value()) {
-            prop_assert!(skips(serde_json::to_string(&value).unwrap().as_bytes()));
-            prop_assert!(skips(serde_json::to_string_pretty(&value).unwrap().as_bytes()));
-        }
-
-        #[test]
-        fn refuses_what_serde_refuses(text in nearly_json()) {
-            // `IgnoredAny` lets half surrogates through, as the cursor does where it only skips.
-            let expected = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-            prop_assert_eq!(skips(text.as_bytes()), expected, "{}", text);
-        }
-
-        #[test]
-        fn unescapes_as_serde_does(text in nearly_json()) {
-            let text = format!("\"{}\"", text.replace('"', ""));
-            let expected = serde_json::from_str::<String>(&text).ok().map(String::into_bytes);
-            prop_assert_eq!(unescaped(&text), expected);
-        }
-    }
-}
+mod tests;

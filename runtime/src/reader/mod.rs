@@ -5,23 +5,23 @@
 
 mod error;
 mod json;
+mod metadata;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use core::mem::{replace, take};
+use core::mem::replace;
 
 use heapless::Vec;
 use sinew_models::bundle::{
-    FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, MAX_METADATA, METADATA_KEY, Metadata,
-    OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
+    INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
 };
 use sinew_models::layout::Part;
 use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::{Loss, MAX_LAYERS, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
-use json::{Cursor, NotJson, Raw, UnescapeError};
+use json::{Cursor, NotJson, Raw};
 use view::Dtype;
 pub use view::View;
 
@@ -47,9 +47,23 @@ impl<'a> Bundle<'a> {
     /// The first of [`BundleError`] that applies.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
         let file = File::new(bytes)?;
-        let (mut network, rule) = metadata(file.metadata()?)?;
+        let none = View { dtype: Dtype::F32, bytes: &[] };
+        // Filled in place, because to move a network about takes stack and flash.
+        let mut bundle = Bundle {
+            network: metadata::NO_NETWORK,
+            rule: metadata::NO_RULE,
+            slots: Vec::new(),
+            rate: none,
+            input_mean: none,
+            input_scale: none,
+            input_relative_scale: none,
+            output_mean: none,
+            output_scale: none,
+        };
+        let Bundle { network, rule, slots, .. } = &mut bundle;
+        metadata::read(file.metadata()?, network, rule)?;
         network.check().map_err(BundleError::Network)?;
-        rule.check(&network).map_err(BundleError::Rule)?;
+        rule.check(network).map_err(BundleError::Rule)?;
 
         let constants = file.named(LOSS_CONSTANTS, Shape::matrix(network.heads.len(), 2))?;
         for (index, head) in network.heads.iter_mut().enumerate() {
@@ -60,7 +74,6 @@ impl<'a> Bundle<'a> {
         }
         network.check().map_err(BundleError::Network)?;
 
-        let mut slots = Vec::new();
         for slot in network.slots() {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
             let shape = match slot.part {
@@ -71,23 +84,19 @@ impl<'a> Bundle<'a> {
             // A network has no more layers than there is room for.
             let _ = slots.push(view);
         }
-        let rate_shape = match rule {
+        let rate_shape = match *rule {
             Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => Shape::matrix(steps, network.layer_count()),
-            _ => Shape::vector(rule.rate_len(&network)),
+            _ => Shape::vector(rule.rate_len(network)),
         };
         let inputs = Shape::vector(network.input.len);
         let outputs = Shape::vector(network.output_len());
-        Ok(Bundle {
-            rate: file.named(RULE_RATE, rate_shape)?,
-            input_mean: file.named(INPUT_MEAN, inputs)?,
-            input_scale: file.scale(INPUT_SCALE, inputs)?,
-            input_relative_scale: file.scale(INPUT_RELATIVE_SCALE, inputs)?,
-            output_mean: file.named(OUTPUT_MEAN, outputs)?,
-            output_scale: file.scale(OUTPUT_SCALE, outputs)?,
-            network,
-            rule,
-            slots,
-        })
+        bundle.rate = file.named(RULE_RATE, rate_shape)?;
+        bundle.input_mean = file.named(INPUT_MEAN, inputs)?;
+        bundle.input_scale = file.scale(INPUT_SCALE, inputs)?;
+        bundle.input_relative_scale = file.scale(INPUT_RELATIVE_SCALE, inputs)?;
+        bundle.output_mean = file.named(OUTPUT_MEAN, outputs)?;
+        bundle.output_scale = file.scale(OUTPUT_SCALE, outputs)?;
+        Ok(bundle)
     }
 
     /// The network, with the λ and the Huber δ of its heads.
@@ -149,39 +158,6 @@ impl<'a> Bundle<'a> {
     }
 }
 
-/// Network and rule of the JSON under `sinew`.
-fn metadata(raw: Raw<'_>) -> Result<(NetworkSpec, Rule), BundleError> {
-    let mut buffer = [0; MAX_METADATA];
-    let text = raw.unescape(&mut buffer).map_err(|error| match error {
-        UnescapeError::TooLong => BundleError::MetadataTooLong,
-        UnescapeError::Surrogate => BundleError::MetadataJson,
-    })?;
-    // The version first, because another version's network may not parse. This also checks how deep the JSON is, on
-    // which `serde_json_core` recurses.
-    let format = format(text).ok().flatten().ok_or(BundleError::MetadataJson)?;
-    if format != FORMAT as usize {
-        return Err(BundleError::Format(format));
-    }
-    let (metadata, _) = serde_json_core::from_slice::<Metadata>(text).map_err(|_| BundleError::Unknown)?;
-    Ok((metadata.network, metadata.rule))
-}
-
-/// The member `format` of a JSON object.
-fn format(text: &[u8]) -> Result<Option<usize>, NotJson> {
-    let mut cursor = Cursor::new(text);
-    let (mut format, mut first) = (None, true);
-    cursor.take(b'{')?;
-    while let Some(key) = cursor.key(take(&mut first))? {
-        if key.is("format") {
-            format = Some(cursor.whole()?);
-        } else {
-            cursor.skip()?;
-        }
-    }
-    cursor.end()?;
-    Ok(format)
-}
-
 /// A `.safetensors` file: its header and its data.
 struct File<'a> {
     header: &'a [u8],
@@ -210,25 +186,24 @@ impl<'a> File<'a> {
     /// The string under `sinew`; checks the whole header on its way.
     fn metadata(&self) -> Result<Raw<'a>, BundleError> {
         let mut cursor = Cursor::new(self.header);
-        let (mut found, mut seen, mut first) = (None, false, true);
-        cursor.take(b'{')?;
-        while let Some(name) = cursor.key(take(&mut first))? {
+        let (mut found, mut seen) = (None, false);
+        cursor.object(&mut |cursor, name| {
             if !name.is("__metadata__") {
-                self.entry(&mut cursor)?;
-                continue;
+                self.entry(cursor)?;
+                return Ok(true);
             }
             if replace(&mut seen, true) {
                 return Err(BundleError::MetadataTwice);
             }
-            let mut first = true;
-            cursor.take(b'{')?;
-            while let Some(key) = cursor.key(take(&mut first))? {
+            cursor.object(&mut |cursor, key| {
                 let value = cursor.string()?;
                 if key.is(METADATA_KEY) && found.replace(value).is_some() {
                     return Err(BundleError::MetadataTwice);
                 }
-            }
-        }
+                Ok(true)
+            })?;
+            Ok(true)
+        })?;
         cursor.end()?;
         found.ok_or(BundleError::NoMetadata)
     }
@@ -236,23 +211,20 @@ impl<'a> File<'a> {
     /// Passes the entry of a tensor, which must lie within the data.
     fn entry(&self, cursor: &mut Cursor<'a>) -> Result<Entry<'a>, BundleError> {
         let (mut dtype, mut shape, mut range) = (None, None, None);
-        let mut first = true;
-        cursor.take(b'{')?;
-        while let Some(key) = cursor.key(take(&mut first))? {
-            let twice = if key.is("dtype") {
-                dtype.replace(cursor.string()?).is_some()
+        cursor.object(&mut |cursor, key| {
+            if key.is("dtype") {
+                let new = cursor.string()?;
+                cursor.once(&mut dtype, new)
             } else if key.is("shape") {
-                shape.replace(lengths(cursor)?).is_some()
+                let new = lengths(cursor)?;
+                cursor.once(&mut shape, new)
             } else if key.is("data_offsets") {
-                range.replace(lengths(cursor)?).is_some()
+                let new = lengths(cursor)?;
+                cursor.once(&mut range, new)
             } else {
-                cursor.skip()?;
-                false
-            };
-            if twice {
-                return Err(BundleError::Entry(8 + cursor.at()));
+                Ok(false)
             }
-        }
+        })?;
         let at = 8 + cursor.at();
         let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end] })) = (dtype, shape, range) else {
             return Err(BundleError::Entry(at));
@@ -263,16 +235,16 @@ impl<'a> File<'a> {
 
     /// The tensor `name`, which must have this shape and finite values.
     fn tensor(&self, tensor: TensorId, name: &str, expected: Shape) -> Result<View<'a>, BundleError> {
-        let mut cursor = Cursor::new(self.header);
-        let (mut found, mut first) = (None, true);
-        cursor.take(b'{')?;
-        while let Some(key) = cursor.key(take(&mut first))? {
+        let mut found = None;
+        Cursor::new(self.header).object(&mut |cursor, key| {
             if !key.is(name) {
-                cursor.skip()?;
-            } else if found.replace(self.entry(&mut cursor)?).is_some() {
+                return Ok(false);
+            }
+            if found.replace(self.entry(cursor)?).is_some() {
                 return Err(BundleError::Twice(tensor));
             }
-        }
+            Ok(true)
+        })?;
         let Entry { dtype, shape, bytes } = found.ok_or(BundleError::Missing(tensor))?;
         let dtype = if dtype.is("F32") {
             Dtype::F32
@@ -312,14 +284,14 @@ impl<'a> File<'a> {
 /// Passes an array of whole numbers.
 fn lengths(cursor: &mut Cursor<'_>) -> Result<Shape, NotJson> {
     let mut shape = Shape { rank: 0, lengths: [0; 2] };
-    cursor.take(b'[')?;
-    while cursor.item(shape.rank == 0)? {
+    cursor.array(&mut |cursor| {
         let length = cursor.whole()?;
         if let Some(place) = shape.lengths.get_mut(shape.rank) {
             *place = length;
         }
         shape.rank += 1;
-    }
+        Ok(())
+    })?;
     Ok(shape)
 }
 

@@ -4,6 +4,7 @@ use std::{format, string::String, vec, vec::Vec};
 use super::*;
 use half::{bf16, f16};
 use proptest::prelude::*;
+use sinew_models::bundle::{FORMAT, MAX_METADATA, Metadata};
 use sinew_models::layout::Place;
 use sinew_models::networks;
 use sinew_models::rule::{RuleError, Scope};
@@ -176,7 +177,7 @@ fn other_writers_may_order_pad_escape_and_add() {
     parts.tensors.insert(3, Tensor { name: "extra".into(), dtype: "I64", shape: "[1,1,1]".into(), bytes: vec![7; 8] });
     let header = parts
         .header()
-        .replace(',', " ,\n\t")
+        .replace("},\"", "}\r\n ,\t\"")
         .replace("\"dtype\"", r#""later": {"a": [1.5e3, null, {"b": "]}"}]}, "dtype""#)
         .replace("backbone", "back\\u0062one");
     agrees(&file(&format!("  {header}\n    "), &parts.data()), Rate::PerLayerStep);
@@ -236,7 +237,7 @@ fn refuses_what_is_wrong_with_the_container() {
     assert!(matches!(swapped("[0,", "[-1,"), Json(_)));
     assert!(matches!(swapped("\"F32\"", "32"), Json(_)));
     assert!(matches!(swapped("\"shape\"", "\"form\""), Entry(_)));
-    assert!(matches!(swapped("\"shape\"", "\"dtype\":\"F32\",\"shape\""), Entry(_)));
+    assert!(matches!(swapped("\"shape\"", "\"dtype\":\"F32\",\"shape\""), Json(_)));
     assert!(matches!(swapped("\"data_offsets\":[0,48]", "\"data_offsets\":[0,48,48]"), Entry(_)));
     assert!(matches!(swapped("[0,48]", "[49,48]"), Bounds { begin: 49, end: 48, .. }));
     assert!(matches!(swapped("[0,48]", "[0,4800]"), Bounds { begin: 0, end: 4800, .. }));
@@ -266,11 +267,11 @@ fn refuses_what_is_wrong_with_the_metadata() {
     assert_eq!(swapped("\\\"format", "\\ud800\\\"format"), MetadataJson);
     assert_eq!(broken(|parts| parts.metadata.extend([' '; MAX_METADATA])), MetadataTooLong);
     let swap = |from: &'static str, to: &'static str| broken(|parts| parts.metadata = parts.metadata.replace(from, to));
-    assert_eq!(swap("gradient", "guess"), Unknown);
-    assert_eq!(swap("tanh", "tanhh"), Unknown);
-    assert_eq!(swap("\"rule\"", "\"ruler\""), Unknown);
-    assert_eq!(swap("\"steps\":2", "\"steps\":99999999999999999999"), Unknown);
-    assert_eq!(swap("\"slip\"", "\"a_name_longer_than_24_characters\""), Unknown);
+    assert!(matches!(swap("gradient", "guess"), Unknown(_)));
+    assert!(matches!(swap("tanh", "tanhh"), Unknown(_)));
+    assert!(matches!(swap("\"rule\"", "\"ruler\""), Unknown(_)));
+    assert_eq!(swap("\"steps\":2", "\"steps\":99999999999999999999"), Rule(RuleError::Steps(usize::MAX)));
+    assert!(matches!(swap("\"slip\"", "\"a_name_longer_than_24_characters\""), Unknown(_)));
     assert_eq!(swap("\"slip\"", "\"Slip\""), Network(SpecError::HeadName(0)));
     assert_eq!(swap("\"outputs\":3", "\"outputs\":0"), Network(SpecError::Units(0)));
     assert_eq!(swap("\"steps\":2", "\"steps\":0"), Rule(RuleError::Steps(0)));
@@ -318,7 +319,7 @@ fn lengths_are_checked() {
     let error = bundle.load_parameters(&mut short).unwrap_err();
     assert_eq!(error, LengthError { expected: network().param_len(), got: 3 });
     assert_eq!(short, [7.0; 3]);
-    assert!(core::mem::size_of::<BundleError>() <= 72);
+    assert!(core::mem::size_of::<BundleError>() <= 11 * core::mem::size_of::<usize>());
 }
 
 #[test]
