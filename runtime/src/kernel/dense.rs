@@ -205,7 +205,7 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
             for o in 0..size.outputs {
                 let mut at = 0;
                 while at < size.rows {
-                    let count = V::BLOCK.min(size.rows - at);
+                    let count = V::DOTS.min(size.rows - at);
                     let mut sums = [0.0; 8];
                     for (x, w) in pairs {
                         let mut part = [0.0; 8];
@@ -258,7 +258,7 @@ unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &
     unsafe {
         let mut at = 0;
         while at < size.outputs {
-            let count = V::BLOCK.min(size.outputs - at);
+            let count = V::DOTS.min(size.outputs - at);
             let mut sums = [0.0; 8];
             for (x, w) in pairs {
                 let mut part = [0.0; 8];
@@ -378,9 +378,50 @@ fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update)
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], update: Update) {
-    let one = 1.0;
-    let term = Term { a: &one, a_row: 0, a_step: 0, b: z.as_ptr(), b_step: size.outputs, len: size.rows };
-    let target = Target { c: b.as_mut_ptr(), row: size.outputs, start: Start::Zero, finish: update.into() };
-    // SAFETY: the caller checked every length against `size`; the term's left side is one value that does not move.
-    unsafe { plain::<V>(&[term], target, 1, size.outputs) }
+    let (from, to) = (z.as_ptr(), b.as_mut_ptr());
+    let mut at = 0;
+    // SAFETY: the caller checked every length against `size`.
+    unsafe {
+        while at < size.outputs {
+            let left = size.outputs - at;
+            let count = left / V::LANES;
+            at += match count {
+                0 => sums::<V, 1>(size, from.add(at), to.add(at), left, update),
+                1 => sums::<V, 1>(size, from.add(at), to.add(at), 0, update),
+                2 | 3 => sums::<V, 2>(size, from.add(at), to.add(at), 0, update),
+                _ => sums::<V, 4>(size, from.add(at), to.add(at), 0, update),
+            };
+        }
+    }
+}
+
+/// Sums of the columns in `N` vectors, or in the `left` first lanes of one; how many columns those are.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn sums<V: Vector, const N: usize>(
+    size: Size,
+    z: *const f32,
+    b: *mut f32,
+    left: usize,
+    update: Update,
+) -> usize {
+    // SAFETY: the caller's contract: so many columns exist.
+    unsafe {
+        let load = |from: *const f32| if left == 0 { V::load(from) } else { V::load_first(from, left) };
+        let mut sums = [V::splat(0.0); N];
+        for r in 0..size.rows {
+            for (n, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.add(load(z.add(r * size.outputs + n * V::LANES)));
+            }
+        }
+        for (n, &sum) in sums.iter().enumerate() {
+            let to = b.add(n * V::LANES);
+            let value = match update {
+                Update::Store => sum,
+                Update::Add(factor) => V::splat(factor).mul_add(sum, load(to)),
+            };
+            if left == 0 { value.store(to) } else { value.store_first(to, left) }
+        }
+    }
+    if left == 0 { N * V::LANES } else { left }
 }

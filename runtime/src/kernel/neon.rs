@@ -12,6 +12,7 @@ pub(crate) struct Quad(float32x4_t);
 impl Vector for Quad {
     const LANES: usize = 4;
     const BLOCK: usize = 4;
+    const DOTS: usize = 4;
     type Half = Self;
 
     #[inline(always)]

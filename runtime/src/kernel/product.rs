@@ -44,9 +44,6 @@ pub(crate) struct Target {
     pub finish: Finish,
 }
 
-/// Rows of the widest tile.
-const ROWS: usize = 8;
-
 /// The sums of `M` rows and `N` vectors from `column` on; if `left` is not 0, only so many lanes of the last vector exist.
 ///
 /// # Safety
@@ -125,7 +122,11 @@ unsafe fn strip<V: Vector, const N: usize>(terms: &[Term], target: &Target, rows
                 5 => tile::<V, 5, N>(terms, target, row, column, left),
                 6 => tile::<V, 6, N>(terms, target, row, column, left),
                 7 => tile::<V, 7, N>(terms, target, row, column, left),
-                _ => tile::<V, 8, N>(terms, target, row, column, left),
+                8 => tile::<V, 8, N>(terms, target, row, column, left),
+                9 => tile::<V, 9, N>(terms, target, row, column, left),
+                10 => tile::<V, 10, N>(terms, target, row, column, left),
+                11 => tile::<V, 11, N>(terms, target, row, column, left),
+                _ => tile::<V, 12, N>(terms, target, row, column, left),
             }
         }
         row += height;
@@ -139,7 +140,8 @@ const fn most_rows<V: Vector>(n: usize) -> usize {
         (8, 3) => 4,
         (8, 2) => 6,
         (_, 3) => 5,
-        _ => ROWS,
+        (_, 1) => 12,
+        _ => 8,
     }
 }
 
@@ -222,7 +224,7 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
                 // Columns are counted from `at`, in the panel from 0.
                 packed.b = free.wrapping_sub(at);
                 packed.b_step = step;
-                free = free.add(step * term.len);
+                free = free.add(3 * V::LANES * term.len);
             }
             columns::<V>(&packed, &target, rows, at, here);
             at += here;
@@ -247,7 +249,7 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
     to_row: usize,
     panel: *mut f32,
 ) {
-    const HEIGHT: usize = 16;
+    const HEIGHT: usize = 8;
     // The longest vector has 16 lanes.
     let mut block = [0.0_f32; HEIGHT * 16];
     let mut at = 0;
@@ -271,11 +273,7 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
                 }
                 let start = Start::Column(bias.add(row));
                 let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store };
-                if height == HEIGHT && V::LANES > 8 {
-                    tile::<V, HEIGHT, 1>(&packed, &target, 0, 0, 0);
-                } else {
-                    strip::<V, 1>(&packed, &target, height, 0, 0);
-                }
+                strip::<V, 1>(&packed, &target, height, 0, 0);
                 let mut part = 0;
                 while part < height {
                     let count = V::BLOCK.min(height - part);

@@ -8,8 +8,10 @@
 pub(crate) trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows and columns of the square that [`Vector::transpose`] turns, and dot products that [`Vector::dots`] makes at once.
+    /// Rows and columns of the square that [`Vector::transpose`] turns.
     const BLOCK: usize;
+    /// Dot products that [`Vector::dots`] makes at once, at most 8.
+    const DOTS: usize;
     /// A vector for what is left at the end of a row: half as long where that exists, else the same.
     type Half: Vector;
 
@@ -37,7 +39,7 @@ pub(crate) trait Vector: Copy {
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);
 
-    /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to BLOCK, and all BLOCK values of
+    /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to DOTS, and all DOTS values of
     /// `to` are written.
     unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32);
 }

@@ -32,6 +32,7 @@ unsafe fn mask16(count: usize) -> __mmask16 {
 impl Vector for Ymm {
     const LANES: usize = 8;
     const BLOCK: usize = 8;
+    const DOTS: usize = 8;
     type Half = Self;
 
     #[inline(always)]
@@ -179,6 +180,7 @@ impl Vector for Ymm {
 impl Vector for Zmm {
     const LANES: usize = 16;
     const BLOCK: usize = 8;
+    const DOTS: usize = 8;
     type Half = Ymm;
 
     #[inline(always)]
