@@ -3,8 +3,8 @@
 
 use sinew_models::rule::{Rate, Scope};
 use sinew_models::spec::{Activation, Loss, NetworkSpec};
-use sinew_runtime::network::Network;
 use sinew_runtime::Path;
+use sinew_runtime::network::Network;
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, Numbers, single};
 use sinew_trainer::engine::{BatchGradient, Cpu, InnerLoop, Rows, TaskRows};

@@ -4,9 +4,9 @@ mod arena;
 pub mod cpu;
 mod task;
 
+use sinew_models::rule::Rate;
 use sinew_runtime::network::{LayerSet, Network};
 use sinew_runtime::rule::gradient::Rates;
-use sinew_models::rule::Rate;
 
 pub use cpu::Cpu;
 
