@@ -80,6 +80,11 @@ pub trait World: Send + Sync {
     /// How many tasks a split has, where the number is finite (a data set); `None` where tasks are drawn without end.
     fn task_count(&self, split: Split) -> Option<usize>;
 
+    /// What cannot be told apart from chance: tasks of one cluster (of one object) are not independent of each other.
+    fn cluster(&self, task: &Task) -> u64 {
+        task.seed
+    }
+
     /// Draws one task.
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task;
 
