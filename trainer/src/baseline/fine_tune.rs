@@ -17,9 +17,9 @@ pub struct Setting {
 }
 
 /// What can be chosen from a pooled start.
-pub const POOLED: ([f64; 6], [usize; 6]) = ([1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2], [5, 10, 25, 50, 100, 200]);
+pub const POOLED: ([f64; 6], [usize; 7]) = ([1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2], [5, 10, 25, 50, 100, 200, 400]);
 /// What can be chosen from scratch.
-pub const SCRATCH: ([f64; 4], [usize; 4]) = ([1e-3, 3e-3, 1e-2, 3e-2], [25, 50, 100, 200]);
+pub const SCRATCH: ([f64; 5], [usize; 6]) = ([1e-3, 3e-3, 1e-2, 3e-2, 1e-1], [25, 50, 100, 200, 400, 800]);
 
 /// Fits `network` to `support` from `start`, and shows the parameters after each number of steps in `at` (ascending).
 pub fn fine_tune(

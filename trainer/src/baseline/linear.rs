@@ -29,7 +29,7 @@ const POOLED_ITERATIONS: usize = 400;
 const SUPPORT_ITERATIONS: usize = 60;
 
 /// The pulls that can be chosen.
-pub const STRENGTHS: [f64; 11] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
+pub const STRENGTHS: [f64; 13] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 1e4, 1e5];
 
 /// A linear network: no backbone, one layer.
 fn network(spec: &NetworkSpec) -> Result<NetworkSpec, sinew_models::spec::SpecError> {
