@@ -66,6 +66,9 @@ fn report(arguments: &Arguments) -> Result<(), String> {
     candle::assert_same_work();
     let timings = round_robin(&mut workloads(), arguments.plan);
     println!("{}", table::table(&timings, presets::UTF8_FULL_CONDENSED));
+    if arguments.plan == Plan::QUICK {
+        println!("everything runs; one run each says nothing about speed");
+    }
     println!("sinew on its {} path, the peak by {}; one core, medians", Path::detect().name(), Peak::detect().name());
     match &arguments.markdown {
         Some(file) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Workload;
 
 /// How long to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// A sample repeats a short run until it lasts this long.
     pub sample: Duration,
@@ -22,7 +22,7 @@ impl Plan {
     /// What a report is made from.
     pub const FULL: Self = Self { sample: Duration::from_micros(100), samples: 3000, budget: Duration::from_secs(20) };
 
-    /// Every workload a few times, to see that it runs.
+    /// Every workload three times, to see that it runs.
     pub const QUICK: Self = Self { sample: Duration::ZERO, samples: 1, budget: Duration::ZERO };
 }
 
