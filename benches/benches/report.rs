@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use comfy_table::presets;
 use sinew_benches::measure::{Plan, round_robin};
 use sinew_benches::peak::Peak;
-use sinew_benches::{Workload, table, workload};
+use sinew_benches::{Workload, meta_step, table, workload};
 use sinew_runtime::{Guard, Path};
 
 /// In the order of the table.
 fn workloads() -> Vec<Workload> {
     let path = Path::detect();
-    vec![
+    let mut all = vec![
         workload::predict("predict/sinew", path),
         workload::predict("predict/scalar", Path::SCALAR),
         candle::predict(),
@@ -24,8 +24,10 @@ fn workloads() -> Vec<Workload> {
         workload::adapt("adapt/sinew_guarded", path, Guard::default()),
         workload::adapt("adapt/scalar", Path::SCALAR, Guard::Finite),
         candle::adapt(),
-        workload::peak(),
-    ]
+    ];
+    all.extend(meta_step::all());
+    all.push(workload::peak());
+    all
 }
 
 struct Arguments {

@@ -9,6 +9,7 @@
 
 pub mod count;
 pub mod measure;
+pub mod meta_step;
 pub mod peak;
 pub mod problem;
 pub mod table;

@@ -299,7 +299,7 @@ impl<'a> Run<'a> {
             }
             let batch = self.batch();
             self.learner.gradient(&self.at.state, &batch, &mut gradient);
-            let loss = gradient.loss();
+            let loss = gradient.median_loss();
             if self.step(&mut gradient) {
                 self.at.loss_sum += loss;
                 self.at.loss_count += 1;

@@ -73,8 +73,9 @@ pub struct BatchGradient {
 }
 
 impl BatchGradient {
-    /// Mean of the losses.
-    pub fn loss(&self) -> f64 {
-        self.losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / self.losses.len() as f64
+    /// The median loss: one task that blew up does not hide the others.
+    pub fn median_loss(&self) -> f64 {
+        let losses: Vec<f64> = self.losses.iter().map(|loss| f64::from(*loss)).collect();
+        crate::metric::Summary::of(&losses).median
     }
 }

@@ -22,7 +22,7 @@ pub enum Progress {
 pub struct Line {
     /// Iterations done.
     pub iteration: u64,
-    /// Mean training loss since the last line; `null` where it was never finite.
+    /// Mean since the last line of the median task's training loss; `null` where it was never finite.
     pub loss: f64,
     /// Validation loss.
     pub validation: Option<f64>,
