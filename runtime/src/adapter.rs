@@ -8,8 +8,9 @@ use core::fmt;
 use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::SpecError;
 
-use crate::guard::{Guard, Outcome, all_finite};
+use crate::guard::{Guard, Outcome};
 use crate::kernel::Path;
+use crate::kernel::finite::all_finite;
 use crate::network::{LayerSet, Network};
 use crate::reader::{Bundle, LengthError};
 use crate::rule::gradient::{Pass, Rates};
@@ -166,7 +167,7 @@ impl<'m> Adapter<'m> {
     pub fn observe(&mut self, x: &[f32], y: &[f32]) -> Result<(), ObserveError> {
         LengthError::check(self.input_len(), x.len())?;
         LengthError::check(self.output_len(), y.len())?;
-        if !(all_finite(x) && all_finite(y)) {
+        if !(all_finite(self.network.path(), x) && all_finite(self.network.path(), y)) {
             return Err(ObserveError::NotFinite);
         }
         self.support.push(x, self.memory.scales.scaled(y));
@@ -217,7 +218,7 @@ impl<'m> Adapter<'m> {
         }
         let outcome = if steps == 0 {
             Outcome::OutOfTime
-        } else if !(first.is_finite() && last.is_finite() && all_finite(memory.work)) {
+        } else if !(first.is_finite() && last.is_finite() && all_finite(network.path(), memory.work)) {
             Outcome::NotFinite
         } else if self.guard == Guard::Improve && last > first {
             Outcome::Worse

@@ -22,23 +22,3 @@ pub enum Outcome {
     /// The support loss got worse; parameters are as they were.
     Worse,
 }
-
-/// Whether all values are finite.
-pub fn all_finite(values: &[f32]) -> bool {
-    // By bits, for a sum of floats would be one long chain.
-    let largest = values.iter().fold(0_u32, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
-    largest < 0x7f80_0000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finite_means_finite() {
-        assert!(all_finite(&[]) && all_finite(&[0.0, -0.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-40]));
-        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert!(!all_finite(&[1.0, bad, 2.0]));
-        }
-    }
-}

@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod dense;
+pub mod finite;
 pub mod loss;
 
 #[cfg(target_arch = "aarch64")]
