@@ -119,6 +119,7 @@ impl Network {
     ///
     /// # Errors
     /// As [`NetworkSpec::check`].
+    #[inline(never)]
     pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, SpecError> {
         spec.check()?;
         let mut network = Self {

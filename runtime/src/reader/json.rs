@@ -77,6 +77,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
+    #[inline(never)]
     pub fn peek(&mut self) -> u8 {
         while let b' ' | b'\t' | b'\n' | b'\r' = self.byte() {
             self.at += 1;
