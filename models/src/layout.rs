@@ -141,12 +141,19 @@ impl NetworkSpec {
 
     /// All tensors in the order of the flat parameter vector.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
-        self.layers().enumerate().flat_map(move |(layer, placed)| {
+        let mut layers = self.layers().enumerate();
+        let mut bias = None;
+        core::iter::from_fn(move || {
+            if let Some(bias) = bias.take() {
+                return Some(bias);
+            }
+            let (layer, placed) = layers.next()?;
             let head = match placed.place {
                 Place::Backbone => "",
                 Place::Head(head) => self.heads[head].name.as_str(),
             };
-            [Part::Weight, Part::Bias].into_iter().map(move |part| Slot { layer, placed, part, head })
+            bias = Some(Slot { layer, placed, part: Part::Bias, head });
+            Some(Slot { layer, placed, part: Part::Weight, head })
         })
     }
 

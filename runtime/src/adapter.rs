@@ -99,8 +99,11 @@ impl<'m> Adapter<'m> {
         let expected = sizes.total(path).ok_or(SetupError::Capacity(capacity))?;
         let got = memory.len();
         let Rule::Gradient { steps, rate, scope } = bundle.rule();
-        let (memory, support) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
-        let mut adapter = Self {
+        let (mut memory, support) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
+        bundle.load_parameters(memory.params)?;
+        bundle.rate().copy_to(memory.rates)?;
+        memory.scales.load(bundle)?;
+        Ok(Self {
             start: bundle.parameters(),
             form: bundle.network().input.form,
             adapted: network.adapted(scope),
@@ -110,12 +113,7 @@ impl<'m> Adapter<'m> {
             support: Support::new(support.inputs, support.targets, support.mean, network.output_len()),
             network,
             memory,
-        };
-        let memory = &mut adapter.memory;
-        adapter.start.load(memory.params)?;
-        bundle.rate().copy_to(memory.rates)?;
-        memory.scales.load(bundle)?;
-        Ok(adapter)
+        })
     }
 
     /// The network.
@@ -265,8 +263,8 @@ impl<'m> Adapter<'m> {
             network.outputs(trace, rows, y);
             for row in y.chunks_exact_mut(output_len) {
                 memory.scales.unscale(row);
+                network.predict(row);
             }
-            network.predict(y);
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What the firmware does. A test on the host does the same, so that both are held to the same bits.
 
+use core::fmt;
+
 use sinew_runtime::{AdaptError, Adapter, Bundle, BundleError, LengthError, ObserveError, Path, SetupError};
 
 /// Support samples.
 pub const SHOTS: usize = 8;
 /// Values of memory that the scenarios need at most.
-pub const MEMORY: usize = 2048;
+pub const MEMORY: usize = 2304;
 
 /// A network of 8-32-1 units, for a robot's arm.
 pub const ARM: &[u8] = include_bytes!("../bundles/arm.safetensors");
@@ -40,6 +42,18 @@ pub enum Failure {
     Adapt(AdaptError),
     /// A prediction.
     Length(LengthError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Bundle(error) => error.fmt(f),
+            Failure::Setup(error) => error.fmt(f),
+            Failure::Observe(error) => error.fmt(f),
+            Failure::Adapt(error) => error.fmt(f),
+            Failure::Length(error) => error.fmt(f),
+        }
+    }
 }
 
 /// Loads a bundle, observes, adapts, predicts and resets, on the path whose bits are the same everywhere.

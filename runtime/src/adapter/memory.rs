@@ -104,12 +104,12 @@ impl Sizes {
         let skip =
             if aligned { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()).min(memory.len()) } else { 0 };
         let mut rest = memory.get_mut(skip..)?;
-        let mut parts = self.parts().map(|len| (len, Default::default()));
-        for (len, part) in &mut parts {
-            let (here, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(*len, aligned)?)?;
+        let mut parts: [&mut [f32]; 16] = Default::default();
+        for (part, len) in parts.iter_mut().zip(self.parts()) {
+            let (here, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(len, aligned)?)?;
             here.fill(0.0);
             rest = behind;
-            *part = here.get_mut(..*len)?;
+            *part = here.get_mut(..len)?;
         }
         let [
             params,
@@ -128,7 +128,7 @@ impl Sizes {
             output_scale,
             inputs,
             targets,
-        ] = parts.map(|(_, part)| part);
+        ] = parts;
         let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
         let memory = Memory { params, work, gradient, forward, backward, panel, presented, rates, scales };
         Some((memory, Ring { mean, inputs, targets }))

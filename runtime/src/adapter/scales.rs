@@ -73,7 +73,10 @@ impl Norm<'_> {
             InputForm::Both => (plain, Some(relative)),
         };
         let scale = |x: &[f32], (mean, factor): (&[f32], &[f32]), to: &mut [f32]| {
-            to.iter_mut().zip(x).zip(mean.iter().zip(factor)).for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
+            to.iter_mut()
+                .zip(x)
+                .zip(mean.iter().zip(factor))
+                .for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
         };
         let mut parts = presented.chunks_exact_mut(len);
         for x in x.chunks_exact(len) {

@@ -43,13 +43,13 @@ fn main() -> ! {
 
 /// Whether a scenario gives these bits.
 fn check(name: &str, bundle: &[u8], expected: &Bits, memory: &mut [f32]) -> bool {
-    hprintln!("{name}");
+    hprintln!("{}", name);
     let mut before = SYST::get_current();
     let got = scenario::play(bundle, memory, |part| {
         let ticks = before.wrapping_sub(SYST::get_current()) & RELOAD;
         if !part.is_empty() {
             // 25 MHz are 40 ns a tick, and an instruction takes 64.
-            hprintln!("  {part}: {} instructions", ticks * 40 / 64);
+            hprintln!("  {}: {} instructions", part, ticks * 40 / 64);
         }
         before = SYST::get_current();
     });
@@ -62,7 +62,7 @@ fn check(name: &str, bundle: &[u8], expected: &Bits, memory: &mut [f32]) -> bool
             same
         }
         Err(failure) => {
-            hprintln!("  {failure:?}");
+            hprintln!("  {}", failure);
             false
         }
     }
@@ -70,7 +70,7 @@ fn check(name: &str, bundle: &[u8], expected: &Bits, memory: &mut [f32]) -> bool
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    hprintln!("{info}");
+    hprintln!("{}", info);
     debug::exit(EXIT_FAILURE);
     loop {}
 }
