@@ -75,21 +75,6 @@ impl Update {
     }
 }
 
-/// `start + Σ a b` in order, over `len` values each: `(values, first, step)`. All scalar twins share it, for flash is dear.
-fn dot(start: f32, len: usize, a: (&[f32], usize, usize), b: (&[f32], usize, usize)) -> f32 {
-    let ((a, mut i, i_step), (b, mut j, j_step)) = (a, b);
-    let mut sum = start;
-    for _ in 0..len {
-        let (Some(a), Some(b)) = (a.get(i), b.get(j)) else {
-            break;
-        };
-        sum += a * b;
-        i += i_step;
-        j += j_step;
-    }
-    sum
-}
-
 /// The slices of one addend of a product: `(left, right)`.
 type Pair<'a> = (&'a [f32], &'a [f32]);
 
@@ -173,7 +158,9 @@ fn rows_by_rows<const T: usize>(
                 for (o, (z, b)) in z.iter_mut().zip(b).enumerate() {
                     *z = *b;
                     for (x, w) in pairs {
-                        *z = dot(*z, size.inputs, (x, r * size.inputs, 1), (w, o * size.inputs, 1));
+                        let x = &x[r * size.inputs..][..size.inputs];
+                        let w = &w[o * size.inputs..][..size.inputs];
+                        *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
                     }
                 }
             }
@@ -299,7 +286,8 @@ fn rows_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T],
                 for (i, x) in x.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (z, w) in pairs {
-                        sum = dot(sum, size.outputs, (z, r * size.outputs, 1), (w, i, size.inputs));
+                        let z = &z[r * size.outputs..][..size.outputs];
+                        sum = z.iter().zip(w.chunks_exact(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w[i]);
                     }
                     update.apply(x, sum);
                 }
@@ -342,7 +330,8 @@ fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; 
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (z, x) in pairs {
-                        sum = dot(sum, size.rows, (z, o, size.outputs), (x, i, size.inputs));
+                        let rows = z.chunks_exact(size.outputs).zip(x.chunks_exact(size.inputs));
+                        sum = rows.fold(sum, |sum, (z, x)| sum + z[o] * x[i]);
                     }
                     update.apply(w, sum);
                 }
@@ -380,8 +369,7 @@ fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update)
     vectors!(
         path,
         for (o, b) in b.iter_mut().enumerate() {
-            // Times 1, which changes no bit.
-            update.apply(b, dot(0.0, size.rows, (z, o, size.outputs), (&[1.0], 0, 0)));
+            update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
         },
         column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, update: Update = update)
     );
