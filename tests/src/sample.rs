@@ -35,14 +35,13 @@ impl Numbers {
     }
 }
 
-/// A network with the given hidden sizes and heads `(outputs, activation of the head's hidden layer, loss)`.
-pub fn network(
-    inputs: usize,
-    hidden: &[(usize, Activation)],
-    heads: &[(usize, Option<(usize, Activation)>, Loss)],
-) -> NetworkSpec {
+/// A head: outputs, its hidden layer if it has one, and its loss.
+pub type HeadSample = (usize, Option<(usize, Activation)>, Loss);
+
+/// A network with the given hidden layers and heads.
+pub fn network(inputs: usize, hidden: &[(usize, Activation)], heads: &[HeadSample]) -> NetworkSpec {
     let dense = |&(outputs, activation): &(usize, Activation)| Layer::Dense { outputs, activation };
-    let head = |(number, (outputs, hidden, loss)): (usize, &(usize, Option<(usize, Activation)>, Loss))| {
+    let head = |(number, (outputs, hidden, loss)): (usize, &HeadSample)| {
         let last = (*outputs, Activation::Identity);
         Head {
             name: Name::try_from(format!("head_{number}").as_str()).unwrap_or_default(),
