@@ -92,6 +92,7 @@ impl<'m> Adapter<'m> {
     ///
     /// # Errors
     /// As [`Adapter::new`].
+    // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
         let network = Network::new(bundle.network(), path)?;

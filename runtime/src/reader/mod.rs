@@ -62,6 +62,7 @@ impl<'a> Bundle<'a> {
         Ok(bundle)
     }
 
+    // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
     fn fill(&mut self, file: &File<'a>) -> Result<(), BundleError> {
         let Bundle { network, rule, parameters, rate, .. } = self;
