@@ -1,1 +1,17 @@
-//! Placeholder for the package's shared code.
+//! What the benches share: [`Workload`]s, what they cost in operations, and how they are timed side by side.
+//!
+//! One file of `benches/` asks one question with criterion; `report` times all of them in one run and prints one table:
+//!
+//! ```sh
+//! cargo bench -p sinew-benches --bench adapt
+//! cargo bench -p sinew-benches --bench report -- --markdown speed.md   # beside this package's Cargo.toml
+//! ```
+
+pub mod count;
+pub mod measure;
+pub mod peak;
+pub mod problem;
+pub mod table;
+pub mod workload;
+
+pub use workload::Workload;

@@ -1,7 +1,7 @@
 //! Writes a bundle: the one file that a robot needs. `docs/bundle.md` specifies it.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
@@ -14,6 +14,8 @@ use sinew_models::rule::{Rate, Rule, RuleError};
 use sinew_models::spec::{Loss, NetworkSpec, SpecError};
 use sinew_runtime::reader::{Bundle, BundleError};
 use thiserror::Error;
+
+use crate::files;
 
 /// What goes into a bundle.
 #[derive(Clone, Copy, Debug)]
@@ -142,24 +144,7 @@ pub enum ExportError {
 /// As [`to_bytes`], or if the file cannot be written.
 pub fn write(path: &Path, export: &Export<'_>) -> Result<(), ExportError> {
     let bytes = to_bytes(export)?;
-    replace(path, &bytes).map_err(|source| ExportError::Io { path: path.into(), source })
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".sinew-");
-    // As any file that is created, less what the umask takes; a temporary file would be its owner's alone.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(parent)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    // The new name is in the directory, which has to reach the disk too.
-    #[cfg(unix)]
-    std::fs::File::open(parent)?.sync_all()?;
-    Ok(())
+    files::replace(path, &bytes).map_err(|source| ExportError::Io { path: path.into(), source })
 }
 
 /// The bytes of a bundle, the same ones for the same export.

@@ -1,6 +1,22 @@
 //! The workstation half of sinew: worlds, learners, engines, evaluation, export and the `sinew` command.
 
+pub mod aligned;
+pub mod baseline;
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod engine;
 pub mod episode;
+pub mod evaluate;
 pub mod export;
+pub mod files;
+pub mod forward;
+pub mod learn;
 pub mod metric;
+pub mod model;
+pub mod optimiser;
+pub mod scaling;
+pub mod streams;
+pub mod train;
 pub mod world;

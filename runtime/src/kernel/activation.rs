@@ -123,12 +123,24 @@ pub fn backward_in_place(path: Path, activation: Activation, known: &[f32], d: &
     );
 }
 
-/// `rdz = rda · slope + da · bend · rz` in place of `rda`, for a curved activation: the derivative of [`backward`].
-pub fn backward_tangent(activation: Activation, known: &[f32], da: &[f32], rz: &[f32], rd: &mut [f32]) {
-    for (((rd, da), rz), known) in rd.iter_mut().zip(da).zip(rz).zip(known) {
-        let (_, slope, bend) = from_output(activation, *known);
-        *rd = *rd * slope + da * bend * rz;
-    }
+/// `rdz = rda · slope + da · bend · rz` in place of `rda`: the derivative of [`backward`].
+pub fn backward_tangent(path: Path, activation: Activation, known: &[f32], da: &[f32], rz: &[f32], rd: &mut [f32]) {
+    assert!(known.len() == rd.len() && da.len() == rd.len() && rz.len() == rd.len());
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        for (((rd, da), rz), known) in rd.iter_mut().zip(da).zip(rz).zip(known) {
+            let (_, slope, bend) = from_output(activation, *known);
+            *rd = *rd * slope + da * bend * rz;
+        },
+        backward_tangent_fast(
+            activation: Activation = activation,
+            known: &[f32] = known,
+            da: &[f32] = da,
+            rz: &[f32] = rz,
+            rd: &mut [f32] = rd,
+        )
+    );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -140,9 +152,21 @@ unsafe fn tanh_fast<V: Vector>(x: V) -> V {
         // The limit first: where x is NaN, both give x.
         let x = V::splat(-TANH_LIMIT).max(limit.min(x));
         let square = x.mul(x);
-        let polynomial =
-            |coefficients: &[f32]| coefficients.iter().fold(V::splat(0.0), |sum, &c| sum.mul_add(square, V::splat(c)));
-        x.mul(polynomial(&TANH_UP)).div(polynomial(&TANH_DOWN))
+        x.mul(polynomial(&TANH_UP, square)).div(polynomial(&TANH_DOWN, square))
+    }
+}
+
+/// Horner's scheme, from the highest coefficient on.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn polynomial<V: Vector, const N: usize>(coefficients: &[f32; N], at: V) -> V {
+    // SAFETY: the features of `V`, by the caller.
+    unsafe {
+        let mut sum = V::splat(coefficients[0]);
+        for &coefficient in &coefficients[1..] {
+            sum = sum.mul_add(at, V::splat(coefficient));
+        }
+        sum
     }
 }
 
@@ -156,45 +180,40 @@ unsafe fn sigmoid_fast<V: Vector>(x: V) -> V {
     }
 }
 
-/// Runs `body(offset, load, store)` over whole vectors and then over what is left.
+/// `to[i] = value` for `i < len`, over whole vectors and then over what is left; the names before `in` are vectors at the pointers.
+///
+/// A macro and not a function that takes a closure: a closure does not have the features of the function around it, and a long one
+/// would not be inlined into it.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-unsafe fn over<V: Vector>(len: usize, mut whole: impl FnMut(usize), mut rest: impl FnMut(usize, usize)) {
-    let mut at = 0;
-    while at + V::LANES <= len {
-        whole(at);
-        at += V::LANES;
-    }
-    if at < len {
-        rest(at, len - at);
-    }
-}
-
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-unsafe fn map<V: Vector>(values: &mut [f32], each: impl Fn(V) -> V) {
-    let (to, len) = (values.as_mut_ptr(), values.len());
-    // SAFETY: `over` stays within the slice.
-    unsafe {
-        over::<V>(
-            len,
-            |at| each(V::load(to.add(at))).store(to.add(at)),
-            |at, count| each(V::load_first(to.add(at), count)).store_first(to.add(at), count),
-        );
-    }
+macro_rules! each {
+    ($V:ident, $len:expr, $to:expr, $($name:ident in $from:expr),+ => $value:expr) => {{
+        let mut at = 0;
+        while at + $V::LANES <= $len {
+            $(let $name = $V::load($from.add(at));)+
+            $value.store($to.add(at));
+            at += $V::LANES;
+        }
+        if at < $len {
+            let left = $len - at;
+            $(let $name = $V::load_first($from.add(at), left);)+
+            $value.store_first($to.add(at), left);
+        }
+    }};
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn forward_fast<V: Vector>(activation: Activation, z: &mut [f32]) {
-    // SAFETY: the features of `V`, by the caller.
+    let (to, len) = (z.as_mut_ptr(), z.len());
+    // SAFETY: the features of `V`, by the caller; `each` stays within the slice.
     unsafe {
+        let from = to.cast_const();
         match activation {
             Activation::Identity => {}
-            Activation::Relu => map::<V>(z, |z| V::splat(0.0).max(z)),
-            Activation::Tanh => map::<V>(z, |z| tanh_fast(z)),
-            Activation::Sigmoid => map::<V>(z, |z| sigmoid_fast(z)),
-            Activation::Silu => map::<V>(z, |z| z.mul(sigmoid_fast(z))),
+            Activation::Relu => each!(V, len, to, z in from => V::splat(0.0).max(z)),
+            Activation::Tanh => each!(V, len, to, z in from => tanh_fast(z)),
+            Activation::Sigmoid => each!(V, len, to, z in from => sigmoid_fast(z)),
+            Activation::Silu => each!(V, len, to, z in from => z.mul(sigmoid_fast(z))),
         }
     }
 }
@@ -203,15 +222,17 @@ unsafe fn forward_fast<V: Vector>(activation: Activation, z: &mut [f32]) {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn backward_fast<V: Vector>(activation: Activation, known: &[f32], da: *const f32, dz: &mut [f32]) {
-    // SAFETY: the features of `V` and as many values behind every pointer as `dz` has, by the caller.
+    let (known, to, len) = (known.as_ptr(), dz.as_mut_ptr(), dz.len());
+    // SAFETY: the features of `V` and as many values behind every pointer as `dz` has, by the caller; each value is read before it
+    // is written.
     unsafe {
         let one = V::splat(1.0);
         match activation {
-            Activation::Identity => gate::<V>(known, da, dz, |_, d| d),
-            Activation::Relu => gate::<V>(known, da, dz, |a, d| d.where_positive(a)),
-            Activation::Tanh => gate::<V>(known, da, dz, |a, d| d.mul(one.sub(a.mul(a)))),
-            Activation::Sigmoid => gate::<V>(known, da, dz, |a, d| d.mul(a.mul(one.sub(a)))),
-            Activation::Silu => gate::<V>(known, da, dz, |z, d| {
+            Activation::Identity => each!(V, len, to, d in da => d),
+            Activation::Relu => each!(V, len, to, a in known, d in da => d.where_positive(a)),
+            Activation::Tanh => each!(V, len, to, a in known, d in da => d.mul(one.sub(a.mul(a)))),
+            Activation::Sigmoid => each!(V, len, to, a in known, d in da => d.mul(a.mul(one.sub(a)))),
+            Activation::Silu => each!(V, len, to, z in known, d in da => {
                 let s = sigmoid_fast(z);
                 d.mul(z.mul(s.mul(one.sub(s))).add(s))
             }),
@@ -219,21 +240,41 @@ unsafe fn backward_fast<V: Vector>(activation: Activation, known: &[f32], da: *c
     }
 }
 
-/// `dz = each(known, da)`.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn gate<V: Vector>(known: &[f32], da: *const f32, dz: &mut [f32], each: impl Fn(V, V) -> V) {
-    let (known, to, len) = (known.as_ptr(), dz.as_mut_ptr(), dz.len());
-    // SAFETY: `over` stays within `len`, the length of all three.
+unsafe fn backward_tangent_fast<V: Vector>(
+    activation: Activation,
+    known: &[f32],
+    da: &[f32],
+    rz: &[f32],
+    rd: &mut [f32],
+) {
+    let (known, da, rz, to, len) = (known.as_ptr(), da.as_ptr(), rz.as_ptr(), rd.as_mut_ptr(), rd.len());
+    let from = to.cast_const();
+    // SAFETY: the features of `V` and as many values in every slice as `rd` has, by the caller.
     unsafe {
-        over::<V>(
-            len,
-            |at| each(V::load(known.add(at)), V::load(da.add(at))).store(to.add(at)),
-            |at, count| {
-                let value = each(V::load_first(known.add(at), count), V::load_first(da.add(at), count));
-                value.store_first(to.add(at), count);
-            },
-        );
+        let (one, two) = (V::splat(1.0), V::splat(2.0));
+        match activation {
+            // Their slopes do not bend.
+            Activation::Identity | Activation::Relu => {
+                backward_fast::<V>(activation, core::slice::from_raw_parts(known, len), from, rd)
+            }
+            Activation::Tanh => each!(V, len, to, a in known, d in da, rz in rz, rd in from => {
+                let slope = one.sub(a.mul(a));
+                // rd · slope − 2 a · slope · d · rz
+                slope.mul(rd.sub(two.mul(a).mul(d.mul(rz))))
+            }),
+            Activation::Sigmoid => each!(V, len, to, a in known, d in da, rz in rz, rd in from => {
+                let slope = a.mul(one.sub(a));
+                slope.mul(one.sub(two.mul(a)).mul_add(d.mul(rz), rd))
+            }),
+            Activation::Silu => each!(V, len, to, z in known, d in da, rz in rz, rd in from => {
+                let s = sigmoid_fast(z);
+                let bend = s.mul(one.sub(s));
+                let second = bend.mul(z.mul_add(one.sub(two.mul(s)), two));
+                rd.mul(z.mul_add(bend, s)).add(second.mul(d.mul(rz)))
+            }),
+        }
     }
 }
 

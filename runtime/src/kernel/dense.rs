@@ -6,7 +6,7 @@
 use super::{Path, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
-    product::{Finish, Start, Target, Term, plain, sideways, sideways_pays, turned},
+    product::{Finish, Start, Target, Term, plain, sideways, sideways_pays, some, turned},
     vector::Vector,
 };
 
@@ -202,7 +202,7 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
                 dot_products::<V>(pairs, size, r, b, z);
             }
         } else if size.outputs <= FEW_OUTPUTS {
-            for o in 0..size.outputs {
+            for (o, bias) in b.iter().enumerate() {
                 let mut at = 0;
                 while at < size.rows {
                     let count = V::DOTS.min(size.rows - at);
@@ -215,7 +215,7 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
                         sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
                     }
                     for (r, sum) in sums.iter().enumerate().take(count) {
-                        *z.get_unchecked_mut((at + r) * size.outputs + o) = b[o] + sum;
+                        *z.get_unchecked_mut((at + r) * size.outputs + o) = bias + sum;
                     }
                     at += count;
                 }
@@ -407,18 +407,17 @@ unsafe fn sums<V: Vector, const N: usize>(
 ) -> usize {
     // SAFETY: the caller's contract: so many columns exist.
     unsafe {
-        let load = |from: *const f32| if left == 0 { V::load(from) } else { V::load_first(from, left) };
         let mut sums = [V::splat(0.0); N];
         for r in 0..size.rows {
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = sum.add(load(z.add(r * size.outputs + n * V::LANES)));
+                *sum = sum.add(some::<V>(z.add(r * size.outputs + n * V::LANES), left));
             }
         }
         for (n, &sum) in sums.iter().enumerate() {
             let to = b.add(n * V::LANES);
             let value = match update {
                 Update::Store => sum,
-                Update::Add(factor) => V::splat(factor).mul_add(sum, load(to)),
+                Update::Add(factor) => V::splat(factor).mul_add(sum, some::<V>(to, left)),
             };
             if left == 0 { value.store(to) } else { value.store_first(to, left) }
         }

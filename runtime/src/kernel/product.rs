@@ -44,6 +44,32 @@ pub(crate) struct Target {
     pub finish: Finish,
 }
 
+/// The vector at `from`, or its first `left` lanes if that is not 0.
+///
+/// # Safety
+/// The features of `V`; the lanes must exist.
+#[inline(always)]
+pub(crate) unsafe fn some<V: Vector>(from: *const f32, left: usize) -> V {
+    // SAFETY: the caller's contract.
+    unsafe { if left == 0 { V::load(from) } else { V::load_first(from, left) } }
+}
+
+/// `N` vectors from `from` on; of the last one `left` lanes if that is not 0.
+///
+/// # Safety
+/// As [`some`].
+#[inline(always)]
+unsafe fn vectors<V: Vector, const N: usize>(from: *const f32, left: usize) -> [V; N] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut vectors = [V::splat(0.0); N];
+        for (n, vector) in vectors.iter_mut().enumerate() {
+            *vector = some(from.add(n * V::LANES), if n + 1 < N { 0 } else { left });
+        }
+        vectors
+    }
+}
+
 /// The sums of `M` rows and `N` vectors from `column` on; if `left` is not 0, only so many lanes of the last vector exist.
 ///
 /// # Safety
@@ -58,20 +84,16 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
 ) {
     // SAFETY: the caller's contract; `left` keeps the last vector inside.
     unsafe {
-        let load = |from: *const f32, n: usize| {
-            let from = from.add(n * V::LANES);
-            if n + 1 < N || left == 0 { V::load(from) } else { V::load_first(from, left) }
-        };
         let mut sums: [[V; N]; M] = match target.start {
             Start::Zero => [[V::splat(0.0); N]; M],
-            Start::Row(bias) => [core::array::from_fn(|n| load(bias.add(column), n)); M],
+            Start::Row(bias) => [vectors::<V, N>(bias.add(column), left); M],
             Start::Column(bias) => core::array::from_fn(|m| [V::splat(*bias.add(row + m)); N]),
         };
         for term in terms {
             let mut a = term.a.add(row * term.a_row);
             let mut b = term.b.wrapping_add(column);
             for _ in 0..term.len {
-                let vectors: [V; N] = core::array::from_fn(|n| load(b, n));
+                let vectors = vectors::<V, N>(b, left);
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let factor = V::splat(*a.add(m * term.a_row));
                     for (sum, vector) in sums.iter_mut().zip(vectors) {
@@ -87,8 +109,8 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             // All loads before the first store: a partial store would hold up a load of the row behind it.
             let factor = V::splat(factor);
             for (m, sums) in sums.iter_mut().enumerate() {
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = factor.mul_add(*sum, load(at(m), n));
+                for (sum, old) in sums.iter_mut().zip(vectors::<V, N>(at(m), left)) {
+                    *sum = factor.mul_add(*sum, old);
                 }
             }
         }

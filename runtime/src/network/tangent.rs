@@ -110,8 +110,8 @@ impl Network {
         let (forward_part, rd) = here.split_at_mut((planned.rdz - planned.ra) * rows);
         let rd = &mut rd[..len];
         if planned.curved() {
-            let rz = &forward_part[len..];
-            activation::backward_tangent(planned.layer.activation, known, &da[..len], rz, rd);
+            let rz = &forward_part[len..][..len];
+            activation::backward_tangent(self.path, planned.layer.activation, known, &da[..len], rz, rd);
         } else {
             activation::backward_in_place(self.path, planned.layer.activation, known, rd);
         }

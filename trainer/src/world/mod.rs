@@ -4,6 +4,7 @@
 //! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
 
 pub mod dataset;
+pub mod open;
 pub mod sinusoid;
 pub mod terrain;
 
@@ -78,6 +79,11 @@ pub trait World: Send + Sync {
 
     /// How many tasks a split has, where the number is finite (a data set); `None` where tasks are drawn without end.
     fn task_count(&self, split: Split) -> Option<usize>;
+
+    /// What cannot be told apart from chance: tasks of one cluster (of one object) are not independent of each other.
+    fn cluster(&self, task: &Task) -> u64 {
+        task.seed
+    }
 
     /// Draws one task.
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task;

@@ -37,6 +37,11 @@ impl World for Dataset {
         Some(self.members[place(split)].len())
     }
 
+    /// The group.
+    fn cluster(&self, task: &Task) -> u64 {
+        self.rows_of(task).map_or(u64::MAX, |rows| rows.group as u64)
+    }
+
     /// Draws evenly from the tasks of the split. From an empty split comes a task whose episodes are empty.
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
         let count = self.members[place(split)].len() as u64;

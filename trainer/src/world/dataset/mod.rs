@@ -198,6 +198,11 @@ impl Dataset {
         dataset
     }
 
+    /// Whether targets are classes.
+    pub fn has_classes(&self) -> bool {
+        self.target != Target::Values
+    }
+
     /// The tasks of a split, in the order of their first rows.
     pub fn tasks(&self, split: Split) -> impl Iterator<Item = Task> + use<> {
         (0..self.members[place(split)].len() as u64).map(move |seed| Task { split, seed })

@@ -1,0 +1,97 @@
+//! What is timed, by name. A new one is a constructor here, a bench file that hands it to criterion, and a line in `report`.
+
+use std::fmt;
+use std::hint::black_box;
+
+use sinew_runtime::{Guard, Outcome, Path};
+
+use crate::peak::Peak;
+use crate::problem::Problem;
+
+/// One thing to time.
+pub struct Workload {
+    /// `question/answer`, such as `predict/sinew`: criterion's id.
+    pub id: &'static str,
+    /// Operations of one run, as [`crate::count`] counts them.
+    pub operations: u64,
+    /// The id of what it is compared with in the report.
+    pub peer: Option<&'static str>,
+    /// One run.
+    pub run: Box<dyn FnMut()>,
+}
+
+impl Workload {
+    /// A workload without a peer.
+    pub fn new(id: &'static str, operations: u64, run: impl FnMut() + 'static) -> Self {
+        Self { id, operations, peer: None, run: Box::new(run) }
+    }
+
+    /// The same, compared with the workload of this id.
+    pub fn beside(mut self, peer: &'static str) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workload").field("id", &self.id).field("operations", &self.operations).finish_non_exhaustive()
+    }
+}
+
+/// One prediction for one row of plain values.
+///
+/// # Panics
+/// If the adapter refuses the row.
+pub fn predict(id: &'static str, path: Path) -> Workload {
+    let problem = Problem::standard();
+    let mut adapter = problem.adapter(path);
+    let (x, mut y) = (problem.first_input().to_vec(), vec![0.0; adapter.output_len()]);
+    let operations = problem.count().forward(1);
+    Workload::new(id, operations, move || {
+        adapter.predict(black_box(&x), black_box(&mut y)).expect("one row in, one row out");
+    })
+    .beside("predict/candle")
+}
+
+/// One adaptation from the start of the bundle to rows that were observed before.
+///
+/// # Panics
+/// If the guard does not commit it.
+pub fn adapt(id: &'static str, path: Path, guard: Guard) -> Workload {
+    let problem = Problem::standard();
+    let mut adapter = problem.adapter(path);
+    adapter.set_guard(guard);
+    let operations = problem.count().adapt(problem.rows, Problem::STEPS as u64);
+    Workload::new(id, operations, move || {
+        let report = black_box(&mut adapter).adapt(|| false).expect("there is support");
+        assert_eq!(report.outcome, Outcome::Committed);
+        black_box(adapter.parameters());
+    })
+    .beside("adapt/candle")
+}
+
+/// What this core can do at best.
+pub fn peak() -> Workload {
+    const ROUNDS: u32 = 10_000;
+    let peak = Peak::detect();
+    Workload::new(crate::table::PEAK, peak.operations(ROUNDS), move || {
+        black_box(peak.run(black_box(ROUNDS)));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_run() {
+        for path in Path::available() {
+            for guard in [Guard::Finite, Guard::Improve] {
+                (adapt("adapt/it", path, guard).run)();
+            }
+            (predict("predict/it", path).run)();
+        }
+        (peak().run)();
+    }
+}

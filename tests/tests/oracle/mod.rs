@@ -1,0 +1,127 @@
+//! candle as an independent oracle: networks and losses in tensor operations, differentiated by its `backward()`.
+//!
+//! Its fused `softmax_last_dim` and `layer_norm` pass no gradient back, silently, and its `backward()` drops second-order terms,
+//! silently: nothing here uses the former, and [`meta_gradient`] needs no second `backward()`.
+
+pub mod meta_gradient;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use sinew_models::layout::Place;
+use sinew_models::spec::{Activation, Loss, NetworkSpec};
+
+/// `values` as a tensor of `shape`.
+pub fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> Result<Tensor> {
+    Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(dtype)
+}
+
+/// The values of all tensors, one after the other.
+pub fn flat<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> Result<Vec<f64>> {
+    let mut values = Vec::new();
+    for tensor in tensors {
+        values.extend(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+    }
+    Ok(values)
+}
+
+/// A variable for each slot of `spec`, in their order.
+pub fn variables(spec: &NetworkSpec, params: &[f64], dtype: DType) -> Result<Vec<Var>> {
+    let slots = spec.slots();
+    slots.map(|slot| Var::from_tensor(&tensor(&params[slot.offset()..][..slot.len()], &slot.shape(), dtype)?)).collect()
+}
+
+/// The outputs of each head for rows `x`: `[rows, outputs of the head]`.
+pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Tensor>> {
+    let (mut features, mut values, mut heads) = (x.clone(), x.clone(), Vec::new());
+    let layers: Vec<_> = spec.layers().collect();
+    for (number, layer) in layers.iter().enumerate() {
+        if layer.place != Place::Backbone && layer.index == 0 {
+            values = features.clone();
+        }
+        let (weight, bias) = (&params[2 * number], &params[2 * number + 1]);
+        values = activate(layer.activation, values.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
+        if layer.place == Place::Backbone {
+            features = values.clone();
+        } else if layers.get(number + 1).is_none_or(|next| next.place != layer.place) {
+            heads.push(values.clone());
+        }
+    }
+    Ok(heads)
+}
+
+fn activate(activation: Activation, z: Tensor) -> Result<Tensor> {
+    match activation {
+        Activation::Identity => Ok(z),
+        Activation::Relu => z.relu(),
+        Activation::Tanh => z.tanh(),
+        Activation::Silu => z.silu(),
+        Activation::Sigmoid => sigmoid(&z),
+    }
+}
+
+fn sigmoid(z: &Tensor) -> Result<Tensor> {
+    (z.neg()?.exp()? + 1.0)?.recip()
+}
+
+/// ln Σ exp z of each row, `[rows, 1]`.
+fn log_sum_exp(z: &Tensor) -> Result<Tensor> {
+    let largest = z.max_keepdim(1)?.detach();
+    z.broadcast_sub(&largest)?.exp()?.sum_keepdim(1)?.log()? + largest
+}
+
+/// Σ λ L over heads for targets `y [rows, outputs]`, heads side by side.
+pub fn loss(spec: &NetworkSpec, params: &[Var], x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let (mut total, mut column) = (Tensor::zeros((), x.dtype(), &Device::Cpu)?, 0);
+    for (head, z) in spec.heads.iter().zip(outputs(spec, params, x)?) {
+        let y = y.narrow(1, column, head.outputs())?;
+        column += head.outputs();
+        let error = (&z - &y)?;
+        let loss = match head.loss {
+            Loss::MeanSquared => error.sqr()?.mean_all()?,
+            Loss::Huber { delta } => {
+                // With c = min(|e|, δ) both branches are c(|e| − c/2).
+                let size = error.abs()?;
+                let clipped = (&size - (&size - f64::from(delta))?.relu()?)?;
+                (&clipped * (&size - (&clipped * 0.5)?)?)?.mean_all()?
+            }
+            // −y ln σ(z) − (1 − y) ln(1 − σ(z)) = max(z, 0) − z y + ln(1 + exp(−|z|))
+            Loss::BinaryCrossEntropy => {
+                let tail = (z.abs()?.neg()?.exp()? + 1.0)?.log()?;
+                ((z.relu()? - (&z * &y)?)? + tail)?.mean_all()?
+            }
+            Loss::CrossEntropy => (log_sum_exp(&z)?.broadcast_sub(&z)? * y)?.sum(1)?.mean_all()?,
+        };
+        total = (total + (loss * f64::from(head.weight))?)?;
+    }
+    Ok(total)
+}
+
+/// The loss and its gradient, in the layout of the flat vector.
+pub fn gradient(spec: &NetworkSpec, params: &[Var], x: &Tensor, y: &Tensor) -> Result<(f64, Vec<f64>)> {
+    let loss = loss(spec, params, x, y)?;
+    let store = loss.backward()?;
+    let gradients: Vec<Tensor> = params.iter().map(|param| gradient_of(&store, param)).collect::<Result<_>>()?;
+    Ok((scalar(&loss)?, flat(&gradients)?))
+}
+
+/// What an adapter answers: probabilities for classes, outputs as they are for the rest; heads side by side.
+pub fn predictions(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Tensor> {
+    let heads = spec.heads.iter().zip(outputs(spec, params, x)?);
+    let answers: Vec<Tensor> = heads
+        .map(|(head, z)| match head.loss {
+            Loss::MeanSquared | Loss::Huber { .. } => Ok(z),
+            Loss::BinaryCrossEntropy => sigmoid(&z),
+            Loss::CrossEntropy => z.broadcast_sub(&log_sum_exp(&z)?)?.exp(),
+        })
+        .collect::<Result<_>>()?;
+    Tensor::cat(&answers, 1)
+}
+
+/// A number.
+pub fn scalar(tensor: &Tensor) -> Result<f64> {
+    tensor.to_dtype(DType::F64)?.to_scalar()
+}
+
+/// The gradient of one variable; an error where none came, for candle says nothing when it drops one.
+fn gradient_of(store: &candle_core::backprop::GradStore, param: &Tensor) -> Result<Tensor> {
+    store.get(param).cloned().ok_or_else(|| candle_core::Error::Msg("no gradient came back".into()))
+}

@@ -1,0 +1,66 @@
+//! What else there is: the simple methods that a claim has to survive, on the same episodes and the same inputs.
+
+pub mod choose;
+pub mod fine_tune;
+pub mod linear;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use crate::config::Config;
+use crate::model::{Model, OpenError};
+use crate::train::{self, BUNDLE, Options, Progress, TrainError, Trained};
+use crate::world::World;
+
+/// The folder of the baselines, beside the bundle.
+pub const FOLDER: &str = "baselines";
+
+/// What was trained beside a bundle to compare it with.
+#[derive(Clone, Debug)]
+pub struct Baselines {
+    /// The same network, trained on all tasks pooled.
+    pub pooled: Model,
+    /// A linear model, fitted to all tasks pooled.
+    pub linear: Model,
+}
+
+fn pooled_folder(folder: &Path) -> PathBuf {
+    folder.join(FOLDER).join("pooled")
+}
+
+fn linear_file(folder: &Path) -> PathBuf {
+    folder.join(FOLDER).join("linear.safetensors")
+}
+
+/// Trains the baselines of `config` into `folder/baselines`; `None` where it asks for none.
+///
+/// # Errors
+/// As [`train::train`].
+pub fn train(
+    config: &Config,
+    world: &dyn World,
+    folder: &Path,
+    resume: bool,
+    stop: &AtomicBool,
+    progress: Progress,
+) -> Result<Option<Trained>, TrainError> {
+    let Some(pooled) = config.pooled() else { return Ok(None) };
+    let options = Options { folder: &pooled_folder(folder), resume, stop, stop_after: None, progress };
+    let trained = train::train(&pooled, world, &options)?;
+    if !trained.stopped {
+        linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?;
+    }
+    Ok(Some(trained))
+}
+
+impl Baselines {
+    /// Opens those beside the bundle at `bundle`.
+    ///
+    /// # Errors
+    /// If they are not there or cannot be read.
+    pub fn beside(bundle: &Path) -> Result<Self, OpenError> {
+        let folder = bundle.parent().unwrap_or(Path::new("."));
+        let pooled = Model::open(&pooled_folder(folder).join(BUNDLE))?.0;
+        Ok(Self { pooled, linear: Model::open(&linear_file(folder))?.0 })
+    }
+}

@@ -1,0 +1,117 @@
+//! `sinew crossval`
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use sinew_runtime::Guard;
+
+use super::{Answer, evaluate, table};
+use crate::baseline::{self, Baselines};
+use crate::config::{Config, WorldConfig};
+use crate::evaluate::{Evaluation, Settings};
+use crate::train::{BUNDLE, Options, Progress, train};
+use crate::world::World;
+use crate::world::dataset::Dataset;
+
+/// Trains the configuration, and its baselines, on every fold of a data set: each group (each object) is tested on by a network that
+/// has not seen it. Prints one table over all test tasks, with intervals over groups, and the same for the null test: one class,
+/// its earlier half to be told from its later half.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What to train; its world is a data set
+    config: PathBuf,
+    /// Where the runs go, a folder for each fold; runs that are there are gone on with
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folds
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    folds: usize,
+    /// Support samples of each class; several give rows each [default: as trained]
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    shots: Vec<usize>,
+    /// Inner steps [default: 0 and as trained]
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    steps: Vec<usize>,
+    /// Replaces the configuration's seed, also that of the folds
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Replaces one value of the configuration; can be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Leave the null test out
+    #[arg(long)]
+    no_null_test: bool,
+    /// Write the result as JSON, too; that of the null test goes beside it, to NAME.null.json
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
+    let mut config = Config::read(&arguments.config, &arguments.set)?;
+    config.seed = arguments.seed.unwrap_or(config.seed);
+    let WorldConfig::Dataset { file } = &config.world else {
+        return Err("crossval needs a data set: [world] kind = \"dataset\"".into());
+    };
+    let data = Dataset::open(file)?;
+    let shots = if arguments.shots.is_empty() { vec![config.train.shots.main()] } else { arguments.shots.clone() };
+    let most = shots.iter().chain(config.train.shots.all()).copied().max().unwrap_or(0);
+    data.check_shots(most)?;
+    let Some(results) = over_folds(arguments, &config, &data, &arguments.out, &shots, stop)? else { return Ok(()) };
+    table::print(&results);
+    if let Some(path) = &arguments.json {
+        table::write_json(&results, path)?;
+    }
+    if arguments.no_null_test || !data.has_classes() {
+        return Ok(());
+    }
+    let null = data.null_test()?.without_short_tasks(most);
+    let folder = arguments.out.join("null");
+    let Some(results) = over_folds(arguments, &config, &null, &folder, &shots, stop)? else { return Ok(()) };
+    println!("\nThe null test: what recording order alone gives away.");
+    table::print(&results);
+    if let Some(path) = &arguments.json {
+        table::write_json(&results, &path.with_extension("null.json"))?;
+    }
+    Ok(())
+}
+
+/// One evaluation for each number of shots, over all folds; `None` if stopped.
+fn over_folds(
+    arguments: &Arguments,
+    config: &Config,
+    data: &Dataset,
+    folder: &Path,
+    shots: &[usize],
+    stop: &AtomicBool,
+) -> Result<Option<Vec<Evaluation>>, Box<dyn std::error::Error>> {
+    let steps = if arguments.steps.is_empty() { vec![0, config.learner.steps] } else { arguments.steps.clone() };
+    let mut joined: Vec<Evaluation> = Vec::new();
+    for fold in 0..arguments.folds {
+        let world = data.with_fold(fold, arguments.folds, config.seed)?;
+        let folder = folder.join(format!("fold-{fold}"));
+        eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
+        let options = Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown };
+        train(config, &world, &options)?;
+        baseline::train(config, &world, &folder, true, stop, Progress::Shown)?;
+        if stop.load(Ordering::Relaxed) {
+            eprintln!("stopped; the same command goes on");
+            return Ok(None);
+        }
+        let bundle = folder.join(BUNDLE);
+        let bytes = std::fs::read(&bundle).map_err(|why| format!("{}: {why}", bundle.display()))?;
+        let baselines = if config.baselines.is_some() { Some(Baselines::beside(&bundle)?) } else { None };
+        for (place, &shots) in shots.iter().enumerate() {
+            let settings =
+                Settings { episodes: None, shots, steps: steps.clone(), seed: config.seed, guard: Guard::Improve };
+            let evaluation = evaluate::with_bar(&bytes, baselines.as_ref(), &world, &settings)?;
+            match joined.get_mut(place) {
+                Some(joined) => joined.join(evaluation),
+                None => joined.push(evaluation),
+            }
+        }
+    }
+    // Settings were chosen for each fold by itself, so there is not one choice to print.
+    joined.iter_mut().for_each(|evaluation| evaluation.choice = None);
+    Ok(Some(joined))
+}

@@ -1,0 +1,134 @@
+//! `sinew evaluate`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use sinew_models::rule::Rule;
+use sinew_runtime::Guard;
+
+use super::{Answer, table};
+use crate::baseline::Baselines;
+use crate::evaluate::{EPISODES, Evaluation, Settings, evaluate};
+use crate::model::Model;
+use crate::world::dataset::Dataset;
+use crate::world::{Split, World, open};
+
+/// Prints a table with 95% intervals: the bundle at each number of inner steps and, with --baselines, everything else that was
+/// trained beside it, on the same episodes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The bundle, such as runs/terrain/model.safetensors
+    bundle: PathBuf,
+    #[command(flatten)]
+    source: Source,
+    /// Test episodes [default: 600; all test tasks of a data set]
+    #[arg(long, value_name = "N")]
+    episodes: Option<usize>,
+    /// Support samples, of each class for classification; several give a row each [default: as trained]
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    shots: Vec<usize>,
+    /// Inner steps, such as 0,1,5,10 [default: 0 and as trained]
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    steps: Vec<usize>,
+    /// Episodes follow from it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Compare with the baselines beside the bundle
+    #[arg(long)]
+    baselines: bool,
+    /// What an update needs to be committed
+    #[arg(long, value_enum, default_value_t = GuardName::Improve)]
+    guard: GuardName,
+    /// Write the result as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Where the episodes come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A built-in world: sinusoid, terrain, terrain-scale-only
+    #[arg(long, value_name = "NAME")]
+    world: Option<String>,
+    /// A data set's description
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// The guard by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum GuardName {
+    /// A smaller support loss than before
+    Improve,
+    /// Finite numbers
+    Finite,
+}
+
+impl Source {
+    fn open(&self) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+        match (&self.world, &self.data) {
+            (Some(name), _) => open::by_name(name).ok_or_else(|| {
+                format!("--world {name}: expected one of {}; a data set goes with --data", open::NAMES.join(", "))
+                    .into()
+            }),
+            (None, Some(file)) => Ok(Box::new(Dataset::open(file)?)),
+            (None, None) => Err("expected --world NAME or --data FILE".into()),
+        }
+    }
+}
+
+/// The shots that a bundle was trained with, as its configuration says.
+pub fn trained_shots(model: &Model) -> Option<usize> {
+    let text = model.about.config.as_deref()?;
+    let config = crate::config::Config::parse(std::path::Path::new("bundle"), text, &[]).ok()?;
+    Some(config.train.shots.main())
+}
+
+pub fn run(arguments: &Arguments) -> Answer {
+    let (model, bytes) = Model::open(&arguments.bundle)?;
+    let world = arguments.source.open()?;
+    let baselines = if arguments.baselines {
+        let why =
+            |why| format!("{why}\nbaselines are trained by `sinew train` where its configuration has [baselines]");
+        Some(Baselines::beside(&arguments.bundle).map_err(why)?)
+    } else {
+        None
+    };
+    let shots = match &arguments.shots[..] {
+        [] => {
+            vec![trained_shots(&model).ok_or("the bundle does not say how many shots it was trained with: --shots K")?]
+        }
+        given => given.to_vec(),
+    };
+    let Rule::Gradient { steps: trained_steps, .. } = model.rule;
+    let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
+    let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };
+    let mut evaluations = Vec::new();
+    for shots in shots {
+        let settings =
+            Settings { episodes: arguments.episodes, shots, steps: steps.clone(), seed: arguments.seed, guard };
+        evaluations.push(with_bar(&bytes, baselines.as_ref(), &*world, &settings)?);
+    }
+    table::print(&evaluations);
+    if let Some(path) = &arguments.json {
+        table::write_json(&evaluations, path)?;
+    }
+    Ok(())
+}
+
+/// [`evaluate`] with a bar on a terminal.
+pub fn with_bar(
+    bytes: &[u8],
+    baselines: Option<&Baselines>,
+    world: &dyn World,
+    settings: &Settings,
+) -> Result<Evaluation, Box<dyn std::error::Error>> {
+    let count = settings.episodes.or_else(|| world.task_count(Split::Test)).unwrap_or(EPISODES);
+    let bar = ProgressBar::new(count as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} episodes, ETA {eta}")?);
+    let evaluation = evaluate(bytes, baselines, world, settings, &|| bar.inc(1));
+    bar.finish_and_clear();
+    Ok(evaluation?)
+}

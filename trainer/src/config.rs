@@ -1,0 +1,458 @@
+//! The file that describes a run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sinew_models::networks;
+use sinew_models::rule::{Rate, Rule, RuleError, Scope};
+use sinew_models::spec::{Activation, InputForm, NetworkSpec, SpecError};
+
+use crate::optimiser::Schedule;
+use crate::world::{Signature, terrain::Distribution};
+
+/// A run: what is trained, on what, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Everything random follows from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where episodes come from.
+    pub world: WorldConfig,
+    /// What is trained.
+    pub network: NetworkConfig,
+    /// How it learns.
+    pub learner: LearnerConfig,
+    /// The training loop.
+    pub train: TrainConfig,
+    /// What it is compared with; none are trained where this is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baselines: Option<BaselineConfig>,
+}
+
+/// `[world]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum WorldConfig {
+    /// Sine waves (Finn et al. 2017).
+    Sinusoid {
+        /// Query points of an episode.
+        #[serde(default = "ten")]
+        query: usize,
+    },
+    /// Energy of driving over terrain.
+    Terrain {
+        /// What is hidden.
+        #[serde(default)]
+        distribution: Distribution,
+    },
+    /// Recorded data.
+    Dataset {
+        /// The `dataset.toml`, relative to the configuration.
+        file: PathBuf,
+    },
+}
+
+fn ten() -> usize {
+    10
+}
+
+/// `[network]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// How inputs are presented.
+    #[serde(default)]
+    pub input: InputForm,
+    /// Units of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// What follows each hidden layer.
+    pub activation: Activation,
+    /// Whether inputs and targets are scaled by statistics of the training tasks.
+    #[serde(default = "yes")]
+    pub normalise: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `[learner]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnerConfig {
+    /// Which one.
+    pub kind: LearnerKind,
+    /// Inner steps.
+    #[serde(default = "one")]
+    pub steps: usize,
+    /// The inner rate to begin with.
+    pub inner_rate: f32,
+    /// What the inner rate is.
+    #[serde(default)]
+    pub rate: Rate,
+    /// Whether it is learned.
+    #[serde(default)]
+    pub learn_rate: bool,
+    /// Whether the Hessian is left out.
+    #[serde(default)]
+    pub first_order: bool,
+    /// Which layers are adapted.
+    #[serde(default)]
+    pub adapt: Scope,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// The learners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearnerKind {
+    /// Model-agnostic meta-learning.
+    Maml,
+    /// Supervised, all tasks pooled.
+    Pooled,
+}
+
+/// `[train]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Outer iterations.
+    pub iterations: u64,
+    /// Tasks of a meta-batch.
+    pub tasks: usize,
+    /// Support samples (of each class, for classification): one number, or several among which each batch draws one.
+    pub shots: Shots,
+    /// The outer rate β.
+    pub outer_rate: f64,
+    /// The outer rate of the inner rates, where they are learned; β where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_outer_rate: Option<f64>,
+    /// How β runs over the iterations.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// AdamW's weight decay.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// The longest gradient, by Euclidean norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Iterations from one validation (and checkpoint) to the next.
+    #[serde(default = "five_hundred")]
+    pub validation_every: u64,
+    /// Tasks of a validation; the best state by their mean loss is exported. 0 exports the last state.
+    #[serde(default = "two_hundred")]
+    pub validation_tasks: usize,
+    /// Worker threads; 0 for as many as there are processors. Changes nothing but speed.
+    #[serde(default)]
+    pub threads: usize,
+}
+
+fn five_hundred() -> u64 {
+    500
+}
+
+fn two_hundred() -> usize {
+    200
+}
+
+/// Support samples: one number or several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of shots or a list of them")]
+pub enum Shots {
+    /// Always so many.
+    One(usize),
+    /// One of these, drawn for each batch.
+    Any(Vec<usize>),
+}
+
+impl Shots {
+    /// All that can come up.
+    pub fn all(&self) -> &[usize] {
+        match self {
+            Shots::One(shots) => std::slice::from_ref(shots),
+            Shots::Any(list) => list,
+        }
+    }
+
+    /// The one by which everything is chosen: the last.
+    pub fn main(&self) -> usize {
+        self.all().last().copied().unwrap_or(0)
+    }
+}
+
+/// `[baselines]`: how the pooled network is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineConfig {
+    /// Iterations of the pooled network.
+    pub iterations: u64,
+    /// Its rate.
+    pub outer_rate: f64,
+    /// AdamW's weight decay.
+    #[serde(default)]
+    pub weight_decay: f64,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or not a configuration.
+    #[error("{}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// `--set` has no `=`, or an empty key.
+    #[error("--set {0}: expected KEY=VALUE, such as train.iterations=100")]
+    Set(String),
+    /// A field has a value that makes no sense.
+    #[error("field `{field}`: expected {expected}, found {found}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What would make sense.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// The network cannot be.
+    #[error("[network]: {0}")]
+    Network(#[from] SpecError),
+    /// The rule does not fit the network.
+    #[error("[learner]: {0}")]
+    Rule(#[from] RuleError),
+}
+
+impl Config {
+    /// Reads the configuration at `path`, after `KEY=VALUE` changes such as `train.iterations=100`. A data set's path becomes
+    /// relative to the working directory.
+    ///
+    /// # Errors
+    /// Names the file, line and field.
+    pub fn read(path: &Path, changes: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let mut config = Self::parse(path, &text, changes)?;
+        if let WorldConfig::Dataset { file } = &mut config.world
+            && file.is_relative()
+            && let Some(folder) = path.parent()
+        {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// As [`Config::read`], from text; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(path: &Path, text: &str, changes: &[String]) -> Result<Self, ConfigError> {
+        let wrong = |source| ConfigError::Parse { path: path.into(), source: Box::new(source) };
+        let config: Self = if changes.is_empty() {
+            toml::from_str(text).map_err(wrong)?
+        } else {
+            let mut table: toml::Table = toml::from_str(text).map_err(wrong)?;
+            for change in changes {
+                set(&mut table, change)?;
+            }
+            table.try_into().map_err(wrong)?
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        // Every field is a table, a number, a string or a list of those, which TOML can say.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { train, learner, .. } = self;
+        let field = |field, expected, found: String, right: bool| {
+            if right { Ok(()) } else { Err(ConfigError::Field { field, expected, found }) }
+        };
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        field("train.iterations", "at least 1", train.iterations.to_string(), train.iterations > 0)?;
+        field("train.tasks", "at least 1", train.tasks.to_string(), train.tasks > 0)?;
+        let shots = train.shots.all();
+        field("train.shots", "numbers above 0", format!("{shots:?}"), !shots.is_empty() && !shots.contains(&0))?;
+        field("train.outer_rate", "a number above 0", train.outer_rate.to_string(), positive(train.outer_rate))?;
+        let every = train.validation_every;
+        field("train.validation_every", "at least 1", every.to_string(), every > 0)?;
+        let rate = learner.inner_rate;
+        field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
+        if let Some(clip) = train.clip {
+            field("train.clip", "a number above 0", clip.to_string(), positive(clip))?;
+        }
+        if let Some(baselines) = &self.baselines {
+            let rate = baselines.outer_rate;
+            field("baselines.outer_rate", "a number above 0", rate.to_string(), positive(rate))?;
+            field("baselines.iterations", "at least 1", baselines.iterations.to_string(), baselines.iterations > 0)?;
+        }
+        Ok(())
+    }
+
+    /// The network, for a world with this signature.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn network(&self, signature: &Signature) -> Result<NetworkSpec, ConfigError> {
+        let NetworkConfig { input, hidden, activation, .. } = &self.network;
+        let head = match signature.outputs.as_slice() {
+            [one] => head_name(&one.name),
+            _ => "output".into(),
+        };
+        let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
+        Ok(networks::mlp(inputs, *input, hidden, *activation, &head, outputs, signature.loss)?)
+    }
+
+    /// How a device adapts.
+    ///
+    /// # Errors
+    /// If it does not fit the network.
+    pub fn rule(&self, network: &NetworkSpec) -> Result<Rule, ConfigError> {
+        let LearnerConfig { steps, rate, adapt, .. } = &self.learner;
+        let rule = Rule::Gradient { steps: *steps, rate: *rate, scope: adapt.clone() };
+        rule.check(network)?;
+        Ok(rule)
+    }
+
+    /// The run that trains the pooled network of the baselines: the same network on the same episodes, without an inner loop.
+    pub fn pooled(&self) -> Option<Self> {
+        let baselines = self.baselines.as_ref()?;
+        let mut config = self.clone();
+        config.baselines = None;
+        config.learner.kind = LearnerKind::Pooled;
+        config.train.iterations = baselines.iterations;
+        config.train.outer_rate = baselines.outer_rate;
+        config.train.weight_decay = baselines.weight_decay;
+        config.train.rate_outer_rate = None;
+        Some(config)
+    }
+
+    /// Worker threads.
+    pub fn threads(&self) -> usize {
+        match self.train.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+/// A column's name as a head's: lower case, what is not a letter or digit as `_`.
+fn head_name(column: &str) -> String {
+    let letters = column.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+    let name: String = letters.take(sinew_models::spec::MAX_NAME).collect();
+    if name.is_empty() { "output".into() } else { name }
+}
+
+/// Sets `a.b.c=value`; a value that is not TOML is a string.
+fn set(table: &mut toml::Table, change: &str) -> Result<(), ConfigError> {
+    let wrong = || ConfigError::Set(change.into());
+    let (key, text) = change.split_once('=').ok_or_else(wrong)?;
+    let value = toml::from_str::<toml::Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.into()));
+    let mut parts: Vec<&str> = key.split('.').map(str::trim).collect();
+    let last = parts.pop().filter(|last| !last.is_empty()).ok_or_else(wrong)?;
+    let mut here = table;
+    for part in parts {
+        let entry = here.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        here = entry.as_table_mut().ok_or_else(wrong)?;
+    }
+    here.insert(last.into(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        seed = 3
+        [world]
+        kind = "sinusoid"
+        [network]
+        hidden = [40, 40]
+        activation = "relu"
+        normalise = false
+        [learner]
+        kind = "maml"
+        inner_rate = 0.01
+        [train]
+        iterations = 10
+        tasks = 25
+        shots = 10
+        outer_rate = 1e-3
+        [baselines]
+        iterations = 5
+        outer_rate = 1e-3
+    "#;
+
+    fn parse(changes: &[&str]) -> Result<Config, String> {
+        let changes: Vec<String> = changes.iter().map(|change| (*change).into()).collect();
+        Config::parse(Path::new("run.toml"), TEXT, &changes).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn survives_its_own_toml() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
+        let pooled = config.pooled().unwrap();
+        assert_eq!((pooled.train.iterations, pooled.learner.kind), (5, LearnerKind::Pooled));
+        assert_eq!(Config::parse(Path::new("again"), &pooled.to_toml(), &[]).unwrap(), pooled);
+    }
+
+    #[test]
+    fn changes_reach_every_field() {
+        let config = parse(&[
+            "train.iterations=77",
+            "train.shots=[1, 5]",
+            "learner.rate=per_parameter",
+            "learner.adapt=\"heads\"",
+            "world.query=20",
+            "train.clip=1",
+        ])
+        .unwrap();
+        assert_eq!(config.train.iterations, 77);
+        assert_eq!(config.train.shots, Shots::Any(vec![1, 5]));
+        assert_eq!(config.learner.rate, Rate::PerParameter);
+        assert_eq!(config.learner.adapt, Scope::Heads);
+        assert_eq!(config.world, WorldConfig::Sinusoid { query: 20 });
+        assert_eq!(config.train.clip, Some(1.0));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (change, words) in [
+            ("train.iterations", "expected KEY=VALUE"),
+            ("=3", "expected KEY=VALUE"),
+            ("seed.x=3", "expected KEY=VALUE"),
+            ("train.iterations=0", "field `train.iterations`: expected at least 1, found 0"),
+            ("train.shots=[]", "train.shots"),
+            ("train.outer_rate=nan", "train.outer_rate"),
+            ("train.colour=3", "colour"),
+            ("learner.kind=guess", "guess"),
+            ("world.kind=moon", "moon"),
+        ] {
+            let error = parse(&[change]).unwrap_err();
+            assert!(error.contains(words), "{change}: {error}");
+        }
+        assert!(Config::read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string().contains("nowhere.toml"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The `sinew` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sinew_trainer::cli::main()
+}
