@@ -136,38 +136,69 @@ impl Slot<'_> {
 impl NetworkSpec {
     /// All layers in the order of the flat parameter vector.
     pub fn layers(&self) -> impl Iterator<Item = PlacedLayer> + '_ {
-        let mut offset = 0;
-        let mut inputs = self.input.presented_len();
-        let backbone = self.backbone.iter().enumerate().map(|(index, layer)| (Place::Backbone, index, layer));
-        let heads = self.heads.iter().enumerate().flat_map(|(head, spec)| {
-            spec.layers.iter().enumerate().map(move |(index, layer)| (Place::Head(head), index, layer))
-        });
-        backbone.chain(heads).map(move |(place, index, layer)| {
-            if matches!(place, Place::Head(_)) && index == 0 {
-                inputs = self.feature_len();
-            }
-            let &Layer::Dense { outputs, activation } = layer;
-            let placed = PlacedLayer { place, index, inputs, outputs, activation, offset };
-            offset += placed.param_len();
-            inputs = outputs;
-            placed
-        })
+        Layers { network: self, place: Place::Backbone, index: 0, inputs: self.input.presented_len(), offset: 0 }
     }
 
     /// All tensors in the order of the flat parameter vector.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
-        self.layers().enumerate().flat_map(move |(layer, placed)| {
+        let mut layers = self.layers().enumerate();
+        let mut bias = None;
+        core::iter::from_fn(move || {
+            if let Some(bias) = bias.take() {
+                return Some(bias);
+            }
+            let (layer, placed) = layers.next()?;
             let head = match placed.place {
                 Place::Backbone => "",
                 Place::Head(head) => self.heads[head].name.as_str(),
             };
-            [Part::Weight, Part::Bias].into_iter().map(move |part| Slot { layer, placed, part, head })
+            bias = Some(Slot { layer, placed, part: Part::Bias, head });
+            Some(Slot { layer, placed, part: Part::Weight, head })
         })
     }
 
     /// Values in the flat parameter vector.
     pub fn param_len(&self) -> usize {
         self.layers().map(|layer| layer.param_len()).sum()
+    }
+}
+
+/// Walks through the layers. Written out, because the same by `chain` and `flat_map` takes a microcontroller twice the flash.
+struct Layers<'a> {
+    network: &'a NetworkSpec,
+    /// Where the next layer is, if it is not the end there.
+    place: Place,
+    index: usize,
+    inputs: usize,
+    offset: usize,
+}
+
+impl Iterator for Layers<'_> {
+    type Item = PlacedLayer;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<PlacedLayer> {
+        loop {
+            let layers: &[Layer] = match self.place {
+                Place::Backbone => &self.network.backbone,
+                Place::Head(head) => &self.network.heads.get(head)?.layers,
+            };
+            let Some(&Layer::Dense { outputs, activation }) = layers.get(self.index) else {
+                self.place = match self.place {
+                    Place::Backbone => Place::Head(0),
+                    Place::Head(head) => Place::Head(head + 1),
+                };
+                self.index = 0;
+                self.inputs = self.network.feature_len();
+                continue;
+            };
+            let &mut Layers { place, index, inputs, offset, .. } = self;
+            let placed = PlacedLayer { place, index, inputs, outputs, activation, offset };
+            self.index += 1;
+            self.inputs = outputs;
+            self.offset += placed.param_len();
+            return Some(placed);
+        }
     }
 }
 

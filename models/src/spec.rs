@@ -217,6 +217,8 @@ impl NetworkSpec {
     }
 
     /// Layers in the network, heads included.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub fn layer_count(&self) -> usize {
         self.backbone.len() + self.heads.iter().map(|head| head.layers.len()).sum::<usize>()
     }

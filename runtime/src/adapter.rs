@@ -6,13 +6,13 @@ mod scales;
 use core::fmt;
 
 use sinew_models::rule::{Rate, Rule};
-use sinew_models::spec::SpecError;
+use sinew_models::spec::{InputForm, SpecError};
 
 use crate::guard::{Guard, Outcome};
 use crate::kernel::Path;
 use crate::kernel::finite::all_finite;
 use crate::network::{LayerSet, Network};
-use crate::reader::{Bundle, LengthError};
+use crate::reader::{Bundle, LengthError, Parameters};
 use crate::rule::gradient::{Pass, Rates};
 use crate::support::Support;
 use memory::{Memory, Sizes};
@@ -34,7 +34,9 @@ pub use scales::Norm;
 /// ```
 #[derive(Debug)]
 pub struct Adapter<'m> {
-    bundle: Bundle<'m>,
+    /// The meta-learned start, in the bundle.
+    start: Parameters<'m>,
+    form: InputForm,
     network: Network,
     adapted: LayerSet,
     rate: Rate,
@@ -91,15 +93,21 @@ impl<'m> Adapter<'m> {
     ///
     /// # Errors
     /// As [`Adapter::new`].
+    // Inlined, it would leave large parts on the stack of the control loop.
+    #[inline(never)]
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
         let network = Network::new(bundle.network(), path)?;
         let sizes = Sizes::of(bundle, &network, capacity).ok_or(SetupError::Capacity(capacity))?;
         let expected = sizes.total(path).ok_or(SetupError::Capacity(capacity))?;
         let got = memory.len();
         let Rule::Gradient { steps, rate, scope } = bundle.rule();
-        let (memory, support) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
-        let mut adapter = Self {
-            bundle: bundle.clone(),
+        let (mut memory, support) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
+        bundle.load_parameters(memory.params)?;
+        bundle.rate().copy_to(memory.rates)?;
+        memory.scales.load(bundle)?;
+        Ok(Self {
+            start: bundle.parameters(),
+            form: bundle.network().input.form,
             adapted: network.adapted(scope),
             rate: *rate,
             steps: *steps,
@@ -107,16 +115,7 @@ impl<'m> Adapter<'m> {
             support: Support::new(support.inputs, support.targets, support.mean, network.output_len()),
             network,
             memory,
-        };
-        adapter.load()?;
-        Ok(adapter)
-    }
-
-    fn load(&mut self) -> Result<(), LengthError> {
-        let memory = &mut self.memory;
-        self.bundle.load_parameters(memory.params)?;
-        self.bundle.rate().copy_to(memory.rates)?;
-        memory.scales.load(&self.bundle)
+        })
     }
 
     /// The network.
@@ -187,12 +186,11 @@ impl<'m> Adapter<'m> {
             return Err(AdaptError::NoSupport);
         }
         let (network, memory) = (&self.network, &mut self.memory);
-        let form = self.bundle.network().input.form;
         // Lengths were checked at set-up, so this cannot fail.
-        let loaded = self.bundle.load_parameters(memory.work);
+        let loaded = self.start.load(memory.work);
         debug_assert!(loaded.is_ok());
         let x = &mut memory.presented[..rows * network.input_len()];
-        memory.scales.norm(self.support.mean()).present(form, self.support.inputs(), x);
+        memory.scales.norm(self.support.mean()).present(self.form, self.support.inputs(), x);
         let rates = Rates { kind: self.rate, values: memory.rates, adapted: self.adapted };
         let mut pass = Pass {
             x,
@@ -239,9 +237,8 @@ impl<'m> Adapter<'m> {
             return Err(AdaptError::NoSupport);
         }
         let (network, memory) = (&self.network, &mut self.memory);
-        let form = self.bundle.network().input.form;
         let x = &mut memory.presented[..rows * network.input_len()];
-        memory.scales.norm(self.support.mean()).present(form, self.support.inputs(), x);
+        memory.scales.norm(self.support.mean()).present(self.form, self.support.inputs(), x);
         let trace = &mut memory.forward[..network.forward_len(rows)];
         network.forward(memory.params, x, rows, trace, memory.panel);
         Ok(network.loss(trace, rows, self.support.targets()))
@@ -258,19 +255,18 @@ impl<'m> Adapter<'m> {
         LengthError::check(rows * input_len, x.len())?;
         LengthError::check(rows * output_len, y.len())?;
         let (network, memory) = (&self.network, &mut self.memory);
-        let form = self.bundle.network().input.form;
         let most = self.support.capacity();
         for (x, y) in x.chunks(most * input_len).zip(y.chunks_mut(most * output_len)) {
             let rows = x.len() / input_len;
             let presented = &mut memory.presented[..rows * network.input_len()];
-            memory.scales.norm(self.support.mean()).present(form, x, presented);
+            memory.scales.norm(self.support.mean()).present(self.form, x, presented);
             let trace = &mut memory.forward[..network.forward_len(rows)];
             network.forward(memory.params, presented, rows, trace, memory.panel);
             network.outputs(trace, rows, y);
             for row in y.chunks_exact_mut(output_len) {
                 memory.scales.unscale(row);
+                network.predict(row);
             }
-            network.predict(y);
         }
         Ok(())
     }
@@ -278,7 +274,7 @@ impl<'m> Adapter<'m> {
     /// Back to the meta-learned start; the support rows stay.
     pub fn rollback(&mut self) {
         // Lengths were checked at set-up, so this cannot fail.
-        let loaded = self.bundle.load_parameters(self.memory.params);
+        let loaded = self.start.load(self.memory.params);
         debug_assert!(loaded.is_ok());
     }
 

@@ -1,6 +1,6 @@
 //! What the contracts share: an independent model of a network in f64, and networks to try.
 //!
-//! [`reference`] is written from the definitions in `sinew-models` alone and shares no arithmetic with the runtime.
+//! [`mod@reference`] is written from the definitions in `sinew-models` alone and shares no arithmetic with the runtime.
 
 pub mod reference;
 pub mod sample;

@@ -103,35 +103,35 @@ impl Sizes {
         let aligned = path != Path::SCALAR;
         let skip =
             if aligned { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()).min(memory.len()) } else { 0 };
-        let mut rest = memory.split_at_mut(skip).1;
-        let mut cut = |len: usize| -> Option<&'m mut [f32]> {
-            let (part, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(len, aligned)?)?;
+        let mut rest = memory.get_mut(skip..)?;
+        let mut parts: [&mut [f32]; 16] = Default::default();
+        for (part, len) in parts.iter_mut().zip(self.parts()) {
+            let (here, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(len, aligned)?)?;
+            here.fill(0.0);
             rest = behind;
-            let part = &mut part[..len];
-            part.fill(0.0);
-            Some(part)
-        };
-        let [params, work, gradient, forward, backward, panel, presented, rates, a, b, c, mean, e, f, inputs, targets] =
-            self.parts();
-        let memory = Memory {
-            params: cut(params)?,
-            work: cut(work)?,
-            gradient: cut(gradient)?,
-            forward: cut(forward)?,
-            backward: cut(backward)?,
-            panel: cut(panel)?,
-            presented: cut(presented)?,
-            rates: cut(rates)?,
-            scales: Scales {
-                input_mean: cut(a)?,
-                input_factor: cut(b)?,
-                relative_factor: cut(c)?,
-                output_mean: cut(e)?,
-                output_scale: cut(f)?,
-            },
-        };
-        let ring = Ring { mean: cut(mean)?, inputs: cut(inputs)?, targets: cut(targets)? };
-        Some((memory, ring))
+            *part = here.get_mut(..len)?;
+        }
+        let [
+            params,
+            work,
+            gradient,
+            forward,
+            backward,
+            panel,
+            presented,
+            rates,
+            input_mean,
+            input_factor,
+            relative_factor,
+            mean,
+            output_mean,
+            output_scale,
+            inputs,
+            targets,
+        ] = parts;
+        let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
+        let memory = Memory { params, work, gradient, forward, backward, panel, presented, rates, scales };
+        Some((memory, Ring { mean, inputs, targets }))
     }
 }
 

@@ -66,22 +66,25 @@ impl Norm<'_> {
     /// Presents rows `x [rows, input_len]` as `form` says: `[rows, presented]`.
     pub fn present(&self, form: InputForm, x: &[f32], presented: &mut [f32]) {
         let len = self.mean.len();
-        let plain = |x: &[f32], to: &mut [f32]| {
-            let scales = self.mean.iter().zip(self.factor);
-            to.iter_mut().zip(x).zip(scales).for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
+        let (plain, relative) = ((self.mean, self.factor), (self.relative, self.relative_factor));
+        let (first, second) = match form {
+            InputForm::Plain => (plain, None),
+            InputForm::Relative => (relative, None),
+            InputForm::Both => (plain, Some(relative)),
         };
-        let relative = |x: &[f32], to: &mut [f32]| {
-            let scales = self.relative.iter().zip(self.relative_factor);
-            to.iter_mut().zip(x).zip(scales).for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
+        let scale = |x: &[f32], (mean, factor): (&[f32], &[f32]), to: &mut [f32]| {
+            to.iter_mut()
+                .zip(x)
+                .zip(mean.iter().zip(factor))
+                .for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
         };
-        let rows = x.chunks_exact(len);
-        match form {
-            InputForm::Plain => rows.zip(presented.chunks_exact_mut(len)).for_each(|(x, to)| plain(x, to)),
-            InputForm::Relative => rows.zip(presented.chunks_exact_mut(len)).for_each(|(x, to)| relative(x, to)),
-            InputForm::Both => rows.zip(presented.chunks_exact_mut(2 * len)).for_each(|(x, to)| {
-                plain(x, &mut to[..len]);
-                relative(x, &mut to[len..]);
-            }),
+        let mut parts = presented.chunks_exact_mut(len);
+        for x in x.chunks_exact(len) {
+            for scales in core::iter::once(first).chain(second) {
+                if let Some(to) = parts.next() {
+                    scale(x, scales, to);
+                }
+            }
         }
     }
 }

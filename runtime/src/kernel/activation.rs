@@ -77,6 +77,11 @@ fn from_output(activation: Activation, a: f32) -> (f32, f32, f32) {
     }
 }
 
+/// The scalar twin of [`backward_in_place`].
+fn times_slope(activation: Activation, known: &[f32], d: &mut [f32]) {
+    d.iter_mut().zip(known).for_each(|(d, known)| *d *= from_output(activation, *known).1);
+}
+
 /// `z` becomes `activation(z)`.
 pub fn forward(path: Path, activation: Activation, z: &mut [f32]) {
     if activation == Activation::Identity {
@@ -96,8 +101,9 @@ pub fn backward(path: Path, activation: Activation, known: &[f32], da: &[f32], d
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
-        for ((dz, da), known) in dz.iter_mut().zip(da).zip(known) {
-            *dz = da * from_output(activation, *known).1;
+        {
+            dz.copy_from_slice(da);
+            times_slope(activation, known, dz);
         },
         backward_fast(activation: Activation = activation, known: &[f32] = known, da: *const f32 = da.as_ptr(), dz: &mut [f32] = dz)
     );
@@ -112,7 +118,7 @@ pub fn backward_in_place(path: Path, activation: Activation, known: &[f32], d: &
     // Contract of the generic kernel: the lengths above; each value is read before it is written.
     vectors!(
         path,
-        d.iter_mut().zip(known).for_each(|(d, known)| *d *= from_output(activation, *known).1),
+        times_slope(activation, known, d),
         backward_fast(activation: Activation = activation, known: &[f32] = known, da: *const f32 = d.as_ptr(), dz: &mut [f32] = d)
     );
 }

@@ -287,7 +287,7 @@ fn rows_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T],
                     let mut sum = 0.0;
                     for (z, w) in pairs {
                         let z = &z[r * size.outputs..][..size.outputs];
-                        sum = z.iter().zip(w[i..].iter().step_by(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w);
+                        sum = z.iter().zip(w.chunks_exact(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w[i]);
                     }
                     update.apply(x, sum);
                 }
@@ -330,8 +330,8 @@ fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; 
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (z, x) in pairs {
-                        let column = z[o..].iter().step_by(size.outputs);
-                        sum = column.zip(x[i..].iter().step_by(size.inputs)).fold(sum, |sum, (z, x)| sum + z * x);
+                        let rows = z.chunks_exact(size.outputs).zip(x.chunks_exact(size.inputs));
+                        sum = rows.fold(sum, |sum, (z, x)| sum + z[o] * x[i]);
                     }
                     update.apply(w, sum);
                 }
@@ -369,7 +369,7 @@ fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update)
     vectors!(
         path,
         for (o, b) in b.iter_mut().enumerate() {
-            update.apply(b, z[o..].iter().step_by(size.outputs).fold(0.0, |sum, z| sum + z));
+            update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
         },
         column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, update: Update = update)
     );

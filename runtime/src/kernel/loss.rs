@@ -31,18 +31,29 @@ pub fn value_and_gradient(
     dz: &mut [f32],
 ) -> f32 {
     let share = weight / values(loss, z.len(), outputs);
-    let mut sum = 0.0;
-    for ((z, y), dz) in z.chunks_exact(outputs).zip(targets.rows(outputs)).zip(dz.chunks_exact_mut(outputs)) {
-        sum += row_value_and_gradient(loss, z, y, dz);
+    let mut gradients = dz.chunks_exact_mut(outputs);
+    let sum = sum_over_rows(z, targets, outputs, &mut |z, y| {
+        let dz = gradients.next().unwrap_or_default();
+        let value = row_value_and_gradient(loss, z, y, dz);
         dz.iter_mut().for_each(|dz| *dz *= share);
-    }
+        value
+    });
     sum * share
 }
 
 /// `λ · loss(z, y)` alone.
 pub fn value(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize) -> f32 {
-    let rows = z.chunks_exact(outputs).zip(targets.rows(outputs));
-    rows.map(|(z, y)| row_value(loss, z, y)).sum::<f32>() * (weight / values(loss, z.len(), outputs))
+    let share = weight / values(loss, z.len(), outputs);
+    sum_over_rows(z, targets, outputs, &mut |z, y| row_value(loss, z, y)) * share
+}
+
+/// `Σ each(z, y)` over rows.
+fn sum_over_rows(z: &[f32], targets: Targets<'_>, outputs: usize, each: &mut dyn FnMut(&[f32], &[f32]) -> f32) -> f32 {
+    let mut sum = 0.0;
+    for (z, y) in z.chunks_exact(outputs).zip(targets.rows(outputs)) {
+        sum += each(z, y);
+    }
+    sum
 }
 
 /// `rdz = (∂dz/∂z) rz`, in place of `rz`.

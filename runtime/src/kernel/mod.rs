@@ -64,6 +64,8 @@ impl Path {
 
     /// Values of the packed panel that one matrix with `inputs` columns needs.
     pub(crate) const fn panel_len(self, inputs: usize) -> usize {
+        // Not used where there is no fast path.
+        let _ = inputs;
         match self.0 {
             Kind::Scalar => 0,
             #[cfg(target_arch = "x86_64")]

@@ -34,6 +34,8 @@ impl Destination<'_> {
         }
     }
 
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     fn wants(&self, layer: usize) -> bool {
         match self {
             Destination::Store { layers, .. } => layers.has(layer),

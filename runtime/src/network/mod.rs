@@ -119,6 +119,8 @@ impl Network {
     ///
     /// # Errors
     /// As [`NetworkSpec::check`].
+    // A network is large: inlined, it would lie on the stack of the control loop.
+    #[inline(never)]
     pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, SpecError> {
         spec.check()?;
         let mut network = Self {

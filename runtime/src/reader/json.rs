@@ -77,6 +77,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub fn peek(&mut self) -> u8 {
         while let b' ' | b'\t' | b'\n' | b'\r' = self.byte() {
             self.at += 1;
@@ -85,6 +87,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes `expected` and the white space before it.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     fn take(&mut self, expected: u8) -> Result<(), NotJson> {
         if self.peek() != expected {
             return Err(self.wrong());

@@ -12,17 +12,17 @@ mod view;
 
 use core::mem::replace;
 
-use heapless::Vec;
 use sinew_models::bundle::{
     INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
 };
 use sinew_models::layout::Part;
 use sinew_models::rule::{Rate, Rule};
-use sinew_models::spec::{Loss, MAX_LAYERS, NetworkSpec};
+use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
 use json::{Cursor, NotJson, Raw};
 use view::Dtype;
+pub(crate) use view::Parameters;
 pub use view::View;
 
 /// A bundle, checked, in the bytes that it came in.
@@ -30,8 +30,7 @@ pub use view::View;
 pub struct Bundle<'a> {
     network: NetworkSpec,
     rule: Rule,
-    /// Weights and biases in the order of [`NetworkSpec::slots`].
-    slots: Vec<View<'a>, { 2 * MAX_LAYERS }>,
+    parameters: Parameters<'a>,
     rate: View<'a>,
     input_mean: View<'a>,
     input_scale: View<'a>,
@@ -46,13 +45,12 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// The first of [`BundleError`] that applies.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
-        let file = File::new(bytes)?;
-        let none = View { dtype: Dtype::F32, bytes: &[] };
+        let none = View::NONE;
         // Filled in place, because to move a network about takes stack and flash.
         let mut bundle = Bundle {
             network: metadata::NO_NETWORK,
             rule: metadata::NO_RULE,
-            slots: Vec::new(),
+            parameters: Parameters { slots: [none; _] },
             rate: none,
             input_mean: none,
             input_scale: none,
@@ -60,7 +58,14 @@ impl<'a> Bundle<'a> {
             output_mean: none,
             output_scale: none,
         };
-        let Bundle { network, rule, slots, .. } = &mut bundle;
+        bundle.fill(&File::new(bytes)?)?;
+        Ok(bundle)
+    }
+
+    // Inlined, it would leave large parts on the stack of the control loop.
+    #[inline(never)]
+    fn fill(&mut self, file: &File<'a>) -> Result<(), BundleError> {
+        let Bundle { network, rule, parameters, rate, .. } = self;
         metadata::read(file.metadata()?, network, rule)?;
         network.check().map_err(BundleError::Network)?;
         rule.check(network).map_err(BundleError::Rule)?;
@@ -74,15 +79,14 @@ impl<'a> Bundle<'a> {
         }
         network.check().map_err(BundleError::Network)?;
 
-        for slot in network.slots() {
+        // A network has no more slots than there is room for.
+        for (view, slot) in parameters.slots.iter_mut().zip(network.slots()) {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
             let shape = match slot.part {
                 Part::Weight => Shape::matrix(slot.placed.outputs, slot.placed.inputs),
                 Part::Bias => Shape::vector(slot.placed.outputs),
             };
-            let view = file.tensor(id, &slot.name(), shape)?;
-            // A network has no more layers than there is room for.
-            let _ = slots.push(view);
+            *view = file.tensor(id, &slot.name(), shape)?;
         }
         let rate_shape = match *rule {
             Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => Shape::matrix(steps, network.layer_count()),
@@ -90,13 +94,21 @@ impl<'a> Bundle<'a> {
         };
         let inputs = Shape::vector(network.input.len);
         let outputs = Shape::vector(network.output_len());
-        bundle.rate = file.named(RULE_RATE, rate_shape)?;
-        bundle.input_mean = file.named(INPUT_MEAN, inputs)?;
-        bundle.input_scale = file.scale(INPUT_SCALE, inputs)?;
-        bundle.input_relative_scale = file.scale(INPUT_RELATIVE_SCALE, inputs)?;
-        bundle.output_mean = file.named(OUTPUT_MEAN, outputs)?;
-        bundle.output_scale = file.scale(OUTPUT_SCALE, outputs)?;
-        Ok(bundle)
+        *rate = file.named(RULE_RATE, rate_shape)?;
+        let Bundle { input_mean, input_scale, input_relative_scale, output_mean, output_scale, .. } = self;
+        for (view, name, shape, scales) in [
+            (input_mean, INPUT_MEAN, inputs, false),
+            (input_scale, INPUT_SCALE, inputs, true),
+            (input_relative_scale, INPUT_RELATIVE_SCALE, inputs, true),
+            (output_mean, OUTPUT_MEAN, outputs, false),
+            (output_scale, OUTPUT_SCALE, outputs, true),
+        ] {
+            *view = file.named(name, shape)?;
+            if scales {
+                check(TensorId::Named(name), *view, |value| value > 0.0)?;
+            }
+        }
+        Ok(())
     }
 
     /// The network, with the λ and the Huber δ of its heads.
@@ -114,17 +126,12 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// If `into` has not [`NetworkSpec::param_len`] values; it is then left as it was.
     pub fn load_parameters(&self, into: &mut [f32]) -> Result<(), LengthError> {
-        let error = LengthError { expected: self.slots.iter().map(View::len).sum(), got: into.len() };
-        if error.expected != error.got {
-            return Err(error);
-        }
-        let mut rest = into;
-        for view in &self.slots {
-            let (slot, tail) = rest.split_at_mut_checked(view.len()).ok_or(error)?;
-            view.copy_to(slot)?;
-            rest = tail;
-        }
-        Ok(())
+        self.parameters.load(into)
+    }
+
+    /// Where the weights and biases are.
+    pub(crate) fn parameters(&self) -> Parameters<'a> {
+        self.parameters
     }
 
     /// The inner rates, in the shape that [`Rate`] says.
@@ -271,13 +278,6 @@ impl<'a> File<'a> {
 
     fn named(&self, name: &'static str, shape: Shape) -> Result<View<'a>, BundleError> {
         self.tensor(TensorId::Named(name), name, shape)
-    }
-
-    /// A tensor that inputs or outputs are scaled by: above 0.
-    fn scale(&self, name: &'static str, shape: Shape) -> Result<View<'a>, BundleError> {
-        let view = self.named(name, shape)?;
-        check(TensorId::Named(name), view, |value| value > 0.0)?;
-        Ok(view)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One tensor of a bundle, where it lies.
 
 use half::f16;
+use sinew_models::spec::MAX_LAYERS;
 
 use super::LengthError;
 
@@ -34,6 +35,9 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
+    /// A place for a view.
+    pub(super) const NONE: Self = View { dtype: Dtype::F32, bytes: &[] };
+
     /// How many values it has.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()
@@ -65,6 +69,31 @@ impl View<'_> {
             Dtype::F32 => copy(self.bytes, into, from_f32),
             Dtype::F16 => copy(self.bytes, into, from_f16),
             Dtype::Bf16 => copy(self.bytes, into, from_bf16),
+        }
+        Ok(())
+    }
+}
+
+/// Where all weights and biases of a bundle lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameters<'a> {
+    /// In the order of [`sinew_models::spec::NetworkSpec::slots`]; without values past the last one.
+    pub(super) slots: [View<'a>; 2 * MAX_LAYERS],
+}
+
+impl Parameters<'_> {
+    /// Writes them all, one after another.
+    ///
+    /// # Errors
+    /// If `into` has not as many values as there are; it is then left as it was.
+    pub fn load(&self, into: &mut [f32]) -> Result<(), LengthError> {
+        LengthError::check(self.slots.iter().map(View::len).sum(), into.len())?;
+        let mut rest = into;
+        for view in &self.slots {
+            // As many as there are: the lengths add up.
+            let (slot, tail) = rest.split_at_mut(view.len().min(rest.len()));
+            view.copy_to(slot)?;
+            rest = tail;
         }
         Ok(())
     }
