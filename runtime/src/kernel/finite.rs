@@ -11,12 +11,14 @@ pub fn all_finite(path: Path, values: &[f32]) -> bool {
 #[inline(always)]
 fn finite(values: &[f32]) -> bool {
     // By bits, for a sum of floats would be one long chain: only an exponent of all ones carries into the sign.
-    let carried = values.iter().fold(0_u32, |all, value| all | (value.to_bits() & 0x7fff_ffff).wrapping_add(0x0080_0000));
+    let carried =
+        values.iter().fold(0_u32, |all, value| all | (value.to_bits() & 0x7fff_ffff).wrapping_add(0x0080_0000));
     carried >> 31 == 0
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
 unsafe fn finite_fast<V>(values: &[f32]) -> bool {
     finite(values)
 }
