@@ -8,6 +8,7 @@ pub mod activation;
 pub mod dense;
 pub mod finite;
 pub mod loss;
+pub mod scale;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

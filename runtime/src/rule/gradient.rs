@@ -6,6 +6,7 @@
 use sinew_models::rule::Rate;
 use sinew_models::spec::MAX_LAYERS;
 
+use crate::kernel::scale::{add_scaled, subtract_product};
 use crate::network::{Destination, LayerSet, Network};
 
 /// The inner rates α: what they are, and their numbers in the layout of the tensor `rule.rate`.
@@ -85,10 +86,10 @@ impl Rates<'_> {
         let rates = self.of_layers(step, network.layer_count());
         for layer in (0..network.layer_count()).filter(|layer| self.adapted.has(*layer)) {
             let range = network.params_of(layer);
-            let pairs = params[range.clone()].iter_mut().zip(&gradient[range.clone()]);
+            let (params, gradient) = (&mut params[range.clone()], &gradient[range.clone()]);
             match &rates {
-                Some(rates) => pairs.for_each(|(p, g)| *p -= rates[layer] * g),
-                None => pairs.zip(&self.values[range]).for_each(|((p, g), rate)| *p -= rate * g),
+                Some(rates) => add_scaled(network.path(), params, -rates[layer], gradient),
+                None => subtract_product(network.path(), params, &self.values[range], gradient),
             }
         }
     }

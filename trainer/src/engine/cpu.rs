@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sinew_models::spec::NetworkSpec;
+use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::{Destination, LayerSet};
 use sinew_runtime::{Network, Path};
 
@@ -138,7 +139,7 @@ impl Cpu {
         into: &mut BatchGradient,
         one: impl Fn(&Network, &[f32], &TaskRows, &mut Arena) -> f32 + Sync,
     ) {
-        let param_len = self.network.param_len();
+        let (path, param_len) = (self.network.path(), self.network.param_len());
         self.params.copy_from_slice(params);
         into.params.clear();
         into.params.resize(param_len, 0.0);
@@ -150,8 +151,8 @@ impl Cpu {
             for task in tasks {
                 let loss = self.with_arena(|arena| {
                     let loss = one(&self.network, &self.params, task, arena);
-                    add(&mut into.params, &arena.adjoint[..param_len]);
-                    add(&mut into.rates, &arena.rates);
+                    add_scaled(path, &mut into.params, 1.0, &arena.adjoint[..param_len]);
+                    add_scaled(path, &mut into.rates, 1.0, &arena.rates);
                     loss
                 });
                 into.losses.push(loss);
@@ -179,8 +180,8 @@ impl Cpu {
                 });
             }
             for part in parts.chunks_exact(stride).take(tasks.len()) {
-                add(&mut into.params, &part[..param_len]);
-                add(&mut into.rates, &part[param_len..param_len + rate_len]);
+                add_scaled(path, &mut into.params, 1.0, &part[..param_len]);
+                add_scaled(path, &mut into.rates, 1.0, &part[param_len..param_len + rate_len]);
             }
             self.tasks = parts;
         }
@@ -195,8 +196,4 @@ fn gradient_at(network: &Network, params: &[f32], rows: &Rows, arena: &mut Arena
     network.forward(params, &rows.x, rows.rows, &mut pass.forward, panel);
     let destination = Destination::Store { params, gradient: adjoint, layers: LayerSet::ALL };
     network.gradient(destination, &rows.x, rows.rows, &rows.y, &pass.forward, &mut pass.backward)
-}
-
-fn add(sum: &mut [f32], values: &[f32]) {
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
