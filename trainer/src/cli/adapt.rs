@@ -43,9 +43,9 @@ struct Json {
     rows: usize,
     /// Inner steps.
     steps: usize,
-    /// `committed`, `worse` or `not_finite`: in the last two cases predictions come from the meta-learned start.
+    /// `committed`, `worse`, `not_finite` or `no_steps`: predictions come from the meta-learned start unless `committed`.
     outcome: &'static str,
-    /// Support loss before the first step and after each, as the network sees its targets.
+    /// Support loss before the first step and after each, of targets as the network sees them (scaled); `null` where it is not finite.
     support_loss: Vec<f64>,
     /// The median time of a whole adaptation.
     microseconds: f64,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use sinew_runtime::Guard;
 
-use super::{Answer, evaluate, table};
+use super::{Answer, data_set, evaluate, table};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
 use crate::evaluate::{Evaluation, Settings};
@@ -25,16 +25,16 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Folds
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = super::at_least_one)]
     folds: usize,
     /// Support samples of each class; several give rows each [default: as trained]
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = super::at_least_one)]
     shots: Vec<usize>,
     /// Inner steps [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
     steps: Vec<usize>,
     /// Replaces the configuration's seed, also that of the folds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
     /// Replaces one value of the configuration; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -53,10 +53,9 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let WorldConfig::Dataset { file } = &config.world else {
         return Err("crossval needs a data set: [world] kind = \"dataset\"".into());
     };
-    let data = Dataset::open(file)?;
     let shots = if arguments.shots.is_empty() { vec![config.train.shots.main()] } else { arguments.shots.clone() };
     let most = shots.iter().chain(config.train.shots.all()).copied().max().unwrap_or(0);
-    data.check_shots(most)?;
+    let data = data_set(file, &[most])?;
     let Some(results) = over_folds(arguments, &config, &data, &arguments.out, &shots, stop)? else { return Ok(()) };
     table::print(&results);
     if let Some(path) = &arguments.json {
@@ -89,7 +88,7 @@ fn over_folds(
     let mut joined: Vec<Evaluation> = Vec::new();
     for fold in 0..arguments.folds {
         let world = data.with_fold(fold, arguments.folds, config.seed)?;
-        let folder = folder.join(format!("fold-{fold}"));
+        let folder = folder.join(format!("fold-{fold}-of-{}", arguments.folds));
         eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
         let options = Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown };
         train(config, &world, &options)?;

@@ -7,11 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sinew_models::rule::Rule;
 use sinew_runtime::Guard;
 
-use super::{Answer, table};
+use super::{Answer, data_set, table};
 use crate::baseline::Baselines;
 use crate::evaluate::{EPISODES, Evaluation, Settings, evaluate};
 use crate::model::Model;
-use crate::world::dataset::Dataset;
 use crate::world::{Split, World, open};
 
 /// Prints a table with 95% intervals: the bundle at each number of inner steps and, with --baselines, everything else that was
@@ -23,10 +22,10 @@ pub struct Arguments {
     #[command(flatten)]
     source: Source,
     /// Test episodes [default: 600; all test tasks of a data set]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     episodes: Option<usize>,
     /// Support samples, of each class for classification; several give a row each [default: as trained]
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = super::at_least_one)]
     shots: Vec<usize>,
     /// Inner steps, such as 0,1,5,10 [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
@@ -67,13 +66,13 @@ enum GuardName {
 }
 
 impl Source {
-    fn open(&self) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+    fn open(&self, shots: &[usize]) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
         match (&self.world, &self.data) {
             (Some(name), _) => open::by_name(name).ok_or_else(|| {
                 format!("--world {name}: expected one of {}; a data set goes with --data", open::NAMES.join(", "))
                     .into()
             }),
-            (None, Some(file)) => Ok(Box::new(Dataset::open(file)?)),
+            (None, Some(file)) => Ok(Box::new(data_set(file, shots)?)),
             (None, None) => Err("expected --world NAME or --data FILE".into()),
         }
     }
@@ -88,7 +87,6 @@ pub fn trained_shots(model: &Model) -> Option<usize> {
 
 pub fn run(arguments: &Arguments) -> Answer {
     let (model, bytes) = Model::open(&arguments.bundle)?;
-    let world = arguments.source.open()?;
     let baselines = if arguments.baselines {
         let why =
             |why| format!("{why}\nbaselines are trained by `sinew train` where its configuration has [baselines]");
@@ -102,6 +100,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         }
         given => given.to_vec(),
     };
+    let world = arguments.source.open(&shots)?;
     let Rule::Gradient { steps: trained_steps, .. } = model.rule;
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };

@@ -95,8 +95,10 @@ pub fn print(evaluations: &[Evaluation]) {
         println!("\n{} on {} [{}], {better}", metric.name, first.source, metric.unit);
         println!("{}", of_metric(evaluations, place));
     }
-    if evaluations.iter().any(|evaluation| evaluation.choice.is_some()) {
+    if first.has_baselines() {
         println!("adapted at 0 steps is the meta-learned start; unadapted is the pooled network.");
+    } else {
+        println!("unadapted is the bundle as it is, without a step.");
     }
     for choice in evaluations.iter().filter_map(|evaluation| evaluation.choice) {
         println!(

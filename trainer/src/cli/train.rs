@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::Answer;
+use super::{Answer, data_set};
 use crate::baseline;
-use crate::config::Config;
+use crate::config::{Config, WorldConfig};
 use crate::train::{BUNDLE, Options, Progress, train};
-use crate::world::open;
+use crate::world::{World, open};
 
 /// Writes DIR/model.safetensors (the bundle), DIR/config.toml (resolved), DIR/metrics.jsonl and, where the configuration has
 /// [baselines], DIR/baselines.
@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Replaces the configuration's seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
     /// Go on from the checkpoint in DIR
     #[arg(long)]
@@ -35,7 +35,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let mut config = Config::read(&arguments.config, &arguments.set)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
-    let world = open::open(&config.world)?;
+    let world: Box<dyn World> = match &config.world {
+        WorldConfig::Dataset { file } => Box::new(data_set(file, config.train.shots.all())?),
+        built_in => open::open(built_in)?,
+    };
     let folder = arguments.out.as_path();
     let options = Options { folder, resume: arguments.resume, stop, stop_after: None, progress: Progress::Shown };
     let begun = Instant::now();
