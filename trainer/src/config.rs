@@ -295,6 +295,9 @@ impl Config {
             if right { Ok(()) } else { Err(ConfigError::Field { field, expected, found }) }
         };
         let positive = |value: f64| value > 0.0 && value.is_finite();
+        if let WorldConfig::Sinusoid { query } = self.world {
+            field("world.query", "at least 1", query.to_string(), query > 0)?;
+        }
         // TOML has no larger number, so a run with one could not be written down.
         field("seed", "at most 2^63 - 1", self.seed.to_string(), i64::try_from(self.seed).is_ok())?;
         field("train.iterations", "at least 1", train.iterations.to_string(), train.iterations > 0)?;

@@ -20,25 +20,20 @@ use crate::world::dataset::{Dataset, DatasetError};
 
 /// Meta-train a network, ship it as one file, and let a robot fit it to the task in front of it.
 #[derive(Debug, Parser)]
-#[command(name = "sinew", version, about, max_term_width = 100)]
+#[command(name = "sinew", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What each one does stands above its arguments: the first paragraph here, all of it in its own help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train what a configuration describes, and its baselines
     Train(train::Arguments),
-    /// Tell what a bundle is worth on test episodes, beside its baselines
     Evaluate(evaluate::Arguments),
-    /// Train and evaluate on every fold of a data set, with the null test beside it
     Crossval(crossval::Arguments),
-    /// Fit a bundle to support samples and predict for queries
     Adapt(adapt::Arguments),
-    /// Predict with a bundle as it is
     Predict(predict::Arguments),
-    /// Show what is in a bundle: network, rule, rates, units, provenance
     Inspect(inspect::Arguments),
     /// Train on terrain, export, and drive a simulated rover before and after adapting
     Demo(demo::Arguments),

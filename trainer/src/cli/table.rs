@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::baseline::choose::Choice;
@@ -84,7 +84,14 @@ pub fn of_metric(evaluations: &[Evaluation], metric: usize) -> Table {
         "less finetuned",
         "refused",
     ];
-    plain(&header, rows.map(line))
+    let lines: Vec<Vec<String>> = rows.map(line).collect();
+    let mut table = plain(&header, lines.iter().cloned());
+    for (number, column) in table.column_iter_mut().enumerate() {
+        if lines.iter().all(|line| line[number].is_empty()) {
+            column.set_constraint(ColumnConstraint::Hidden);
+        }
+    }
+    table
 }
 
 /// Prints every metric's table, and the notes that make them readable.
