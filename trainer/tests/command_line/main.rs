@@ -76,6 +76,38 @@ fn train_writes_a_run_that_its_own_configuration_repeats() {
     files.into_iter().for_each(same);
 }
 
+/// Ctrl-C saves what there is.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_can_be_gone_on_with() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let folder = folder("interrupt");
+    let (config, out) = (folder.join("long.toml"), folder.join("run"));
+    std::fs::write(&config, CONFIG.replace("iterations = 45", "iterations = 100000000")).unwrap();
+    let arguments = ["train", config.to_str().unwrap(), "--out", out.to_str().unwrap(), "--resume"];
+    for round in 1..=2 {
+        let metrics = || std::fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
+        let before = metrics();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sinew"));
+        let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while metrics() <= before && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let ended = child.wait_with_output().unwrap();
+        let words = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success() && words.contains("go on with --resume"), "{words}");
+        assert!(metrics() > before, "round {round}: {words}");
+        let iterations = Model::open(&out.join("last.safetensors")).unwrap().0.about.iterations;
+        assert!(iterations >= 15 * round, "{iterations}");
+        Model::open(&out.join(BUNDLE)).unwrap();
+    }
+}
+
 /// Runs `sinew evaluate` on the trained bundle; its JSON.
 fn evaluation(name: &str, more: &[&str]) -> Value {
     let path = folder(name).join("result.json");
