@@ -12,6 +12,7 @@ use sinew_runtime::network::{Destination, LayerSet, Network};
 use sinew_runtime::{Adapter, Bundle, Guard, Outcome, Path};
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
+use sinew_trainer::engine::{self, BatchGradient, Cpu, InnerLoop, TaskRows};
 use sinew_trainer::export::{self, About, Export};
 
 const TOLERANCE: f64 = 1e-5;
@@ -216,6 +217,66 @@ fn the_meta_gradient_is_exact() {
         }
         let first_order = reference::gradient(&spec, &adapted, &query_x, &query_y, 6).1;
         assert!(distance(&meta.parameters, &first_order) >= 1e-2);
+    }
+}
+
+/// The CPU engine's meta-gradient is candle's, for parameters and for rates of every kind.
+#[test]
+fn the_engine_agrees_with_candle() {
+    const STEPS: usize = 4;
+    let spec = sample::network(3, &[(9, Activation::Tanh)], &[(2, None, Loss::MeanSquared)]);
+    let (len, layers) = (spec.param_len(), spec.layer_count());
+    let mut numbers = Numbers(11);
+    let params = numbers.values(len, 0.8);
+    let tasks: Vec<[Vec<f64>; 4]> = (0..3).map(|_| [15, 10, 21, 14].map(|count| numbers.values(count, 1.5))).collect();
+    let engine_rows = |x: &[f64], y: &[f64]| engine::Rows { x: single(x), y: single(y), rows: x.len() / 3 };
+    let batch: Vec<TaskRows> = tasks
+        .iter()
+        .map(|[x, y, query_x, query_y]| TaskRows { support: engine_rows(x, y), query: engine_rows(query_x, query_y) })
+        .collect();
+
+    for kind in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter] {
+        // Which of the shared rates parameter `j` has at step `step`.
+        let layer_of = |j: usize| spec.layers().filter(|layer| layer.offset <= j).count() - 1;
+        let (shared, place): (usize, Box<dyn Fn(usize, usize) -> usize>) = match kind {
+            Rate::Constant => (1, Box::new(|_, _| 0)),
+            Rate::PerLayerStep => (STEPS * layers, Box::new(move |step, j| step * layers + layer_of(j))),
+            Rate::PerParameter => (len, Box::new(|_, j| j)),
+        };
+        let rates: Vec<f64> = numbers.values(shared, 0.1).iter().map(|rate| rate + 0.2).collect();
+        let spread: Vec<f64> = (0..STEPS * len).map(|index| rates[place(index / len, index % len)]).collect();
+        let (mut loss, mut want, mut want_rates) = (0.0, vec![0.0; len], vec![0.0; shared]);
+        let share = 1.0 / tasks.len() as f64;
+        for [x, y, query_x, query_y] in &tasks {
+            let (support, query) = (Rows { x, y }, Rows { x: query_x, y: query_y });
+            let meta = candle_meta_gradient(&spec, &params, &spread, support, query, DType::F64).unwrap();
+            loss += share * meta.loss;
+            want.iter_mut().zip(&meta.parameters).for_each(|(sum, value)| *sum += share * value);
+            for (index, value) in meta.rates.iter().enumerate() {
+                want_rates[place(index / len, index % len)] += share * value;
+            }
+        }
+        for path in Path::available() {
+            for threads in [1, 2] {
+                let mut engine = Cpu::on(path, &spec, threads).unwrap();
+                let inner = InnerLoop {
+                    steps: STEPS,
+                    rate: kind,
+                    adapted: engine.network().adapted(&Scope::All),
+                    learn_rates: true,
+                    first_order: false,
+                };
+                let mut got = BatchGradient::default();
+                engine.meta_gradient(&inner, &single(&params), &single(&rates), &batch, &mut got);
+                let name = path.name();
+                assert!((got.loss() - loss).abs() <= TOLERANCE * loss, "{kind:?} on {name}: {} and {loss}", got.loss());
+                let error = relative_error(&got.params, &want);
+                assert!(error <= TOLERANCE, "parameters, {kind:?} on {name}: {error}");
+                let error = relative_error(&got.rates, &want_rates);
+                // A shared rate's gradient is one sum in which much cancels.
+                assert!(error <= 10.0 * TOLERANCE, "rates, {kind:?} on {name}: {error}");
+            }
+        }
     }
 }
 

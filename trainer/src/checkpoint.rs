@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
+use sinew_models::spec::NetworkSpec;
 
 use crate::learn::State;
 use crate::optimiser::Moments;
@@ -40,6 +41,8 @@ pub struct Checkpoint {
     pub loss_sum: f64,
     /// How many they are.
     pub loss_count: u64,
+    /// Iterations in a row, just now, without a finite gradient.
+    pub not_finite: u64,
     /// The best state so far, where there has been a validation.
     pub best: Option<Best>,
     /// The scales, which were taken at the start.
@@ -56,6 +59,7 @@ struct Header {
     rates_steps: u64,
     loss_sum: u64,
     loss_count: u64,
+    not_finite: u64,
     best: Option<(u64, u64)>,
     config: String,
     form: sinew_models::spec::InputForm,
@@ -116,6 +120,7 @@ impl Checkpoint {
             rates_steps: self.rates_moments.steps,
             loss_sum: self.loss_sum.to_bits(),
             loss_count: self.loss_count,
+            not_finite: self.not_finite,
             best: self.best.as_ref().map(|best| (best.loss.to_bits(), best.iteration)),
             config: self.config.clone(),
             form: self.scaling.form,
@@ -171,6 +176,7 @@ impl Checkpoint {
             rates_moments: moments("rates", header.rates_steps)?,
             loss_sum: f64::from_bits(header.loss_sum),
             loss_count: header.loss_count,
+            not_finite: header.not_finite,
             best,
             scaling: Scaling {
                 form: header.form,
@@ -183,15 +189,45 @@ impl Checkpoint {
             config: header.config,
         };
         let (params, rates) = (checkpoint.state.params.len(), checkpoint.state.rates.len());
-        let lengths = [
+        let mut lengths = vec![
             (checkpoint.params_moments.first.len(), params),
             (checkpoint.params_moments.second.len(), params),
             (checkpoint.rates_moments.first.len(), rates),
             (checkpoint.rates_moments.second.len(), rates),
         ];
+        if let Some(best) = &checkpoint.best {
+            lengths.extend([(best.state.params.len(), params), (best.state.rates.len(), rates)]);
+        }
         match lengths.into_iter().find(|(got, expected)| got != expected) {
-            Some((got, expected)) => Err(format!("a moment has {got} values, its parameters {expected}")),
+            Some((got, expected)) => {
+                Err(format!("a moment or the best state has {got} values, its parameters {expected}"))
+            }
             None => Ok(checkpoint),
+        }
+    }
+
+    /// Asks whether this is a run of `network`, with so many inner rates. A configuration may be the same and the data another.
+    ///
+    /// # Errors
+    /// Says what has another length.
+    pub fn check(&self, path: &Path, network: &NetworkSpec, rates: usize) -> Result<(), CheckpointError> {
+        let (inputs, outputs) = (network.input.len, network.output_len());
+        let Scaling { input_mean, input_scale, relative_scale, output_mean, output_scale, .. } = &self.scaling;
+        let lengths = [
+            ("parameters", self.state.params.len(), network.param_len()),
+            ("inner rates", self.state.rates.len(), rates),
+            ("input means", input_mean.len(), inputs),
+            ("input scales", input_scale.len(), inputs),
+            ("relative scales", relative_scale.len(), inputs),
+            ("output means", output_mean.len(), outputs),
+            ("output scales", output_scale.len(), outputs),
+        ];
+        match lengths.into_iter().find(|(_, got, expected)| got != expected) {
+            Some((what, got, expected)) => Err(CheckpointError::Format {
+                path: path.into(),
+                why: format!("it has {got} {what}, the network of this configuration and this world {expected}"),
+            }),
+            None => Ok(()),
         }
     }
 }
@@ -212,6 +248,7 @@ mod tests {
             rates_moments: Moments { first: vec![0.5], second: vec![0.25], steps: 6 },
             loss_sum: 0.25,
             loss_count: 3,
+            not_finite: 2,
             best: Some(Best {
                 loss: f64::INFINITY,
                 iteration: 5,

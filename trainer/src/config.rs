@@ -239,7 +239,7 @@ pub enum ConfigError {
 
 impl Config {
     /// Reads the configuration at `path`, after `KEY=VALUE` changes such as `train.iterations=100`. A data set's path becomes
-    /// relative to the working directory.
+    /// absolute, so that what is written beside a run can be read from anywhere.
     ///
     /// # Errors
     /// Names the file, line and field.
@@ -247,10 +247,10 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         let mut config = Self::parse(path, &text, changes)?;
         if let WorldConfig::Dataset { file } = &mut config.world
-            && file.is_relative()
             && let Some(folder) = path.parent()
         {
-            *file = folder.join(&*file);
+            let joined = folder.join(&*file);
+            *file = joined.canonicalize().or_else(|_| std::path::absolute(&joined)).unwrap_or(joined);
         }
         Ok(config)
     }
@@ -280,12 +280,26 @@ impl Config {
         toml::to_string(self).unwrap_or_default()
     }
 
+    /// As [`Config::to_toml`], for a file that leaves this machine: of a data set's path only the file's name.
+    pub fn to_portable_toml(&self) -> String {
+        let mut config = self.clone();
+        if let WorldConfig::Dataset { file } = &mut config.world {
+            *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from);
+        }
+        config.to_toml()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let Self { train, learner, .. } = self;
         let field = |field, expected, found: String, right: bool| {
             if right { Ok(()) } else { Err(ConfigError::Field { field, expected, found }) }
         };
         let positive = |value: f64| value > 0.0 && value.is_finite();
+        if let WorldConfig::Sinusoid { query } = self.world {
+            field("world.query", "at least 1", query.to_string(), query > 0)?;
+        }
+        // TOML has no larger number, so a run with one could not be written down.
+        field("seed", "at most 2^63 - 1", self.seed.to_string(), i64::try_from(self.seed).is_ok())?;
         field("train.iterations", "at least 1", train.iterations.to_string(), train.iterations > 0)?;
         field("train.tasks", "at least 1", train.tasks.to_string(), train.tasks > 0)?;
         let shots = train.shots.all();
@@ -295,6 +309,11 @@ impl Config {
         field("train.validation_every", "at least 1", every.to_string(), every > 0)?;
         let rate = learner.inner_rate;
         field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
+        let decay = train.weight_decay;
+        field("train.weight_decay", "a number from 0", decay.to_string(), decay >= 0.0 && decay.is_finite())?;
+        if let Some(rate) = train.rate_outer_rate {
+            field("train.rate_outer_rate", "a number above 0", rate.to_string(), positive(rate))?;
+        }
         if let Some(clip) = train.clip {
             field("train.clip", "a number above 0", clip.to_string(), positive(clip))?;
         }
@@ -302,6 +321,8 @@ impl Config {
             let rate = baselines.outer_rate;
             field("baselines.outer_rate", "a number above 0", rate.to_string(), positive(rate))?;
             field("baselines.iterations", "at least 1", baselines.iterations.to_string(), baselines.iterations > 0)?;
+            let decay = baselines.weight_decay;
+            field("baselines.weight_decay", "a number from 0", decay.to_string(), decay >= 0.0 && decay.is_finite())?;
         }
         Ok(())
     }
@@ -380,79 +401,4 @@ fn set(table: &mut toml::Table, change: &str) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r#"
-        seed = 3
-        [world]
-        kind = "sinusoid"
-        [network]
-        hidden = [40, 40]
-        activation = "relu"
-        normalise = false
-        [learner]
-        kind = "maml"
-        inner_rate = 0.01
-        [train]
-        iterations = 10
-        tasks = 25
-        shots = 10
-        outer_rate = 1e-3
-        [baselines]
-        iterations = 5
-        outer_rate = 1e-3
-    "#;
-
-    fn parse(changes: &[&str]) -> Result<Config, String> {
-        let changes: Vec<String> = changes.iter().map(|change| (*change).into()).collect();
-        Config::parse(Path::new("run.toml"), TEXT, &changes).map_err(|why| why.to_string())
-    }
-
-    #[test]
-    fn survives_its_own_toml() {
-        let config = parse(&[]).unwrap();
-        assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
-        let pooled = config.pooled().unwrap();
-        assert_eq!((pooled.train.iterations, pooled.learner.kind), (5, LearnerKind::Pooled));
-        assert_eq!(Config::parse(Path::new("again"), &pooled.to_toml(), &[]).unwrap(), pooled);
-    }
-
-    #[test]
-    fn changes_reach_every_field() {
-        let config = parse(&[
-            "train.iterations=77",
-            "train.shots=[1, 5]",
-            "learner.rate=per_parameter",
-            "learner.adapt=\"heads\"",
-            "world.query=20",
-            "train.clip=1",
-        ])
-        .unwrap();
-        assert_eq!(config.train.iterations, 77);
-        assert_eq!(config.train.shots, Shots::Any(vec![1, 5]));
-        assert_eq!(config.learner.rate, Rate::PerParameter);
-        assert_eq!(config.learner.adapt, Scope::Heads);
-        assert_eq!(config.world, WorldConfig::Sinusoid { query: 20 });
-        assert_eq!(config.train.clip, Some(1.0));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (change, words) in [
-            ("train.iterations", "expected KEY=VALUE"),
-            ("=3", "expected KEY=VALUE"),
-            ("seed.x=3", "expected KEY=VALUE"),
-            ("train.iterations=0", "field `train.iterations`: expected at least 1, found 0"),
-            ("train.shots=[]", "train.shots"),
-            ("train.outer_rate=nan", "train.outer_rate"),
-            ("train.colour=3", "colour"),
-            ("learner.kind=guess", "guess"),
-            ("world.kind=moon", "moon"),
-        ] {
-            let error = parse(&[change]).unwrap_err();
-            assert!(error.contains(words), "{change}: {error}");
-        }
-        assert!(Config::read(Path::new("nowhere.toml"), &[]).unwrap_err().to_string().contains("nowhere.toml"));
-    }
-}
+mod tests;

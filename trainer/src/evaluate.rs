@@ -43,7 +43,8 @@ pub const EPISODES: usize = 600;
 /// One method at one number of steps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Method {
-    /// `adapted`, `unadapted`, `finetuned`, `scratch`, `classical` or `oracle`.
+    /// `adapted`, `unadapted`, `finetuned`, `scratch`, `classical` or `oracle`. With baselines `unadapted` is the pooled network, the
+    /// honest one not to adapt; without, it is the bundle as it is.
     pub name: &'static str,
     /// Inner or fine-tuning steps.
     pub steps: usize,
@@ -85,7 +86,7 @@ pub struct Row {
     pub ci95: f64,
     /// Median over episodes.
     pub median: f64,
-    /// Mean over that of `unadapted` on the same episodes, and half of its 95% interval.
+    /// Mean over that of `unadapted` (see [`Method::name`]) on the same episodes, and half of its 95% interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<[f64; 2]>,
     /// Mean difference to `finetuned`, episode by episode, and half of its 95% interval.
@@ -179,6 +180,12 @@ pub fn evaluate(
         .enumerate()
         .map(|(number, (task, episode))| {
             let mut scored = adapted(&bundle, world, task, episode, settings)?;
+            if compared.is_none() {
+                // What adaptation starts from is all there is to compare with.
+                let before = adapted(&bundle, world, task, episode, &Settings { steps: vec![0], ..settings.clone() })?;
+                let score = before.rows.into_iter().map(|(_, score)| (Method { name: "unadapted", steps: 0 }, score));
+                scored.rows.extend(score);
+            }
             if let Some(compared) = &compared {
                 scored.rows.extend(compared.score(world, task, episode, number as u64));
             }
@@ -314,6 +321,11 @@ impl Evaluation {
     fn of(&self, name: &str, metric: usize) -> Option<Vec<f64>> {
         let (_, scores) = self.scores.iter().find(|(method, _)| method.name == name)?;
         Some(self.independent(scores, metric))
+    }
+
+    /// Whether it was compared with baselines.
+    pub fn has_baselines(&self) -> bool {
+        self.scores.iter().any(|(method, _)| method.name == "finetuned")
     }
 
     /// The lines for one metric, by its place in [`Evaluation::metrics`].

@@ -9,6 +9,10 @@ use std::path::Path;
 /// If that cannot be done; what was there before stays then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        let why = format!("there is no folder {}", parent.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sinew-");
     // As any file that is created, less what the umask takes; a temporary file would be its owner's alone.

@@ -197,6 +197,7 @@ pub fn train(config: &Config, world: &dyn World, options: &Options<'_>) -> Resul
     } else {
         None
     };
+    let mut run = Run::new(config, world, resumed.map(|at| (at, checkpoint.as_path())))?;
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Io { path, source }
@@ -204,7 +205,6 @@ pub fn train(config: &Config, world: &dyn World, options: &Options<'_>) -> Resul
     std::fs::create_dir_all(folder).map_err(io(folder))?;
     let path = folder.join(CONFIG);
     crate::files::replace(&path, text.as_bytes()).map_err(io(&path))?;
-    let mut run = Run::new(config, world, resumed)?;
     let mut log = Log::open(&folder.join(METRICS), run.at.iteration, config.train.iterations, options.progress)
         .map_err(io(&folder.join(METRICS)))?;
     let stopped = run.run(options, &mut log)?;
@@ -214,13 +214,17 @@ pub fn train(config: &Config, world: &dyn World, options: &Options<'_>) -> Resul
 }
 
 impl<'a> Run<'a> {
-    fn new(config: &'a Config, world: &'a dyn World, resumed: Option<Checkpoint>) -> Result<Self, TrainError> {
+    /// A run from its start, or from a checkpoint and the file that it came from.
+    fn new(config: &'a Config, world: &'a dyn World, resumed: Option<(Checkpoint, &Path)>) -> Result<Self, TrainError> {
         let network = config.network(world.signature())?;
         let learner = learner(config, &network)?;
         let main = config.train.shots.main();
         let no_tasks = |split| TrainError::NoTasks { world: world.name().into(), split, shots: main };
         let at = match resumed {
-            Some(at) => at,
+            Some((at, path)) => {
+                at.check(path, &network, learner.rule().rate_len(&network))?;
+                at
+            }
             None => {
                 let samples = episodes(world, Split::Train, main, config.seed, Purpose::Scaling, SCALING_EPISODES);
                 if samples.iter().all(|(_, episode)| episode.support.rows == 0 || episode.query.rows == 0) {
@@ -242,6 +246,7 @@ impl<'a> Run<'a> {
                     state,
                     loss_sum: 0.0,
                     loss_count: 0,
+                    not_finite: 0,
                     best: None,
                     scaling,
                     config: config.to_toml(),
@@ -289,7 +294,6 @@ impl<'a> Run<'a> {
         let settings = &self.config.train;
         let checkpoint = options.folder.join(CHECKPOINT);
         let mut gradient = BatchGradient::default();
-        let mut not_finite = 0;
         let begun_at = self.at.iteration;
         while self.at.iteration < settings.iterations {
             let told = options.stop.load(Ordering::Relaxed);
@@ -303,10 +307,12 @@ impl<'a> Run<'a> {
             if self.step(&mut gradient) {
                 self.at.loss_sum += loss;
                 self.at.loss_count += 1;
-                not_finite = 0;
+                self.at.not_finite = 0;
             } else {
-                not_finite += 1;
-                if not_finite == MOST_NOT_FINITE {
+                self.at.not_finite += 1;
+                if self.at.not_finite >= MOST_NOT_FINITE {
+                    // Who resumes with nothing changed ends here again, at the same iteration.
+                    self.at.not_finite = MOST_NOT_FINITE - 1;
                     self.at.write(&checkpoint)?;
                     return Err(TrainError::Diverged { iteration: self.at.iteration });
                 }
@@ -318,7 +324,7 @@ impl<'a> Run<'a> {
             if iteration.is_multiple_of(settings.validation_every) || iteration == settings.iterations {
                 let validation = self.validate();
                 let loss = self.at.loss_sum / self.at.loss_count as f64;
-                let line = Line { iteration, loss, validation, skipped: not_finite };
+                let line = Line { iteration, loss, validation, skipped: self.at.not_finite };
                 log.line(&line).map_err(|source| TrainError::Io { path: options.folder.join(METRICS), source })?;
                 (self.at.loss_sum, self.at.loss_count) = (0.0, 0);
                 self.at.write(&checkpoint)?;
@@ -353,7 +359,7 @@ impl<'a> Run<'a> {
         }
         let losses = self.learner.losses(&self.at.state, &self.validation);
         let loss = losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64;
-        let better = self.at.best.as_ref().is_none_or(|best| loss < best.loss);
+        let better = self.at.best.as_ref().is_none_or(|best| loss < best.loss || best.loss.is_nan());
         // A loss that is NaN is never better, unless there is nothing else.
         if better && (loss.is_finite() || self.at.best.is_none()) {
             self.at.best = Some(Best { loss, iteration: self.at.iteration, state: self.at.state.clone() });
@@ -379,7 +385,7 @@ impl<'a> Run<'a> {
                 seed: self.config.seed,
                 version: env!("CARGO_PKG_VERSION").into(),
                 iterations,
-                config: Some(self.at.config.clone()),
+                config: Some(self.config.to_portable_toml()),
                 scores: Vec::new(),
             },
         }

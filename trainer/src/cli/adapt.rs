@@ -14,18 +14,22 @@ use crate::model::Model;
 /// Adaptations that are timed, for the fastest one to be told.
 const TIMED: usize = 200;
 
-/// Fits a bundle to support samples as a robot would, and predicts for queries.
+/// Fit a bundle to support samples and predict for queries
+///
+/// Does what a robot would, with the same code: all or nothing, so a support loss that gets worse leaves the bundle as it
+/// is. Prints the support loss before and after each step, and the median time of an adaptation.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The bundle
     bundle: PathBuf,
-    /// Tensors `x` [rows, input] and `y` [rows, output], f32; a class is a row of zeros with a one
+    /// Tensors `x` [rows, input] and `y` [rows, output], f32; of classes, y is a one among zeros
     #[arg(long, value_name = "S.safetensors")]
     support: PathBuf,
-    /// Tensor `x` [rows, input], f32
+    /// Tensor `x` [rows, input], f32: what to predict for
     #[arg(long, value_name = "Q.safetensors")]
     query: PathBuf,
-    /// Where tensor `y` [rows, output], f32, goes
+    /// Where the predictions go: tensor `y` [rows, output], f32
     #[arg(long, value_name = "Y.safetensors")]
     out: PathBuf,
     /// Inner steps [default: as trained]
@@ -43,9 +47,9 @@ struct Json {
     rows: usize,
     /// Inner steps.
     steps: usize,
-    /// `committed`, `worse` or `not_finite`: in the last two cases predictions come from the meta-learned start.
+    /// `committed`, `worse`, `not_finite` or `no_steps`: predictions come from the meta-learned start unless `committed`.
     outcome: &'static str,
-    /// Support loss before the first step and after each, as the network sees its targets.
+    /// Support loss before the first step and after each, of targets as the network sees them (scaled); `null` where it is not finite.
     support_loss: Vec<f64>,
     /// The median time of a whole adaptation.
     microseconds: f64,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use sinew_runtime::Guard;
 
-use super::{Answer, evaluate, table};
+use super::{Answer, data_set, evaluate, table};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
 use crate::evaluate::{Evaluation, Settings};
@@ -14,35 +14,38 @@ use crate::train::{BUNDLE, Options, Progress, train};
 use crate::world::World;
 use crate::world::dataset::Dataset;
 
-/// Trains the configuration, and its baselines, on every fold of a data set: each group (each object) is tested on by a network that
-/// has not seen it. Prints one table over all test tasks, with intervals over groups, and the same for the null test: one class,
-/// its earlier half to be told from its later half.
+/// Train and evaluate on every fold of a data set, with the null test beside it
+///
+/// Trains the configuration, and its baselines, once for each fold: each group (each object) is judged by a network that
+/// has not seen it. Prints one table over all test tasks, with intervals over groups, and the same for the null test,
+/// which tells the earlier half of one class from its later half: what it finds, recording order alone gives away.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// What to train; its world is a data set
     config: PathBuf,
-    /// Where the runs go, a folder for each fold; runs that are there are gone on with
+    /// Where the runs go, a folder for each fold; what is there already is gone on with
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Folds
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// How many folds
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = super::at_least_one)]
     folds: usize,
-    /// Support samples of each class; several give rows each [default: as trained]
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    /// Support samples (of each class), such as 5 or 1,5,10 [default: as trained]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = super::at_least_one)]
     shots: Vec<usize>,
-    /// Inner steps [default: 0 and as trained]
+    /// Inner steps, a row each, such as 0,1,5,10 [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
     steps: Vec<usize>,
-    /// Replaces the configuration's seed, also that of the folds
-    #[arg(long, value_name = "N")]
+    /// Replaces the configuration's seed, from which the folds follow, too
+    #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
-    /// Replaces one value of the configuration; can be repeated
+    /// Replaces one value, such as train.iterations=100; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Leave the null test out
     #[arg(long)]
     no_null_test: bool,
-    /// Write the result as JSON, too; that of the null test goes beside it, to NAME.null.json
+    /// Write the result as JSON, too; that of the null test to NAME.null.json beside it
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -53,10 +56,9 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let WorldConfig::Dataset { file } = &config.world else {
         return Err("crossval needs a data set: [world] kind = \"dataset\"".into());
     };
-    let data = Dataset::open(file)?;
     let shots = if arguments.shots.is_empty() { vec![config.train.shots.main()] } else { arguments.shots.clone() };
     let most = shots.iter().chain(config.train.shots.all()).copied().max().unwrap_or(0);
-    data.check_shots(most)?;
+    let data = data_set(file, &[most])?;
     let Some(results) = over_folds(arguments, &config, &data, &arguments.out, &shots, stop)? else { return Ok(()) };
     table::print(&results);
     if let Some(path) = &arguments.json {
@@ -89,7 +91,7 @@ fn over_folds(
     let mut joined: Vec<Evaluation> = Vec::new();
     for fold in 0..arguments.folds {
         let world = data.with_fold(fold, arguments.folds, config.seed)?;
-        let folder = folder.join(format!("fold-{fold}"));
+        let folder = folder.join(format!("fold-{fold}-of-{}", arguments.folds));
         eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
         let options = Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown };
         train(config, &world, &options)?;

@@ -7,37 +7,40 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sinew_models::rule::Rule;
 use sinew_runtime::Guard;
 
-use super::{Answer, table};
+use super::{Answer, data_set, table};
 use crate::baseline::Baselines;
 use crate::evaluate::{EPISODES, Evaluation, Settings, evaluate};
 use crate::model::Model;
-use crate::world::dataset::Dataset;
 use crate::world::{Split, World, open};
 
-/// Prints a table with 95% intervals: the bundle at each number of inner steps and, with --baselines, everything else that was
-/// trained beside it, on the same episodes.
+/// Tell what a bundle is worth on test episodes, beside its baselines
+///
+/// Prints a table with 95% intervals: the bundle adapted with each number of inner steps and, with --baselines,
+/// everything else that was trained beside it, on the same episodes. `unadapted` is the network of the baselines, trained
+/// on all tasks pooled, or without --baselines the bundle itself.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// The bundle, such as runs/terrain/model.safetensors
     bundle: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Test episodes [default: 600; all test tasks of a data set]
-    #[arg(long, value_name = "N")]
+    /// Test episodes [default: 600, or all test tasks of a data set]
+    #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     episodes: Option<usize>,
-    /// Support samples, of each class for classification; several give a row each [default: as trained]
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    /// Support samples (of each class), such as 5 or 1,5,10 [default: as trained]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = super::at_least_one)]
     shots: Vec<usize>,
-    /// Inner steps, such as 0,1,5,10 [default: 0 and as trained]
+    /// Inner steps, a row each, such as 0,1,5,10 [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
     steps: Vec<usize>,
-    /// Episodes follow from it
+    /// The same seed gives the same episodes
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Compare with the baselines beside the bundle
+    /// Compare with the baselines that were trained beside the bundle
     #[arg(long)]
     baselines: bool,
-    /// What an update needs to be committed
+    /// When an adaptation is kept; otherwise predictions stay those of the bundle
     #[arg(long, value_enum, default_value_t = GuardName::Improve)]
     guard: GuardName,
     /// Write the result as JSON, too
@@ -49,10 +52,10 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Source {
-    /// A built-in world: sinusoid, terrain, terrain-scale-only
+    /// Episodes of a built-in world: sinusoid, terrain, terrain-scale-only
     #[arg(long, value_name = "NAME")]
     world: Option<String>,
-    /// A data set's description
+    /// Episodes of recorded data: a dataset.toml, as trainer/configs/bts3-dataset.toml
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 }
@@ -60,20 +63,20 @@ struct Source {
 /// The guard by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GuardName {
-    /// A smaller support loss than before
+    /// If the support loss is not worse than before
     Improve,
-    /// Finite numbers
+    /// If all numbers are finite
     Finite,
 }
 
 impl Source {
-    fn open(&self) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+    fn open(&self, shots: &[usize]) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
         match (&self.world, &self.data) {
             (Some(name), _) => open::by_name(name).ok_or_else(|| {
                 format!("--world {name}: expected one of {}; a data set goes with --data", open::NAMES.join(", "))
                     .into()
             }),
-            (None, Some(file)) => Ok(Box::new(Dataset::open(file)?)),
+            (None, Some(file)) => Ok(Box::new(data_set(file, shots)?)),
             (None, None) => Err("expected --world NAME or --data FILE".into()),
         }
     }
@@ -88,7 +91,6 @@ pub fn trained_shots(model: &Model) -> Option<usize> {
 
 pub fn run(arguments: &Arguments) -> Answer {
     let (model, bytes) = Model::open(&arguments.bundle)?;
-    let world = arguments.source.open()?;
     let baselines = if arguments.baselines {
         let why =
             |why| format!("{why}\nbaselines are trained by `sinew train` where its configuration has [baselines]");
@@ -102,6 +104,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         }
         given => given.to_vec(),
     };
+    let world = arguments.source.open(&shots)?;
     let Rule::Gradient { steps: trained_steps, .. } = model.rule;
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };

@@ -12,12 +12,12 @@ use super::{Answer, table};
 use crate::export::About;
 use crate::model::Model;
 
-/// Shows what is in a bundle.
+/// Show what is in a bundle: network, rule, rates, units, provenance
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The bundle
     bundle: PathBuf,
-    /// Print JSON
+    /// Print JSON instead
     #[arg(long)]
     json: bool,
 }

@@ -16,27 +16,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
+use crate::world::dataset::{Dataset, DatasetError};
+
 /// Meta-train a network, ship it as one file, and let a robot fit it to the task in front of it.
 #[derive(Debug, Parser)]
-#[command(name = "sinew", version, about, max_term_width = 100)]
+#[command(name = "sinew", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What each one does stands above its arguments: the first paragraph here, all of it in its own help.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train what a configuration describes, and its baselines
     Train(train::Arguments),
-    /// Tell what a bundle is worth on test episodes, beside its baselines
     Evaluate(evaluate::Arguments),
-    /// Train and evaluate on every fold of a data set, with the null test beside it
     Crossval(crossval::Arguments),
-    /// Fit a bundle to support samples and predict for queries
     Adapt(adapt::Arguments),
-    /// Predict with a bundle as it is
     Predict(predict::Arguments),
-    /// Show what is in a bundle: network, rule, rates, units, provenance
     Inspect(inspect::Arguments),
     /// Train on terrain, export, and drive a simulated rover before and after adapting
     Demo(demo::Arguments),
@@ -44,6 +41,27 @@ enum Command {
 
 /// What a command answers: nothing, or what went wrong, in words.
 type Answer = Result<(), Box<dyn Error>>;
+
+/// A number of episodes or shots, of which there is at least one.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("expected at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number, at least 1".into()),
+    }
+}
+
+/// A seed, as TOML can write it down.
+fn seed() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
+/// Opens a data set of which every task gives each of `shots`, and keeps rows to be judged on.
+fn data_set(file: &std::path::Path, shots: &[usize]) -> Result<Dataset, DatasetError> {
+    let data = Dataset::open(file)?;
+    data.check_shots(shots.iter().copied().max().unwrap_or(0))?;
+    Ok(data)
+}
 
 /// Set by the first Ctrl-C; the second one ends the process.
 static STOP: AtomicBool = AtomicBool::new(false);

@@ -9,15 +9,15 @@ use super::{Answer, tensors};
 use crate::aligned::Aligned;
 use crate::model::Model;
 
-/// Predicts with the meta-learned start, without adapting.
+/// Predict with a bundle as it is, without adapting
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The bundle
     bundle: PathBuf,
-    /// Tensor `x`, f32 [rows, input]
+    /// Tensor `x` [rows, input], f32
     #[arg(long, value_name = "X.safetensors")]
     input: PathBuf,
-    /// Where tensor `y`, f32 [rows, output], goes
+    /// Where the predictions go: tensor `y` [rows, output], f32
     #[arg(long, value_name = "Y.safetensors")]
     out: PathBuf,
 }

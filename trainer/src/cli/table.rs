@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::baseline::choose::Choice;
@@ -84,7 +84,14 @@ pub fn of_metric(evaluations: &[Evaluation], metric: usize) -> Table {
         "less finetuned",
         "refused",
     ];
-    plain(&header, rows.map(line))
+    let lines: Vec<Vec<String>> = rows.map(line).collect();
+    let mut table = plain(&header, lines.iter().cloned());
+    for (number, column) in table.column_iter_mut().enumerate() {
+        if lines.iter().all(|line| line[number].is_empty()) {
+            column.set_constraint(ColumnConstraint::Hidden);
+        }
+    }
+    table
 }
 
 /// Prints every metric's table, and the notes that make them readable.
@@ -95,8 +102,10 @@ pub fn print(evaluations: &[Evaluation]) {
         println!("\n{} on {} [{}], {better}", metric.name, first.source, metric.unit);
         println!("{}", of_metric(evaluations, place));
     }
-    if evaluations.iter().any(|evaluation| evaluation.choice.is_some()) {
+    if first.has_baselines() {
         println!("adapted at 0 steps is the meta-learned start; unadapted is the pooled network.");
+    } else {
+        println!("unadapted is the bundle as it is, without a step.");
     }
     for choice in evaluations.iter().filter_map(|evaluation| evaluation.choice) {
         println!(

@@ -6,28 +6,33 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::Answer;
+use super::{Answer, data_set};
 use crate::baseline;
-use crate::config::Config;
+use crate::config::{Config, WorldConfig};
 use crate::train::{BUNDLE, Options, Progress, train};
-use crate::world::open;
+use crate::world::{World, open};
 
-/// Writes DIR/model.safetensors (the bundle), DIR/config.toml (resolved), DIR/metrics.jsonl and, where the configuration has
-/// [baselines], DIR/baselines.
+/// Train what a configuration describes, and its baselines
+///
+/// Writes DIR/model.safetensors (the bundle, best by validation), DIR/last.safetensors (as it was last),
+/// DIR/config.toml (the configuration with all defaults and changes), DIR/metrics.jsonl (a line for each validation),
+/// DIR/checkpoint.safetensors and, where the configuration has [baselines], DIR/baselines. Ctrl-C saves and stops;
+/// --resume goes on to the very same result.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// What to train: a TOML file, such as those in trainer/configs
     config: PathBuf,
-    /// Where the run's files go
+    /// Where the run's files go; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Replaces the configuration's seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
-    /// Go on from the checkpoint in DIR
+    /// Go on from the checkpoint in DIR, with the same configuration
     #[arg(long)]
     resume: bool,
-    /// Replaces one value of the configuration, such as train.iterations=100; can be repeated
+    /// Replaces one value, such as train.iterations=100; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -35,7 +40,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let mut config = Config::read(&arguments.config, &arguments.set)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
-    let world = open::open(&config.world)?;
+    let world: Box<dyn World> = match &config.world {
+        WorldConfig::Dataset { file } => Box::new(data_set(file, config.train.shots.all())?),
+        built_in => open::open(built_in)?,
+    };
     let folder = arguments.out.as_path();
     let options = Options { folder, resume: arguments.resume, stop, stop_after: None, progress: Progress::Shown };
     let begun = Instant::now();
