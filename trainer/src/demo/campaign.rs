@@ -44,7 +44,7 @@ impl Who {
 
     /// As tables name it.
     pub fn name(self) -> &'static str {
-        ["un-adapted", "adapted on the way", "adapted beforehand, too", "oracle"][self as usize]
+        ["un-adapted", "adapted on the way", "adapted before, too", "oracle"][self as usize]
     }
 }
 
@@ -96,6 +96,9 @@ pub enum CampaignError {
     /// An adapter.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Threads.
+    #[error("threads to drive on: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// A mission.
     #[error(transparent)]
     Mission(#[from] MissionError),
@@ -120,7 +123,7 @@ impl Plan<'_> {
     /// Drives all missions, several at a time; fewer if told to stop. `tick` is called after each.
     ///
     /// # Errors
-    /// If a bundle is not for terrain.
+    /// If a bundle is not for terrain, or there are no threads.
     pub fn drive(
         &self,
         world: &Terrain,
@@ -136,7 +139,10 @@ impl Plan<'_> {
             tick();
             Some(driven)
         };
-        (0..self.missions).into_par_iter().filter_map(one).collect()
+        // One processor is left to everything else, for an adaptation is timed and should not wait.
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() - 1).max(1);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        pool.install(|| (0..self.missions).into_par_iter().filter_map(one).collect())
     }
 }
 

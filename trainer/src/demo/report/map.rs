@@ -12,8 +12,8 @@ const PIXELS: i32 = 7;
 /// Shades of a surface: few, so that neighbours join.
 const SHADES: f64 = 9.0;
 
-/// The colour of a surface in flat light.
-pub fn colour(surface: Surface) -> RGBColor {
+/// The colour of a surface.
+fn plain(surface: Surface) -> RGBColor {
     match surface {
         Surface::Rock => RGBColor(163, 163, 168),
         Surface::Gravel => RGBColor(199, 187, 176),
@@ -21,6 +21,11 @@ pub fn colour(surface: Surface) -> RGBColor {
         Surface::Loam => RGBColor(166, 130, 100),
         Surface::Sand => RGBColor(238, 217, 160),
     }
+}
+
+/// The colour of a surface on level ground, as maps show it.
+pub fn colour(surface: Surface) -> RGBColor {
+    lit(surface, 0.9)
 }
 
 /// Light from the upper left: from about 0.5 (turned away) to 1.15.
@@ -35,9 +40,15 @@ fn light(map: &Map, cell: usize) -> f64 {
 
 fn shaded(map: &Map, cell: usize) -> RGBColor {
     let light = (light(map, cell) * SHADES).round() / SHADES;
-    let RGBColor(red, green, blue) = colour(map.surfaces[cell]);
-    let lit = |part: u8| (f64::from(part) * light).min(255.0) as u8;
-    RGBColor(lit(red), lit(green), lit(blue))
+    lit(map.surfaces[cell], light)
+}
+
+/// The colour of a surface, lit.
+fn lit(surface: Surface, light: f64) -> RGBColor {
+    let RGBColor(red, green, blue) = plain(surface);
+    // Pale, for the ways to stand out.
+    let part = |part: u8| (76.5 + 0.7 * f64::from(part) * light).min(255.0) as u8;
+    RGBColor(part(red), part(green), part(blue))
 }
 
 /// The middle of a cell, in pixels.
@@ -45,8 +56,8 @@ fn middle(cell: usize) -> (i32, i32) {
     ((cell % SIDE) as i32 * PIXELS + PIXELS / 2, (cell / SIDE) as i32 * PIXELS + PIXELS / 2)
 }
 
-/// The map under `driven`, its start (a ring) and goal (a square), and the ways of the oracle (widest), of the rover that does not adapt and of the one
-/// that adapts on the way (narrowest, on top), so that ways that share cells stay visible.
+/// The map under `driven`, its start (a ring) and goal (a square), and the ways of the oracle (widest), of the rover that does not
+/// adapt and of the one that adapts on the way (narrowest, on top), so that ways that share cells stay visible.
 ///
 /// # Errors
 /// If it cannot be drawn.
@@ -64,9 +75,10 @@ pub fn map(map: &Map, driven: &Driven) -> Drawn {
             cell += same;
         }
         for (who, colour, width) in [
-            (Who::Oracle, ORACLE.mix(0.75), 8),
-            (Who::Unadapted, UNADAPTED.to_rgba(), 5),
-            (Who::Adapted, ADAPTED.to_rgba(), 2),
+            (Who::Oracle, ORACLE, 8),
+            (Who::Unadapted, UNADAPTED, 5),
+            (Who::Adapted, WHITE, 4),
+            (Who::Adapted, ADAPTED, 2),
         ] {
             let way: Vec<(i32, i32)> = driven.trips[who as usize].cells().into_iter().map(middle).collect();
             root.draw(&PathElement::new(way, colour.stroke_width(width)))?;

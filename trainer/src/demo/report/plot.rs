@@ -45,6 +45,13 @@ pub struct Axes<'a> {
     pub y: &'a str,
 }
 
+/// A number beside an axis.
+fn tick(value: f64) -> String {
+    // Sums of steps such as 0.1 are a little beside what they mean.
+    let rounded = (value * 1e6).round() / 1e6;
+    format!("{}", if rounded == 0.0 { 0.0 } else { rounded })
+}
+
 /// Draws into a string.
 pub(super) fn drawn(
     size: (u32, u32),
@@ -72,6 +79,7 @@ pub fn curves(axes: Axes<'_>, y: Range<f64>, curves: &[Curve]) -> Drawn {
     drawn(SIZE, |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
+            .margin_right(28)
             .x_label_area_size(42)
             .y_label_area_size(56)
             .build_cartesian_2d(x, y.clone())?;
@@ -85,6 +93,8 @@ pub fn curves(axes: Axes<'_>, y: Range<f64>, curves: &[Curve]) -> Drawn {
             .y_desc(axes.y)
             .x_labels(7)
             .y_labels(6)
+            .x_label_formatter(&|value| tick(*value))
+            .y_label_formatter(&|value| tick(*value))
             .draw()?;
         let inside = |value: f64| value.clamp(y.start, y.end);
         for Curve { name, colour, points } in curves {
@@ -119,6 +129,7 @@ pub fn scatter(range: Range<f64>, colour: RGBColor, pairs: &[[f64; 2]]) -> Drawn
     drawn((400, 400), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
+            .margin_right(28)
             .x_label_area_size(42)
             .y_label_area_size(56)
             .build_cartesian_2d(range.clone().log_scale(), range.clone().log_scale())?;
@@ -132,6 +143,8 @@ pub fn scatter(range: Range<f64>, colour: RGBColor, pairs: &[[f64; 2]]) -> Drawn
             .y_desc("predicted energy [J/m]")
             .x_labels(6)
             .y_labels(6)
+            .x_label_formatter(&|value| tick(*value))
+            .y_label_formatter(&|value| tick(*value))
             .draw()?;
         let inside = |value: f64| value.clamp(range.start, range.end);
         let dots = pairs.iter().map(|[x, y]| Circle::new((inside(*x), inside(*y)), 2, colour.mix(0.3).filled()));
@@ -153,6 +166,7 @@ pub fn histogram(axes: Axes<'_>, end: f64, latencies: &Latencies) -> Drawn {
     drawn(SIZE, |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(12)
+            .margin_right(28)
             .x_label_area_size(42)
             .y_label_area_size(56)
             .build_cartesian_2d(0.0..end, 0.0..most * 1.08)?;
@@ -167,6 +181,8 @@ pub fn histogram(axes: Axes<'_>, end: f64, latencies: &Latencies) -> Drawn {
             .y_desc(axes.y)
             .x_labels(7)
             .y_labels(6)
+            .x_label_formatter(&|value| tick(*value))
+            .y_label_formatter(&|value| tick(*value))
             .draw()?;
         let width = end / BINS as f64;
         let bars = counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bin, count)| {
@@ -184,6 +200,11 @@ mod tests {
     use super::super::html::check;
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!([0.1 + 0.2, 1000.0, -1e-12].map(tick), ["0.3", "1000", "0"]);
+    }
 
     #[test]
     fn drawings_are_well_formed() {
