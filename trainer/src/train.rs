@@ -25,8 +25,8 @@ use crate::optimiser::{AdamW, Moments, clip};
 use crate::scaling::Scaling;
 use crate::streams::{Purpose, rng};
 use crate::world::{Split, World};
-pub use log::Progress;
-use log::{Line, Log};
+use log::Log;
+pub use log::{Line, Progress};
 pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS};
 
 /// Episodes from which scales are taken.

@@ -3,10 +3,10 @@
 mod adapt;
 mod crossval;
 mod demo;
-mod evaluate;
+pub(crate) mod evaluate;
 mod inspect;
 mod predict;
-mod table;
+pub(crate) mod table;
 mod tensors;
 mod train;
 

@@ -52,7 +52,8 @@ pub fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-fn with_interval([value, ci95]: [f64; 2]) -> String {
+/// A value and half of its 95% interval.
+pub fn with_interval([value, ci95]: [f64; 2]) -> String {
     format!("{} ± {}", number(value), number(ci95))
 }
 

@@ -53,6 +53,12 @@ pub const QUERY: usize = 64;
 /// Log energies per metre beyond ± this are planned on as this.
 const LARGEST_LOG: f32 = 20.0;
 
+/// The energy of every edge, in J, to plan on where a network predicts the log energies per metre `predictions`, ln(J/m).
+pub fn expected_energies(predictions: &[f32]) -> Vec<f64> {
+    let energy = |prediction: &f32| f64::from(prediction.clamp(-LARGEST_LOG, LARGEST_LOG)).exp();
+    predictions.iter().zip(edges()).map(|(prediction, edge)| energy(prediction) * edge.length).collect()
+}
+
 /// The world of soils.
 #[derive(Debug)]
 pub struct Terrain {
@@ -116,6 +122,11 @@ impl Terrain {
         Hidden::of(task, self.distribution)
     }
 
+    /// Start and goal of the first route of `task`.
+    pub fn route(&self, task: &Task) -> [usize; 2] {
+        Survey::of(task, Self::map_count(task.split)).routes[0]
+    }
+
     /// A rover on the map on which `task` plans. `rng` is for the noise of its measurements.
     pub fn rover(&self, task: &Task, rng: &mut ChaCha8Rng) -> Rover<'_> {
         let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
@@ -139,11 +150,7 @@ impl Terrain {
         if predictions.iter().any(|prediction| prediction.is_nan()) {
             return f64::INFINITY;
         }
-        let expected: Vec<f64> = predictions
-            .iter()
-            .zip(edges())
-            .map(|(prediction, edge)| f64::from(prediction.clamp(-LARGEST_LOG, LARGEST_LOG)).exp() * edge.length)
-            .collect();
+        let expected = expected_energies(&predictions);
         let regrets = || {
             let (truth, plan) = (Planner::new(&map.energies(&hidden))?, Planner::new(&expected)?);
             survey.routes.iter().map(|&[start, goal]| truth.regret(&plan, start, goal)).sum::<Option<f64>>()
