@@ -13,7 +13,7 @@ use sinew_runtime::rule::gradient::Pass;
 use super::arena::Arena;
 use super::{InnerLoop, TaskRows};
 
-/// Runs the inner loop of `task` from `params` and leaves θ_S in the arena; returns its number of inner steps.
+/// Runs the inner loop of `task` from `params` and leaves θ_1 … θ_S, and the passes that led there, in the arena.
 fn adapt(network: &Network, inner: &InnerLoop, params: &[f32], rates: &[f32], task: &TaskRows, arena: &mut Arena) {
     let rates = inner.rates(rates);
     let support = &task.support;
