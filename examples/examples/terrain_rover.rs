@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The ticks are real; the rover is faster than one: an edge of 2 to 3 m takes it 40 ms instead of 4 to 6 s, so that a mission ends
-//! while somebody looks on. A plan that comes too late is not used, and the rover drives on along the old one.
+//! while somebody looks on. A plan that comes too late is not used, and the rover drives on along the old one. Without real-time
+//! priority the operating system takes some ticks away: they are counted as missed.
 //!
 //! `cargo run -p sinew-examples --example terrain_rover --release`
 

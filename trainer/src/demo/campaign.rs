@@ -271,3 +271,24 @@ pub fn pictured(driven: &[Driven]) -> [Option<&Driven>; 2] {
     order.sort_by(|a, b| a.saved().total_cmp(&b.saved()));
     [order.get(order.len() / 2).copied(), order.last().copied()]
 }
+
+/// The root mean square error of `predictions`, and what is left of it once their mean error is taken out.
+pub fn errors(predictions: &[f32], truth: &[f32]) -> [f64; 2] {
+    let error = rmse(predictions, truth);
+    let differences = predictions.iter().zip(truth).map(|(a, b)| f64::from(a - b));
+    let mean = differences.sum::<f64>() / truth.len().max(1) as f64;
+    [error, (error * error - mean * mean).max(0.0).sqrt()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_common_factor_is_no_spread() {
+        let [error, spread] = errors(&[1.5, 2.5, 3.5], &[1.0, 2.0, 3.0]);
+        assert!((error - 0.5).abs() <= 1e-9 && spread.abs() <= 1e-6, "{error} {spread}");
+        let [error, spread] = errors(&[1.0, 3.0], &[2.0, 2.0]);
+        assert!((error - 1.0).abs() <= 1e-9 && (spread - 1.0).abs() <= 1e-9, "{error} {spread}");
+    }
+}

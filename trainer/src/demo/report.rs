@@ -174,7 +174,7 @@ impl Report<'_> {
             ] {
                 let pairs: Vec<[f64; 2]> =
                     truth().zip(predictions.iter().step_by(EVERY).map(joules)).map(|(x, y)| [x, y]).collect();
-                let [error, spread] = errors(predictions, &driven.truth).map(number);
+                let [error, spread] = campaign::errors(predictions, &driven.truth).map(number);
                 let caption = format!(
                     "Mission with the {which} saving, {who}: root mean square error {error} in ln(J/m) over all edges of the map, \
                      {spread} without the common factor."
@@ -279,26 +279,5 @@ impl Report<'_> {
         let axes = Axes { x: "iterations", y: "validation loss" };
         let caption = "Mean squared error on validation tasks, of log energies scaled to a deviation of one.";
         Ok(figure(&plot::curves(axes, 0.0..high * 1.4, &curves)?, caption))
-    }
-}
-
-/// The root mean square error of `predictions`, and what is left of it once their mean error is taken out.
-fn errors(predictions: &[f32], truth: &[f32]) -> [f64; 2] {
-    let error = crate::metric::rmse(predictions, truth);
-    let differences = predictions.iter().zip(truth).map(|(a, b)| f64::from(a - b));
-    let mean = differences.sum::<f64>() / truth.len().max(1) as f64;
-    [error, (error * error - mean * mean).max(0.0).sqrt()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_common_factor_is_no_spread() {
-        let [error, spread] = errors(&[1.5, 2.5, 3.5], &[1.0, 2.0, 3.0]);
-        assert!((error - 0.5).abs() <= 1e-9 && spread.abs() <= 1e-6, "{error} {spread}");
-        let [error, spread] = errors(&[1.0, 3.0], &[2.0, 2.0]);
-        assert!((error - 1.0).abs() <= 1e-9 && (spread - 1.0).abs() <= 1e-9, "{error} {spread}");
     }
 }
