@@ -6,7 +6,7 @@
 use super::{Path, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
-    product::{Finish, Start, Target, Term, plain, sideways, sideways_pays, some, turned},
+    product::{Finish, Gate, Start, Target, Term, plain, sideways, sideways_pays, some, turned},
     vector::Vector,
 };
 
@@ -78,9 +78,9 @@ impl Update {
 /// The slices of one addend of a product: `(left, right)`.
 type Pair<'a> = (&'a [f32], &'a [f32]);
 
-/// `z = b + x Wᵀ`.
-pub fn forward(path: Path, size: Size, x: &[f32], w: &[f32], b: &[f32], z: &mut [f32], panel: &mut [f32]) {
-    rows_by_rows(path, size, [(x, w)], b, z, panel);
+/// `z = b + x Wᵀ`, or what of it is above 0 if it is to be rectified.
+pub fn forward(path: Path, size: Size, x: &[f32], (w, b): Pair<'_>, rectified: bool, z: &mut [f32], panel: &mut [f32]) {
+    rows_by_rows(path, size, [(x, w)], b, rectified, z, panel);
 }
 
 /// `rz = vb + x Vᵀ + rx Wᵀ`; `rx` is `None` where the input does not depend on the parameters.
@@ -94,26 +94,27 @@ pub fn forward_tangent(
     panel: &mut [f32],
 ) {
     match rx {
-        None => rows_by_rows(path, size, [(x, v)], vb, rz, panel),
-        Some(rx) => rows_by_rows(path, size, [(x, v), (rx, w)], vb, rz, panel),
+        None => rows_by_rows(path, size, [(x, v)], vb, false, rz, panel),
+        Some(rx) => rows_by_rows(path, size, [(x, v), (rx, w)], vb, false, rz, panel),
     }
 }
 
-/// `dx = dz W`, or `dx += dz W`.
-pub fn input_gradient(path: Path, size: Size, dz: &[f32], w: &[f32], dx: &mut [f32], update: Update) {
-    rows_by_columns(path, size, [(dz, w)], dx, update);
+/// `dx = dz W`, or `dx += dz W`; and 0 where `gate`, the rectified output that `x` is, is not above 0.
+pub fn input_gradient(path: Path, size: Size, (dz, w): Pair<'_>, gate: Option<&[f32]>, dx: &mut [f32], update: Update) {
+    rows_by_columns(path, size, [(dz, w)], gate, dx, update);
 }
 
-/// `rdx = rdz W + dz V`, or `+=`.
+/// `rdx = rdz W + dz V`, or `+=`; and 0 where `gate` is not above 0.
 pub fn input_gradient_tangent(
     path: Path,
     size: Size,
     (dz, rdz): Pair<'_>,
     (w, v): Pair<'_>,
+    gate: Option<&[f32]>,
     rdx: &mut [f32],
     update: Update,
 ) {
-    rows_by_columns(path, size, [(rdz, w), (dz, v)], rdx, update);
+    rows_by_columns(path, size, [(rdz, w), (dz, v)], gate, rdx, update);
 }
 
 /// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
@@ -145,6 +146,7 @@ fn rows_by_rows<const T: usize>(
     size: Size,
     pairs: [Pair<'_>; T],
     b: &[f32],
+    rectified: bool,
     z: &mut [f32],
     panel: &mut [f32],
 ) {
@@ -162,6 +164,9 @@ fn rows_by_rows<const T: usize>(
                         let w = &w[o * size.inputs..][..size.inputs];
                         *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
                     }
+                    if rectified && 0.0 > *z {
+                        *z = 0.0;
+                    }
                 }
             }
         },
@@ -169,6 +174,7 @@ fn rows_by_rows<const T: usize>(
             size: Size = size,
             pairs: &[Pair<'_>] = &pairs,
             b: &[f32] = b,
+            rectified: bool = rectified,
             z: &mut [f32] = z,
             panel: &mut [f32] = panel,
         )
@@ -177,7 +183,15 @@ fn rows_by_rows<const T: usize>(
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32], z: &mut [f32], panel: &mut [f32]) {
+unsafe fn rows_by_rows_fast<V: Vector>(
+    size: Size,
+    pairs: &[Pair<'_>],
+    b: &[f32],
+    rectified: bool,
+    z: &mut [f32],
+    panel: &mut [f32],
+) {
+    let gate = if rectified { Gate::Positive } else { Gate::All };
     let term = |(x, w): Pair<'_>| Term {
         a: x.as_ptr(),
         a_row: size.inputs,
@@ -190,8 +204,13 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
     unsafe {
         if size.inputs == 1 {
             // A column is a row: nothing to turn.
-            let target =
-                Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            let target = Target {
+                c: z.as_mut_ptr(),
+                row: size.outputs,
+                start: Start::Row(b.as_ptr()),
+                finish: Finish::Store,
+                gate,
+            };
             match *pairs {
                 [one] => plain::<V>(&[term(one)], target, size.rows, size.outputs),
                 [one, two] => plain::<V>(&[term(one), term(two)], target, size.rows, size.outputs),
@@ -199,7 +218,7 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
             }
         } else if size.rows <= FEW_ROWS {
             for r in 0..size.rows {
-                dot_products::<V>(pairs, size, r, b, z);
+                dot_products::<V>(pairs, size, r, b, rectified, z);
             }
         } else if size.outputs <= FEW_OUTPUTS {
             for (o, bias) in b.iter().enumerate() {
@@ -215,14 +234,19 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
                         sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
                     }
                     for (r, sum) in sums.iter().enumerate().take(count) {
-                        *z.get_unchecked_mut((at + r) * size.outputs + o) = bias + sum;
+                        *z.get_unchecked_mut((at + r) * size.outputs + o) = gated(bias + sum, rectified);
                     }
                     at += count;
                 }
             }
         } else if !sideways_pays::<V>(size.rows, size.inputs, size.outputs) {
-            let target =
-                Target { c: z.as_mut_ptr(), row: size.outputs, start: Start::Row(b.as_ptr()), finish: Finish::Store };
+            let target = Target {
+                c: z.as_mut_ptr(),
+                row: size.outputs,
+                start: Start::Row(b.as_ptr()),
+                finish: Finish::Store,
+                gate,
+            };
             let panel = panel.as_mut_ptr();
             match *pairs {
                 [one] => turned::<V, 1>(&[term(one)], target, size.rows, size.outputs, panel),
@@ -242,18 +266,25 @@ unsafe fn rows_by_rows_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], b: &[f32]
             let (b, z, panel) = (b.as_ptr(), z.as_mut_ptr(), panel.as_mut_ptr());
             let (rows, width, row) = (size.outputs, size.rows, size.outputs);
             match *pairs {
-                [one] => sideways::<V, 1>(&[term(one)], b, rows, width, z, row, panel),
-                [one, two] => sideways::<V, 2>(&[term(one), term(two)], b, rows, width, z, row, panel),
+                [one] => sideways::<V, 1>(&[term(one)], b, gate, rows, width, z, row, panel),
+                [one, two] => sideways::<V, 2>(&[term(one), term(two)], b, gate, rows, width, z, row, panel),
                 _ => {}
             }
         }
     }
 }
 
+/// The value, or what of it is above 0; NaN stays.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+fn gated(value: f32, rectified: bool) -> f32 {
+    if rectified && 0.0 > value { 0.0 } else { value }
+}
+
 /// One row of `z` by dot products along the rows of `w`.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &[f32], z: &mut [f32]) {
+unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &[f32], rectified: bool, z: &mut [f32]) {
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         let mut at = 0;
@@ -268,7 +299,7 @@ unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &
                 sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             }
             for (j, sum) in sums.iter().enumerate().take(count) {
-                *z.get_unchecked_mut(r * size.outputs + at + j) = b.get_unchecked(at + j) + sum;
+                *z.get_unchecked_mut(r * size.outputs + at + j) = gated(b.get_unchecked(at + j) + sum, rectified);
             }
             at += count;
         }
@@ -276,7 +307,15 @@ unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &
 }
 
 /// `x[r][i] (+)= Σ_pairs Σ_o z[r][o] w[o][i]`
-fn rows_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], x: &mut [f32], update: Update) {
+fn rows_by_columns<const T: usize>(
+    path: Path,
+    size: Size,
+    pairs: [Pair<'_>; T],
+    gate: Option<&[f32]>,
+    x: &mut [f32],
+    update: Update,
+) {
+    assert!(gate.is_none_or(|gate| gate.len() == size.x()));
     assert!(x.len() == size.x() && pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
@@ -290,16 +329,33 @@ fn rows_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T],
                         sum = z.iter().zip(w.chunks_exact(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w[i]);
                     }
                     update.apply(x, sum);
+                    let open = gate.is_none_or(|gate| gate[r * size.inputs + i] > 0.0);
+                    if !open {
+                        *x = 0.0;
+                    }
                 }
             }
         },
-        rows_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, x: &mut [f32] = x, update: Update = update)
+        rows_by_columns_fast(
+            size: Size = size,
+            pairs: &[Pair<'_>] = &pairs,
+            gate: Option<&[f32]> = gate,
+            x: &mut [f32] = x,
+            update: Update = update,
+        )
     );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn rows_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], x: &mut [f32], update: Update) {
+unsafe fn rows_by_columns_fast<V: Vector>(
+    size: Size,
+    pairs: &[Pair<'_>],
+    gate: Option<&[f32]>,
+    x: &mut [f32],
+    update: Update,
+) {
+    let gate = gate.map_or(Gate::All, |gate| Gate::Where(gate.as_ptr()));
     let term = |(z, w): Pair<'_>| Term {
         a: z.as_ptr(),
         a_row: size.outputs,
@@ -308,7 +364,7 @@ unsafe fn rows_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], x: &mu
         b_step: size.inputs,
         len: size.outputs,
     };
-    let target = Target { c: x.as_mut_ptr(), row: size.inputs, start: Start::Zero, finish: update.into() };
+    let target = Target { c: x.as_mut_ptr(), row: size.inputs, start: Start::Zero, finish: update.into(), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {
@@ -351,7 +407,8 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
         Term { a: a.as_ptr(), a_row: 1, a_step: a_len, b: b.as_ptr(), b_step: b_len, len: size.rows }
     };
     let (rows, width) = if across { (1, size.outputs) } else { (size.outputs, size.inputs) };
-    let target = Target { c: w.as_mut_ptr(), row: width, start: Start::Zero, finish: update.into() };
+    let (start, gate) = (Start::Zero, Gate::All);
+    let target = Target { c: w.as_mut_ptr(), row: width, start, finish: update.into(), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {

@@ -42,6 +42,17 @@ pub(crate) struct Target {
     pub row: usize,
     pub start: Start,
     pub finish: Finish,
+    pub gate: Gate,
+}
+
+/// What of a result counts.
+#[derive(Clone, Copy)]
+pub(crate) enum Gate {
+    All,
+    /// What is above 0: a rectifier.
+    Positive,
+    /// What stands where this matrix, laid out as `c`, is above 0: the slope of a rectifier.
+    Where(*const f32),
 }
 
 /// The vector at `from`, or its first `left` lanes if that is not 0.
@@ -111,6 +122,25 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             for (m, sums) in sums.iter_mut().enumerate() {
                 for (sum, old) in sums.iter_mut().zip(vectors::<V, N>(at(m), left)) {
                     *sum = factor.mul_add(*sum, old);
+                }
+            }
+        }
+        match target.gate {
+            Gate::All => {}
+            // Zero first: where the sum is NaN, it stays.
+            Gate::Positive => {
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = V::splat(0.0).max(*sum);
+                    }
+                }
+            }
+            Gate::Where(gate) => {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let gates = vectors::<V, N>(gate.add((row + m) * target.row + column), left);
+                    for (sum, gate) in sums.iter_mut().zip(gates) {
+                        *sum = sum.where_positive(gate);
+                    }
                 }
             }
         }
@@ -255,7 +285,7 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
 }
 
 /// The transpose of [`turned`]: for `c[m][n] = bias[m] + Σ a[m][k] b[n][k]` with `b [width, len]` the shorter matrix, `b` is turned
-/// into `panel`, vectors run along n, and blocks of sums are turned back on their way to `to[n · to_row + m]`.
+/// into `panel`, vectors run along n, `gate` is all or positive, and blocks of sums are turned back on their way to `to[n · to_row + m]`.
 ///
 /// `panel` has room for `LANES · len` values of each term.
 ///
@@ -265,6 +295,7 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
 pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
     terms: &[Term; T],
     bias: *const f32,
+    gate: Gate,
     rows: usize,
     width: usize,
     to: *mut f32,
@@ -294,7 +325,7 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
                     packed.a = term.a.add(row * term.a_row);
                 }
                 let start = Start::Column(bias.add(row));
-                let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store };
+                let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store, gate };
                 strip::<V, 1>(&packed, &target, height, 0, 0);
                 let mut part = 0;
                 while part < height {

@@ -126,18 +126,29 @@ impl Network {
         let (dz, behind) = here.split_at_mut(len);
         if planned.curved() {
             activation::backward(self.path, planned.layer.activation, known, &behind[..len], dz);
-        } else {
+        } else if !planned.rectified() || self.heads.iter().any(|head| head.last == layer) {
+            // The gradient at a rectified output was cut where it was made, unless a loss made it.
             activation::backward_in_place(self.path, planned.layer.activation, known, dz);
         }
         let dz = &*dz;
         let input = match planned.source {
             None => x,
             Some(source) => {
+                let source = &self.layers[source];
+                let input = source.output(forward, rows);
                 if let Some(update) = below {
-                    let dx = self.gradient_at_output(&self.layers[source], lower, rows);
-                    dense::input_gradient(self.path, size, dz, planned.weight(destination.params()), dx, update);
+                    let dx = self.gradient_at_output(source, lower, rows);
+                    let gate = source.rectified().then_some(input);
+                    dense::input_gradient(
+                        self.path,
+                        size,
+                        (dz, planned.weight(destination.params())),
+                        gate,
+                        dx,
+                        update,
+                    );
                 }
-                self.layers[source].output(forward, rows)
+                input
             }
         };
         if destination.wants(layer) {

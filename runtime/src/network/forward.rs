@@ -33,12 +33,15 @@ impl Network {
                 Some(source) => self.layers[source].output(below, rows),
             };
             let (a, behind) = here.split_at_mut(planned.layer.outputs * rows);
-            let (w, b) = (planned.weight(params), planned.bias(params));
-            dense::forward(self.path, planned.size(rows), input, w, b, a, panel);
+            let weight_and_bias = (planned.weight(params), planned.bias(params));
+            let rectified = planned.rectified();
+            dense::forward(self.path, planned.size(rows), input, weight_and_bias, rectified, a, panel);
             if needs_input(planned.layer.activation) {
                 behind[..a.len()].copy_from_slice(a);
             }
-            activation::forward(self.path, planned.layer.activation, a);
+            if !rectified {
+                activation::forward(self.path, planned.layer.activation, a);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ mod tangent;
 use heapless::Vec;
 use sinew_models::layout::{Place, PlacedLayer};
 use sinew_models::rule::Scope;
-use sinew_models::spec::{Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
+use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
 pub use backward::Destination;
 
@@ -59,6 +59,10 @@ struct Planned {
 impl Planned {
     fn curved(&self) -> bool {
         is_curved(self.layer.activation)
+    }
+    /// Whether the product itself cuts at 0, forward and backward.
+    fn rectified(&self) -> bool {
+        self.layer.activation == Activation::Relu
     }
     fn size(&self, rows: usize) -> Size {
         Size { rows, inputs: self.layer.inputs, outputs: self.layer.outputs }

@@ -112,13 +112,15 @@ impl Network {
         if planned.curved() {
             let rz = &forward_part[len..][..len];
             activation::backward_tangent(self.path, planned.layer.activation, known, &da[..len], rz, rd);
-        } else {
+        } else if !planned.rectified() || self.heads.iter().any(|head| head.last == layer) {
+            // As in the gradient: a rectified layer's was cut where it was made.
             activation::backward_in_place(self.path, planned.layer.activation, known, rd);
         }
         let (w, direction) = (planned.weight(params), planned.weight(v));
         if let Some(source) = planned.source.map(|source| &self.layers[source]) {
             let rdx = &mut lower[source.rdz * rows..][..source.layer.outputs * rows];
-            dense::input_gradient_tangent(self.path, size, (dz, rd), (w, direction), rdx, below);
+            let gate = source.rectified().then(|| source.output(forward, rows));
+            dense::input_gradient_tangent(self.path, size, (dz, rd), (w, direction), gate, rdx, below);
         }
         let (input, rinput) = self.tangent_source(planned, x, rows, forward, lower);
         let (rdw, rdb) = planned.weight_and_bias_mut(product);
