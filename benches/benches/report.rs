@@ -27,6 +27,7 @@ fn workloads() -> Vec<Workload> {
     ];
     all.extend(meta_step::all());
     all.push(workload::peak());
+    all.extend(workload::avx2());
     all
 }
 

@@ -73,9 +73,23 @@ pub fn adapt(id: &'static str, path: Path, guard: Guard) -> Workload {
 
 /// What this core can do at best.
 pub fn peak() -> Workload {
+    peak_of(crate::table::PEAK, Peak::detect())
+}
+
+/// The AVX2 path and the peak of AVX2, where that is not the fastest path.
+pub fn avx2() -> Vec<Workload> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(peak) = Peak::avx2()
+        && let Some(path) = Path::available().find(|path| path.name() == "avx2" && *path != Path::detect())
+    {
+        return vec![adapt("adapt/avx2", path, Guard::Finite), peak_of("peak/fma_avx2", peak)];
+    }
+    Vec::new()
+}
+
+fn peak_of(id: &'static str, peak: Peak) -> Workload {
     const ROUNDS: u32 = 10_000;
-    let peak = Peak::detect();
-    Workload::new(crate::table::PEAK, peak.operations(ROUNDS), move || {
+    Workload::new(id, peak.operations(ROUNDS), move || {
         black_box(peak.run(black_box(ROUNDS)));
     })
 }

@@ -28,6 +28,9 @@ pub enum EngineError {
     },
 }
 
+/// Parameters that a worker sums at once.
+const SUMMED: usize = 1024;
+
 /// Gradients of one network over batches of tasks.
 #[derive(Debug)]
 pub struct Cpu {
@@ -166,7 +169,7 @@ impl Cpu {
             into.losses.resize(tasks.len(), 0.0);
             if let Some(pool) = &self.pool {
                 let this = &*self;
-                let losses = &mut into.losses;
+                let (losses, sums, rates) = (&mut into.losses, &mut into.params, &mut into.rates);
                 pool.install(|| {
                     let work = tasks.par_iter().zip(parts.par_chunks_mut(stride)).zip(losses.par_iter_mut());
                     work.with_max_len(1).for_each(|((task, part), loss)| {
@@ -177,11 +180,16 @@ impl Cpu {
                             loss
                         });
                     });
+                    let parts = &parts;
+                    let sum = |from: usize, sums: &mut [f32]| {
+                        for part in parts.chunks_exact(stride).take(tasks.len()) {
+                            add_scaled(path, sums, 1.0, &part[from..][..sums.len()]);
+                        }
+                    };
+                    // Each worker sums its own parameters, over tasks in their order.
+                    sums.par_chunks_mut(SUMMED).enumerate().for_each(|(chunk, sums)| sum(chunk * SUMMED, sums));
+                    sum(param_len, rates);
                 });
-            }
-            for part in parts.chunks_exact(stride).take(tasks.len()) {
-                add_scaled(path, &mut into.params, 1.0, &part[..param_len]);
-                add_scaled(path, &mut into.rates, 1.0, &part[param_len..param_len + rate_len]);
             }
             self.tasks = parts;
         }
