@@ -164,10 +164,10 @@ fn rows_by_rows<const T: usize>(
                         let w = &w[o * size.inputs..][..size.inputs];
                         *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
                     }
-                    if rectified && 0.0 > *z {
-                        *z = 0.0;
-                    }
                 }
+            }
+            if rectified {
+                z.iter_mut().filter(|z| 0.0 > **z).for_each(|z| *z = 0.0);
             }
         },
         rows_by_rows_fast(
@@ -329,10 +329,12 @@ fn rows_by_columns<const T: usize>(
                         sum = z.iter().zip(w.chunks_exact(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w[i]);
                     }
                     update.apply(x, sum);
-                    let open = gate.is_none_or(|gate| gate[r * size.inputs + i] > 0.0);
-                    if !open {
-                        *x = 0.0;
-                    }
+                }
+            }
+            for (x, gate) in x.iter_mut().zip(gate.unwrap_or_default()) {
+                let open = *gate > 0.0;
+                if !open {
+                    *x = 0.0;
                 }
             }
         },
