@@ -10,8 +10,7 @@ use super::Answer;
 /// Trains on terrain, exports the bundle, drives a simulated rover with it before and after adapting, and writes a report.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where the run and the report go: DIR/terrain and DIR/report.html. A run that is there is gone on with, or used as it is
-    /// if it is complete
+    /// Where terrain (the run; one that is there is gone on with) and report.html go
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
 }
