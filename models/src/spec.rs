@@ -58,6 +58,69 @@ pub enum InputForm {
     Both,
 }
 
+/// The shape of one row of values: an image, or with height and width 1 a vector.
+///
+/// Values lie as cameras give them: row by row, pixel by pixel, the channels of a pixel side by side, `[height, width, channels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Values of a pixel.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// A vector of `len` values.
+    pub const fn vector(len: usize) -> Self {
+        Self { height: 1, width: 1, channels: len }
+    }
+
+    /// Values in all.
+    pub const fn len(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether there is no value.
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it is a vector.
+    pub const fn is_vector(self) -> bool {
+        self.height == 1 && self.width == 1
+    }
+}
+
+/// What slides over an image; of each pair the first is for height, the second for width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Pixels that it covers.
+    pub size: [u8; 2],
+    /// Pixels from one place to the next.
+    pub stride: [u8; 2],
+    /// Pixels of zeros around the image, on each side.
+    pub padding: [u8; 2],
+}
+
+impl Window {
+    /// A square of `size` pixels that moves by `stride`, with `padding` around the image.
+    pub const fn square(size: u8, stride: u8, padding: u8) -> Self {
+        Self { size: [size; 2], stride: [stride; 2], padding: [padding; 2] }
+    }
+
+    /// How many places it has in an image, `[height, width]`; `None` if it has none, or covers or moves by nothing.
+    pub fn places(self, image: Shape) -> Option<[usize; 2]> {
+        let along = |len: usize, axis: usize| {
+            let [size, stride, padding] = [self.size[axis], self.stride[axis], self.padding[axis]].map(usize::from);
+            let free = (len + 2 * padding).checked_sub(size)?;
+            (size > 0 && stride > 0).then(|| free / stride + 1)
+        };
+        Some([along(image.height, 0)?, along(image.width, 1)?])
+    }
+}
+
 /// One layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
