@@ -54,13 +54,51 @@ pub enum Update {
     Add(f32),
 }
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-impl From<Update> for Finish {
+/// What a sum is put on.
+#[derive(Clone, Copy)]
+enum Base<'a> {
+    /// Nothing: it replaces the target.
+    Zero,
+    /// So many times the sum are added to the target.
+    Itself(f32),
+    /// So many times the sum are added to these values, which are as many as the target has.
+    Other(f32, &'a [f32]),
+}
+
+impl From<Update> for Base<'_> {
     #[inline(always)]
     fn from(update: Update) -> Self {
         match update {
-            Update::Store => Finish::Store,
-            Update::Add(factor) => Finish::Add(factor),
+            Update::Store => Base::Zero,
+            Update::Add(factor) => Base::Itself(factor),
+        }
+    }
+}
+
+impl Base<'_> {
+    fn fits(self, len: usize) -> bool {
+        !matches!(self, Base::Other(_, old) if old.len() != len)
+    }
+
+    /// What is left to do once the values, if they are others, have come to the target.
+    fn settle(self, target: &mut [f32]) -> Update {
+        match self {
+            Base::Zero => Update::Store,
+            Base::Itself(factor) => Update::Add(factor),
+            Base::Other(factor, old) => {
+                target.copy_from_slice(old);
+                Update::Add(factor)
+            }
+        }
+    }
+
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[inline(always)]
+    fn finish(self, target: *const f32) -> Finish {
+        match self {
+            Base::Zero => Finish::Store,
+            Base::Itself(factor) => Finish::Add { factor, old: target },
+            Base::Other(factor, old) => Finish::Add { factor, old: old.as_ptr() },
         }
     }
 }
@@ -101,7 +139,7 @@ pub fn forward_tangent(
 
 /// `dx = dz W`, or `dx += dz W`; and 0 where `gate`, the rectified output that `x` is, is not above 0.
 pub fn input_gradient(path: Path, size: Size, (dz, w): Pair<'_>, gate: Option<&[f32]>, dx: &mut [f32], update: Update) {
-    rows_by_columns(path, size, [(dz, w)], gate, dx, update);
+    rows_by_columns(path, size, [(dz, w)], gate, dx, update.into());
 }
 
 /// `rdx = rdz W + dz V`, or `+=`; and 0 where `gate` is not above 0.
@@ -114,13 +152,28 @@ pub fn input_gradient_tangent(
     rdx: &mut [f32],
     update: Update,
 ) {
-    rows_by_columns(path, size, [(rdz, w), (dz, v)], gate, rdx, update);
+    rows_by_columns(path, size, [(rdz, w), (dz, v)], gate, rdx, update.into());
 }
 
 /// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
 pub fn weight_gradient(path: Path, size: Size, dz: &[f32], x: &[f32], dw: &mut [f32], db: &mut [f32], update: Update) {
-    columns_by_columns(path, size, [(dz, x)], dw, update);
-    column_sums(path, size, dz, db, update);
+    columns_by_columns(path, size, [(dz, x)], dw, update.into());
+    column_sums(path, size, dz, db, update.into());
+}
+
+/// `new = old + factor · gradient` for weights and for biases, with the gradient of [`weight_gradient`]: a step from one buffer to
+/// another, with the same bits as [`Update::Add`] in place.
+pub fn weight_gradient_step(
+    path: Path,
+    size: Size,
+    dz: &[f32],
+    x: &[f32],
+    (old_w, old_b): Pair<'_>,
+    factor: f32,
+    (new_w, new_b): (&mut [f32], &mut [f32]),
+) {
+    columns_by_columns(path, size, [(dz, x)], new_w, Base::Other(factor, old_w));
+    column_sums(path, size, dz, new_b, Base::Other(factor, old_b));
 }
 
 /// `rdw = rdzᵀ x + dzᵀ rx` and `rdb = Σ_rows rdz`.
@@ -134,10 +187,10 @@ pub fn weight_gradient_tangent(
     update: Update,
 ) {
     match rx {
-        None => columns_by_columns(path, size, [(rdz, x)], rdw, update),
-        Some(rx) => columns_by_columns(path, size, [(rdz, x), (dz, rx)], rdw, update),
+        None => columns_by_columns(path, size, [(rdz, x)], rdw, update.into()),
+        Some(rx) => columns_by_columns(path, size, [(rdz, x), (dz, rx)], rdw, update.into()),
     }
-    column_sums(path, size, rdz, rdb, update);
+    column_sums(path, size, rdz, rdb, update.into());
 }
 
 /// `z[r][o] = b[o] + Σ_pairs Σ_i x[r][i] w[o][i]`
@@ -313,14 +366,16 @@ fn rows_by_columns<const T: usize>(
     pairs: [Pair<'_>; T],
     gate: Option<&[f32]>,
     x: &mut [f32],
-    update: Update,
+    base: Base<'_>,
 ) {
     assert!(gate.is_none_or(|gate| gate.len() == size.x()));
-    assert!(x.len() == size.x() && pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
+    assert!(base.fits(size.x()) && x.len() == size.x());
+    assert!(pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
+            let update = base.settle(x);
             for (r, x) in x.chunks_exact_mut(size.inputs).enumerate() {
                 for (i, x) in x.iter_mut().enumerate() {
                     let mut sum = 0.0;
@@ -343,7 +398,7 @@ fn rows_by_columns<const T: usize>(
             pairs: &[Pair<'_>] = &pairs,
             gate: Option<&[f32]> = gate,
             x: &mut [f32] = x,
-            update: Update = update,
+            base: Base<'_> = base,
         )
     );
 }
@@ -355,7 +410,7 @@ unsafe fn rows_by_columns_fast<V: Vector>(
     pairs: &[Pair<'_>],
     gate: Option<&[f32]>,
     x: &mut [f32],
-    update: Update,
+    base: Base<'_>,
 ) {
     let gate = gate.map_or(Gate::All, |gate| Gate::Where(gate.as_ptr()));
     let term = |(z, w): Pair<'_>| Term {
@@ -366,7 +421,8 @@ unsafe fn rows_by_columns_fast<V: Vector>(
         b_step: size.inputs,
         len: size.outputs,
     };
-    let target = Target { c: x.as_mut_ptr(), row: size.inputs, start: Start::Zero, finish: update.into(), gate };
+    let c = x.as_mut_ptr();
+    let target = Target { c, row: size.inputs, start: Start::Zero, finish: base.finish(c), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {
@@ -378,12 +434,14 @@ unsafe fn rows_by_columns_fast<V: Vector>(
 }
 
 /// `w[o][i] (+)= Σ_pairs Σ_r z[r][o] x[r][i]`
-fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], update: Update) {
-    assert!(w.len() == size.w() && pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
+fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], base: Base<'_>) {
+    assert!(base.fits(size.w()) && w.len() == size.w());
+    assert!(pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
+            let update = base.settle(w);
             for (o, w) in w.chunks_exact_mut(size.inputs).enumerate() {
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
@@ -395,13 +453,13 @@ fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; 
                 }
             }
         },
-        columns_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, w: &mut [f32] = w, update: Update = update)
+        columns_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, w: &mut [f32] = w, base: Base<'_> = base)
     );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: &mut [f32], update: Update) {
+unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: &mut [f32], base: Base<'_>) {
     // With one input the matrix is a column of memory, so outputs can be the lanes.
     let across = size.inputs == 1;
     let term = |(z, x): Pair<'_>| {
@@ -409,8 +467,8 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
         Term { a: a.as_ptr(), a_row: 1, a_step: a_len, b: b.as_ptr(), b_step: b_len, len: size.rows }
     };
     let (rows, width) = if across { (1, size.outputs) } else { (size.outputs, size.inputs) };
-    let (start, gate) = (Start::Zero, Gate::All);
-    let target = Target { c: w.as_mut_ptr(), row: width, start, finish: update.into(), gate };
+    let (c, start, gate) = (w.as_mut_ptr(), Start::Zero, Gate::All);
+    let target = Target { c, row: width, start, finish: base.finish(c), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {
@@ -422,22 +480,26 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
 }
 
 /// `b[o] (+)= Σ_r z[r][o]`
-fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update) {
-    assert!(b.len() == size.outputs && z.len() == size.z());
+fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], base: Base<'_>) {
+    assert!(base.fits(size.outputs) && b.len() == size.outputs && z.len() == size.z());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
-        for (o, b) in b.iter_mut().enumerate() {
-            update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
+        {
+            let update = base.settle(b);
+            for (o, b) in b.iter_mut().enumerate() {
+                update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
+            }
         },
-        column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, update: Update = update)
+        column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, base: Base<'_> = base)
     );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], update: Update) {
+unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], base: Base<'_>) {
     let (from, to) = (z.as_ptr(), b.as_mut_ptr());
+    let finish = base.finish(to);
     let mut at = 0;
     // SAFETY: the caller checked every length against `size`.
     unsafe {
@@ -445,41 +507,45 @@ unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], upda
             let left = size.outputs - at;
             let count = left / V::LANES;
             at += match count {
-                0 => sums::<V, 1>(size, from.add(at), to.add(at), left, update),
-                1 => sums::<V, 1>(size, from.add(at), to.add(at), 0, update),
-                2 | 3 => sums::<V, 2>(size, from.add(at), to.add(at), 0, update),
-                _ => sums::<V, 4>(size, from.add(at), to.add(at), 0, update),
+                0 => sums::<V, 1>(size, from, to, at, left, finish),
+                1 => sums::<V, 1>(size, from, to, at, 0, finish),
+                2 | 3 => sums::<V, 2>(size, from, to, at, 0, finish),
+                _ => sums::<V, 4>(size, from, to, at, 0, finish),
             };
         }
     }
 }
 
-/// Sums of the columns in `N` vectors, or in the `left` first lanes of one; how many columns those are.
+/// Sums of the columns in `N` vectors from column `at` on, or in the `left` first lanes of one; how many columns those are.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn sums<V: Vector, const N: usize>(
     size: Size,
     z: *const f32,
     b: *mut f32,
+    at: usize,
     left: usize,
-    update: Update,
+    finish: Finish,
 ) -> usize {
     // SAFETY: the caller's contract: so many columns exist.
     unsafe {
         let mut sums = [V::splat(0.0); N];
         for r in 0..size.rows {
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = sum.add(some::<V>(z.add(r * size.outputs + n * V::LANES), left));
+                *sum = sum.add(some::<V>(z.add(r * size.outputs + at + n * V::LANES), left));
             }
         }
         for (n, &sum) in sums.iter().enumerate() {
-            let to = b.add(n * V::LANES);
-            let value = match update {
-                Update::Store => sum,
-                Update::Add(factor) => V::splat(factor).mul_add(sum, some::<V>(to, left)),
+            let column = at + n * V::LANES;
+            let value = match finish {
+                Finish::Store => sum,
+                Finish::Add { factor, old } => V::splat(factor).mul_add(sum, some::<V>(old.add(column), left)),
             };
-            if left == 0 { value.store(to) } else { value.store_first(to, left) }
+            if left == 0 { value.store(b.add(column)) } else { value.store_first(b.add(column), left) }
         }
     }
     if left == 0 { N * V::LANES } else { left }
 }
+
+#[cfg(test)]
+mod tests;

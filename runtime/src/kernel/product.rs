@@ -31,8 +31,8 @@ pub(crate) enum Start {
 pub(crate) enum Finish {
     /// `c = sum`
     Store,
-    /// `c = c + factor · sum`
-    Add(f32),
+    /// `c = old + factor · sum`, where `old`, laid out as `c`, may be `c` itself.
+    Add { factor: f32, old: *const f32 },
 }
 
 /// Where sums go: `c[m · row + n]`.
@@ -116,11 +116,12 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             }
         }
         let at = |m: usize| target.c.add((row + m) * target.row + column);
-        if let Finish::Add(factor) = target.finish {
+        if let Finish::Add { factor, old } = target.finish {
             // All loads before the first store: a partial store would hold up a load of the row behind it.
             let factor = V::splat(factor);
             for (m, sums) in sums.iter_mut().enumerate() {
-                for (sum, old) in sums.iter_mut().zip(vectors::<V, N>(at(m), left)) {
+                let old = vectors::<V, N>(old.add((row + m) * target.row + column), left);
+                for (sum, old) in sums.iter_mut().zip(old) {
                     *sum = factor.mul_add(*sum, old);
                 }
             }
