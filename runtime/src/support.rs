@@ -1,5 +1,7 @@
 //! The support ring: the last rows that were observed, in the caller's memory.
 
+use core::ops::Range;
+
 /// The newest `capacity` samples.
 #[derive(Debug)]
 pub struct Support<'m> {
@@ -10,13 +12,40 @@ pub struct Support<'m> {
     output_len: usize,
     rows: usize,
     next: usize,
+    /// How many of the newest rows have not been worked in yet.
+    pending: usize,
+}
+
+/// Places in the ring: two runs, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places([Range<usize>; 2]);
+
+impl Places {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// Runs of at most `most` places.
+    pub(crate) fn runs(&self, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let [mut here, mut then] = self.0.clone();
+        core::iter::from_fn(move || {
+            if here.is_empty() {
+                here = core::mem::take(&mut then);
+            }
+            let end = here.start.saturating_add(most.max(1)).min(here.end);
+            let run = here.start..end;
+            here.start = end;
+            (!run.is_empty()).then_some(run)
+        })
+    }
 }
 
 impl<'m> Support<'m> {
     /// A ring over `inputs`, `[capacity, input_len]`, and `targets`, `[capacity, output_len]`; `mean` has `input_len` values.
     pub(crate) fn new(inputs: &'m mut [f32], targets: &'m mut [f32], mean: &'m mut [f32], output_len: usize) -> Self {
         let input_len = mean.len();
-        Self { inputs, targets, mean, input_len, output_len, rows: 0, next: 0 }
+        Self { inputs, targets, mean, input_len, output_len, rows: 0, next: 0, pending: 0 }
     }
 
     /// Rows that it can hold.
@@ -44,6 +73,49 @@ impl<'m> Support<'m> {
         (self.rows > 0).then_some(&*self.mean)
     }
 
+    /// Values of one input row.
+    pub(crate) fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// The places of all rows.
+    pub(crate) fn all(&self) -> Places {
+        Places([0..self.rows, 0..0])
+    }
+
+    /// The places of the newest `count` rows, oldest first.
+    pub(crate) fn newest(&self, count: usize) -> Places {
+        let count = count.min(self.rows);
+        match self.next.checked_sub(count) {
+            Some(from) => Places([from..self.next, 0..0]),
+            None => Places([self.rows - (count - self.next)..self.rows, 0..self.next]),
+        }
+    }
+
+    /// The places of all but the newest `count` rows.
+    pub(crate) fn all_but_newest(&self, count: usize) -> Places {
+        let count = count.min(self.rows);
+        match self.next.checked_sub(count) {
+            Some(from) => Places([0..from, self.next.max(from)..self.rows]),
+            None => Places([self.next..self.rows - (count - self.next), 0..0]),
+        }
+    }
+
+    /// Rows that have not been worked in yet, the newest.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// All rows are to be worked in again.
+    pub(crate) fn renew(&mut self) {
+        self.pending = self.rows;
+    }
+
+    /// The oldest `count` of the pending rows have been worked in.
+    pub(crate) fn worked_in(&mut self, count: usize) {
+        self.pending = self.pending.saturating_sub(count);
+    }
+
     /// Puts a row in, in the place of the oldest if there is no room.
     pub(crate) fn push(&mut self, x: &[f32], y: impl Iterator<Item = f32>) {
         self.inputs[self.next * self.input_len..][..self.input_len].copy_from_slice(x);
@@ -51,6 +123,7 @@ impl<'m> Support<'m> {
         let capacity = self.capacity();
         self.next = if self.next + 1 == capacity { 0 } else { self.next + 1 };
         self.rows = capacity.min(self.rows + 1);
+        self.pending = capacity.min(self.pending + 1);
         // Anew each time: a running sum would drift over a million rows, and this costs as much as presenting them.
         self.mean.fill(0.0);
         for row in self.inputs[..self.rows * self.input_len].chunks_exact(self.input_len) {
@@ -64,6 +137,7 @@ impl<'m> Support<'m> {
     pub(crate) fn clear(&mut self) {
         self.rows = 0;
         self.next = 0;
+        self.pending = 0;
     }
 }
 
@@ -84,6 +158,11 @@ mod tests {
         assert_eq!(ring.inputs(), [3.0, 30.0, 4.0, 40.0, 2.0, 20.0]);
         assert_eq!(ring.targets(), [-3.0, -4.0, -2.0]);
         assert_eq!(ring.mean(), Some(&[3.0, 30.0][..]));
+        let places = |places: Places| places.runs(2).flatten().collect::<std::vec::Vec<_>>();
+        assert_eq!((places(ring.newest(1)), places(ring.newest(3))), (std::vec![1], std::vec![2, 0, 1]));
+        assert_eq!((places(ring.all_but_newest(1)), places(ring.all_but_newest(3))), (std::vec![0, 2], std::vec![]));
+        assert_eq!((places(ring.newest(2)), places(ring.all_but_newest(2))), (std::vec![0, 1], std::vec![2]));
+        assert_eq!((places(ring.all()), ring.newest(9).len(), ring.pending()), (std::vec![0, 1, 2], 3, 3));
         ring.clear();
         ring.push(&[1.0, 1.0], core::iter::once(0.0));
         assert_eq!((ring.rows(), ring.mean()), (1, Some(&[1.0, 1.0][..])));

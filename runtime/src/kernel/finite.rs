@@ -1,4 +1,4 @@
-//! Whether numbers are numbers.
+//! Whether numbers are numbers, and still the same ones.
 
 use super::{Path, vectors};
 
@@ -23,6 +23,41 @@ unsafe fn finite_fast<V>(values: &[f32]) -> bool {
     finite(values)
 }
 
+/// A checksum of the bits of `values`: any one flipped bit changes it, and so does any change within 32 neighbouring bits.
+///
+/// The same number on every path and target.
+pub fn checksum(path: Path, values: &[f32]) -> u32 {
+    // Contract of the generic kernel: none beyond the features.
+    vectors!(path, sum_of_bits(values), sum_of_bits_fast(values: &[f32] = values) -> u32)
+}
+
+/// Each value times an odd number of its place: the sum is blind to no change of one value, and to hardly any of several.
+#[inline(always)]
+fn sum_of_bits(values: &[f32]) -> u32 {
+    let mut sum = 0_u32;
+    for (place, value) in values.iter().enumerate() {
+        sum = sum.wrapping_add(value.to_bits().wrapping_mul((place as u32).wrapping_mul(0x9e37_79b8) | 1));
+    }
+    sum
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
+unsafe fn sum_of_bits_fast<V>(values: &[f32]) -> u32 {
+    sum_of_bits(values)
+}
+
+/// √Σ(a − b)².
+pub fn distance(a: &[f32], b: &[f32]) -> f32 {
+    // In f64, so that large differences do not overflow before the root.
+    let sum = a.iter().zip(b).fold(0.0_f64, |sum, (a, b)| {
+        let difference = f64::from(*a) - f64::from(*b);
+        sum + difference * difference
+    });
+    libm::sqrt(sum) as f32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +75,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_changes_the_checksum() {
+        let values: [f32; 70] = core::array::from_fn(|i| 0.37 * i as f32 - 3.0);
+        let sum = checksum(Path::SCALAR, &values);
+        for path in Path::available() {
+            assert_eq!(checksum(path, &values), sum);
+            for (place, bit) in (0..70).flat_map(|place| (0..32).map(move |bit| (place, bit))) {
+                let mut flipped = values;
+                flipped[place] = f32::from_bits(values[place].to_bits() ^ 1 << bit);
+                assert_ne!(checksum(path, &flipped), sum);
+            }
+        }
+        let mut swapped = values;
+        swapped.swap(3, 4);
+        assert_ne!(checksum(Path::SCALAR, &swapped), sum);
+    }
+
+    #[test]
+    fn distances_do_not_overflow() {
+        assert_eq!(distance(&[3.0, 0.0], &[0.0, 4.0]), 5.0);
+        assert_eq!(distance(&[2e30], &[-1e30]), 3e30);
+        assert!(distance(&[f32::NAN], &[0.0]).is_nan());
     }
 }
