@@ -16,6 +16,25 @@ fn finite(values: &[f32]) -> bool {
     carried >> 31 == 0
 }
 
+/// Whether all values are finite and none is larger than `limit` in size.
+pub fn all_within(path: Path, values: &[f32], limit: f32) -> bool {
+    // Contract of the generic kernel: none beyond the features, which let the compiler use whole vectors.
+    vectors!(path, within(values, limit), within_fast(values: &[f32] = values, limit: f32 = limit) -> bool)
+}
+
+#[inline(always)]
+fn within(values: &[f32], limit: f32) -> bool {
+    // All of them, whatever comes first: the work does not depend on the values.
+    values.iter().fold(true, |all, value| all & (value.abs() <= limit))
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
+unsafe fn within_fast<V>(values: &[f32], limit: f32) -> bool {
+    within(values, limit)
+}
+
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
@@ -72,6 +91,9 @@ mod tests {
                     let mut values = [-3.0; 70];
                     values[place] = bad;
                     assert!(!all_finite(path, &values));
+                    assert!(!all_within(path, &values, f32::MAX));
+                    values[place] = 3.5;
+                    assert!(!all_within(path, &values, 3.0) && all_within(path, &values, 3.5));
                 }
             }
         }

@@ -6,9 +6,12 @@
 
 pub mod activation;
 pub mod dense;
+pub mod distance;
 pub mod finite;
 pub mod loss;
+pub mod rotate;
 pub mod scale;
+pub mod solve;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

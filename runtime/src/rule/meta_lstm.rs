@@ -1,0 +1,225 @@
+//! A learned optimiser: gates that an LSTM shared by all parameters opens (Ravi and Larochelle 2017, eqs. 2–3).
+//!
+//! `θ ← f ∘ θ − i ∘ ∇L`. For each parameter, an ordinary LSTM of H units (or none, H = 0) sees loss and gradient, preprocessed as in
+//! Andrychowicz et al. (2016, appendix A); from its output h the gates are `i = σ(w_I·[h, θ, i₋] + b_I)` and `f = σ(w_F·[h, θ, f₋] + b_F)`,
+//! where i₋ and f₋ are the gates of the step before.
+
+use core::ops::Range;
+
+use sinew_models::spec::Activation;
+
+use crate::kernel::dense::{self, Size, panel_len};
+use crate::kernel::{Path, activation};
+
+/// What the LSTM sees of a parameter: two numbers for the loss, then two for its gradient.
+pub const SEEN: usize = 4;
+/// Parameters that go through the gates together.
+const BLOCK: usize = 64;
+/// Preprocessing: values below e^−P are seen linearly, others by their logarithm.
+const P: f32 = 10.0;
+
+/// The learned gates, in PyTorch's layouts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gates<'a> {
+    /// Units H of the LSTM; with 0 the gates see loss and gradient themselves.
+    pub hidden: usize,
+    /// `[4 H, 4]`, gates in the order input, forget, cell, output.
+    pub weight_ih: &'a [f32],
+    /// `[4 H, H]`.
+    pub weight_hh: &'a [f32],
+    /// `[4 H]`, the sum of PyTorch's two.
+    pub bias: &'a [f32],
+    /// `[2, H' + 2]`: the gates f and i, each over [h, θ, its last value]; H' is H, or 4 where H is 0.
+    pub gate_weight: &'a [f32],
+    /// `[2]`: b_F and b_I.
+    pub gate_bias: &'a [f32],
+}
+
+/// What the gates remember of P parameters; all of it is 0 before the first step.
+#[derive(Debug)]
+pub struct Memory<'m> {
+    /// Outputs h of the LSTM, `[P, H]`.
+    pub output: &'m mut [f32],
+    /// Its cells c, `[P, H]`.
+    pub cell: &'m mut [f32],
+    /// The last gates f, `[P]`.
+    pub forget: &'m mut [f32],
+    /// The last gates i, `[P]`.
+    pub input: &'m mut [f32],
+}
+
+impl<'m> Memory<'m> {
+    /// Values that `params` parameters need.
+    pub const fn len(hidden: usize, params: usize) -> usize {
+        params * (2 * hidden + 2)
+    }
+
+    /// Divides `values`, as many as [`Memory::len`] says.
+    pub fn new(hidden: usize, params: usize, values: &'m mut [f32]) -> Option<Self> {
+        if values.len() != Self::len(hidden, params) {
+            return None;
+        }
+        let (output, values) = values.split_at_mut(params * hidden);
+        let (cell, values) = values.split_at_mut(params * hidden);
+        let (forget, input) = values.split_at_mut(params);
+        Some(Self { output, cell, forget, input })
+    }
+
+    /// That of the parameters in `range`, for a step that is divided into units of work.
+    pub fn part(&mut self, hidden: usize, range: Range<usize>) -> Option<Memory<'_>> {
+        let rows = range.start.checked_mul(hidden)?..range.end.checked_mul(hidden)?;
+        Some(Memory {
+            output: self.output.get_mut(rows.clone())?,
+            cell: self.cell.get_mut(rows)?,
+            forget: self.forget.get_mut(range.clone())?,
+            input: self.input.get_mut(range)?,
+        })
+    }
+}
+
+/// A value as the LSTM sees it: (ln|x| / p, sign) where |x| ≥ e^−p, else (−1, e^p x).
+pub fn preprocess(x: f32) -> [f32; 2] {
+    let size = x.abs();
+    // e^10
+    const LARGE: f32 = 22_026.465;
+    if size >= 1.0 / LARGE { [libm::logf(size) / P, 1.0_f32.copysign(x)] } else { [-1.0, LARGE * x] }
+}
+
+/// Values of scratch that [`Gates::step`] needs, whatever the number of parameters.
+pub const fn scratch_len(path: Path, hidden: usize) -> usize {
+    let width = if hidden > 0 { hidden } else { SEEN };
+    // SEEN is at most width + 2, and so is H: the panel of the widest product holds the others too.
+    BLOCK * (SEEN + 5 * hidden + width + 2 + 1) + hidden + panel_len(path, width + 2)
+}
+
+impl Gates<'_> {
+    /// Whether every length fits the number of units.
+    pub fn fit(&self) -> bool {
+        let Self { hidden, .. } = *self;
+        self.weight_ih.len() == 4 * hidden * SEEN
+            && self.weight_hh.len() == 4 * hidden * hidden
+            && self.bias.len() == 4 * hidden
+            && self.gate_weight.len() == 2 * (self.width() + 2)
+            && self.gate_bias.len() == 2
+    }
+
+    const fn width(&self) -> usize {
+        if self.hidden > 0 { self.hidden } else { SEEN }
+    }
+
+    /// One step of some parameters: `theta ← f ∘ theta − i ∘ gradient`, with the support `loss` that the gradient is of.
+    ///
+    /// `gradient`, `theta` and `memory` are those of the same parameters; a step over all may be divided anywhere. False, with nothing
+    /// changed, if a length is wrong.
+    pub fn step(
+        &self,
+        path: Path,
+        loss: f32,
+        gradient: &[f32],
+        theta: &mut [f32],
+        memory: &mut Memory<'_>,
+        scratch: &mut [f32],
+    ) -> bool {
+        let (params, hidden) = (theta.len(), self.hidden);
+        let lengths = self.fit()
+            && gradient.len() == params
+            && memory.forget.len() == params
+            && memory.input.len() == params
+            && memory.output.len() == params * hidden
+            && memory.cell.len() == params * hidden
+            && scratch.len() >= scratch_len(path, hidden);
+        if !lengths {
+            return false;
+        }
+        let loss = preprocess(loss);
+        let mut begin = 0;
+        while begin < params {
+            let range = begin..params.min(begin + BLOCK);
+            let Some(mut part) = memory.part(hidden, range.clone()) else { return false };
+            self.block(path, loss, &gradient[range.clone()], &mut theta[range.clone()], &mut part, scratch);
+            begin = range.end;
+        }
+        true
+    }
+
+    fn block(
+        &self,
+        path: Path,
+        loss: [f32; 2],
+        gradient: &[f32],
+        theta: &mut [f32],
+        memory: &mut Memory<'_>,
+        scratch: &mut [f32],
+    ) {
+        let (rows, hidden, width) = (theta.len(), self.hidden, self.width());
+        let (seen, scratch) = scratch.split_at_mut(rows * SEEN);
+        let (lstm, scratch) = scratch.split_at_mut(rows * 5 * hidden);
+        let (joined, scratch) = scratch.split_at_mut(rows * (width + 2));
+        let (gate, scratch) = scratch.split_at_mut(rows);
+        let (zeros, panel) = scratch.split_at_mut(hidden);
+        for (seen, gradient) in seen.chunks_exact_mut(SEEN).zip(gradient) {
+            let (of_loss, of_gradient) = seen.split_at_mut(2);
+            of_loss.copy_from_slice(&loss);
+            of_gradient.copy_from_slice(&preprocess(*gradient));
+        }
+        if hidden > 0 {
+            zeros.fill(0.0);
+            self.lstm(path, seen, memory, lstm, zeros, panel);
+        }
+        let shown = if hidden > 0 { &*memory.output } else { &*seen };
+        for ((joined, shown), theta) in joined.chunks_exact_mut(width + 2).zip(shown.chunks_exact(width)).zip(&*theta) {
+            joined[..width].copy_from_slice(shown);
+            joined[width] = *theta;
+        }
+        let size = Size { rows, inputs: width + 2, outputs: 1 };
+        let weights = self.gate_weight.chunks_exact(width + 2).zip(self.gate_bias.chunks_exact(1));
+        for ((weight, bias), last) in weights.zip([&mut *memory.forget, &mut *memory.input]) {
+            for (joined, last) in joined.chunks_exact_mut(width + 2).zip(&*last) {
+                joined[width + 1] = *last;
+            }
+            dense::forward(path, size, joined, (weight, bias), false, gate, panel);
+            activation::forward(path, Activation::Sigmoid, gate);
+            last.copy_from_slice(gate);
+        }
+        let gates = memory.forget.iter().zip(&*memory.input);
+        for ((theta, gradient), (forget, input)) in theta.iter_mut().zip(gradient).zip(gates) {
+            *theta = forget * *theta - input * gradient;
+        }
+    }
+
+    /// One step of the ordinary LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+    fn lstm(
+        &self,
+        path: Path,
+        seen: &[f32],
+        memory: &mut Memory<'_>,
+        scratch: &mut [f32],
+        zeros: &[f32],
+        panel: &mut [f32],
+    ) {
+        let (rows, hidden) = (memory.forget.len(), self.hidden);
+        let (spare, gates) = scratch.split_at_mut(rows * hidden);
+        let weights = self.weight_ih.chunks_exact(hidden * SEEN).zip(self.weight_hh.chunks_exact(hidden * hidden));
+        let forms = [Activation::Sigmoid, Activation::Sigmoid, Activation::Tanh, Activation::Sigmoid];
+        let all = gates.chunks_exact_mut(rows * hidden).zip(weights.zip(self.bias.chunks_exact(hidden))).zip(forms);
+        for ((gate, ((of_seen, of_output), bias)), form) in all {
+            let size = Size { rows, inputs: SEEN, outputs: hidden };
+            dense::forward(path, size, seen, (of_seen, bias), false, gate, panel);
+            let size = Size { inputs: hidden, ..size };
+            dense::forward(path, size, memory.output, (of_output, zeros), false, spare, panel);
+            gate.iter_mut().zip(&*spare).for_each(|(gate, more)| *gate += more);
+            activation::forward(path, form, gate);
+        }
+        let (input, gates) = gates.split_at(rows * hidden);
+        let (forget, gates) = gates.split_at(rows * hidden);
+        let (fresh, open) = gates.split_at(rows * hidden);
+        for (((cell, forget), input), fresh) in memory.cell.iter_mut().zip(forget).zip(input).zip(fresh) {
+            *cell = forget * *cell + input * fresh;
+        }
+        spare.copy_from_slice(memory.cell);
+        activation::forward(path, Activation::Tanh, spare);
+        for ((output, open), cell) in memory.output.iter_mut().zip(open).zip(spare) {
+            *output = open * *cell;
+        }
+    }
+}
