@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+use crate::part::{part, part_mut};
+
 /// The newest `capacity` samples.
 #[derive(Debug)]
 pub struct Support<'m> {
@@ -50,7 +52,7 @@ impl<'m> Support<'m> {
 
     /// Rows that it can hold.
     pub fn capacity(&self) -> usize {
-        self.inputs.len() / self.input_len
+        self.inputs.len() / self.input_len.max(1)
     }
 
     /// Rows that it holds.
@@ -60,12 +62,12 @@ impl<'m> Support<'m> {
 
     /// The inputs that it holds, in no particular order: `[rows, input_len]`, as they came.
     pub fn inputs(&self) -> &[f32] {
-        &self.inputs[..self.rows * self.input_len]
+        part(self.inputs, 0, self.rows * self.input_len)
     }
 
     /// The targets that belong to them, as the network sees them.
     pub fn targets(&self) -> &[f32] {
-        &self.targets[..self.rows * self.output_len]
+        part(self.targets, 0, self.rows * self.output_len)
     }
 
     /// The mean of the inputs that it holds; `None` where there are none.
@@ -118,15 +120,16 @@ impl<'m> Support<'m> {
 
     /// Puts a row in, in the place of the oldest if there is no room.
     pub(crate) fn push(&mut self, x: &[f32], y: impl Iterator<Item = f32>) {
-        self.inputs[self.next * self.input_len..][..self.input_len].copy_from_slice(x);
-        self.targets[self.next * self.output_len..][..self.output_len].iter_mut().zip(y).for_each(|(to, y)| *to = y);
+        let (input_len, output_len) = (self.input_len, self.output_len);
+        part_mut(self.inputs, self.next * input_len, input_len).iter_mut().zip(x).for_each(|(to, x)| *to = *x);
+        part_mut(self.targets, self.next * output_len, output_len).iter_mut().zip(y).for_each(|(to, y)| *to = y);
         let capacity = self.capacity();
         self.next = if self.next + 1 == capacity { 0 } else { self.next + 1 };
         self.rows = capacity.min(self.rows + 1);
         self.pending = capacity.min(self.pending + 1);
         // Anew each time: a running sum would drift over a million rows, and this costs as much as presenting them.
         self.mean.fill(0.0);
-        for row in self.inputs[..self.rows * self.input_len].chunks_exact(self.input_len) {
+        for row in part(self.inputs, 0, self.rows * input_len).chunks_exact(input_len.max(1)) {
             self.mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x);
         }
         let share = 1.0 / self.rows as f32;

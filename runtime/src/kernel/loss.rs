@@ -5,6 +5,7 @@
 use sinew_models::spec::Loss;
 
 use super::activation::sigmoid;
+use crate::part::part;
 
 /// A head's targets among the targets of all heads.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +18,7 @@ pub struct Targets<'a> {
 
 impl Targets<'_> {
     fn rows(&self, outputs: usize) -> impl Iterator<Item = &[f32]> {
-        self.y.chunks(self.row.max(1)).map(move |row| &row[..outputs])
+        self.y.chunks(self.row.max(1)).map(move |row| part(row, 0, outputs))
     }
 }
 
@@ -31,7 +32,7 @@ pub fn value_and_gradient(
     dz: &mut [f32],
 ) -> f32 {
     let share = weight / values(loss, z.len(), outputs);
-    let mut gradients = dz.chunks_exact_mut(outputs);
+    let mut gradients = dz.chunks_exact_mut(outputs.max(1));
     let sum = sum_over_rows(z, targets, outputs, &mut |z, y| {
         let dz = gradients.next().unwrap_or_default();
         let value = row_value_and_gradient(loss, z, y, dz);
@@ -50,7 +51,7 @@ pub fn value(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: 
 /// `Σ each(z, y)` over rows.
 fn sum_over_rows(z: &[f32], targets: Targets<'_>, outputs: usize, each: &mut dyn FnMut(&[f32], &[f32]) -> f32) -> f32 {
     let mut sum = 0.0;
-    for (z, y) in z.chunks_exact(outputs).zip(targets.rows(outputs)) {
+    for (z, y) in z.chunks_exact(outputs.max(1)).zip(targets.rows(outputs)) {
         sum += each(z, y);
     }
     sum
@@ -59,7 +60,8 @@ fn sum_over_rows(z: &[f32], targets: Targets<'_>, outputs: usize, each: &mut dyn
 /// `rdz = (∂dz/∂z) rz`, in place of `rz`.
 pub fn gradient_tangent(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize, rz: &mut [f32]) {
     let share = weight / values(loss, z.len(), outputs);
-    for ((z, y), rz) in z.chunks_exact(outputs).zip(targets.rows(outputs)).zip(rz.chunks_exact_mut(outputs)) {
+    let len = outputs.max(1);
+    for ((z, y), rz) in z.chunks_exact(len).zip(targets.rows(outputs)).zip(rz.chunks_exact_mut(len)) {
         row_tangent(loss, z, y, rz);
         rz.iter_mut().for_each(|rz| *rz *= share);
     }

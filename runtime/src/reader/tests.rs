@@ -273,7 +273,7 @@ fn refuses_what_is_wrong_with_the_metadata() {
     assert_eq!(swap("\"steps\":2", "\"steps\":99999999999999999999"), Rule(RuleError::Steps(usize::MAX)));
     assert!(matches!(swap("\"slip\"", "\"a_name_longer_than_24_characters\""), Unknown(_)));
     assert_eq!(swap("\"slip\"", "\"Slip\""), Network(SpecError::HeadName(0)));
-    assert_eq!(swap("\"outputs\":3", "\"outputs\":0"), Network(SpecError::Units(0)));
+    assert_eq!(swap("\"outputs\":3", "\"outputs\":0"), Network(SpecError::Units { got: 0, most: 4096 }));
     assert_eq!(swap("\"steps\":2", "\"steps\":0"), Rule(RuleError::Steps(0)));
 }
 
@@ -289,15 +289,15 @@ fn refuses_what_is_wrong_with_a_tensor() {
     let got = *b"I32\0\0\0\0\0";
     assert_eq!(broken(|parts| parts.tensor(RULE_RATE).dtype = "I32"), Dtype { tensor: rate, got });
     let shaped = |shape: &str, rank, lengths| {
-        let expected = super::Shape { rank: 2, lengths: [2, 3] };
+        let expected = super::Shape { rank: 2, lengths: [2, 3, 0, 0] };
         let error = broken(|parts| parts.tensor(RULE_RATE).shape = shape.into());
         assert_eq!(error, BundleError::Shape { tensor: rate, expected, got: super::Shape { rank, lengths } });
     };
-    shaped("[6]", 1, [6, 0]);
-    shaped("[3,2]", 2, [3, 2]);
-    shaped("[2,3,1]", 3, [2, 3]);
-    shaped("[]", 0, [0, 0]);
-    shaped("[99999999999999999999,3]", 2, [usize::MAX, 3]);
+    shaped("[6]", 1, [6, 0, 0, 0]);
+    shaped("[3,2]", 2, [3, 2, 0, 0]);
+    shaped("[2,3,1]", 3, [2, 3, 1, 0]);
+    shaped("[]", 0, [0; 4]);
+    shaped("[99999999999999999999,3]", 2, [usize::MAX, 3, 0, 0]);
     assert_eq!(broken(|parts| parts.tensor(RULE_RATE).bytes.push(0)), Size { tensor: rate, expected: 24, got: 25 });
     assert_eq!(broken(|parts| parts.tensor(RULE_RATE).dtype = "F16"), Size { tensor: rate, expected: 12, got: 24 });
     let spoilt = |name: &str, index: usize, value: f32| {
