@@ -5,10 +5,13 @@
 //! Matrices are row-major; activations are `[rows, units]`, weights `[outputs, inputs]`.
 
 pub mod activation;
+pub mod conv;
 pub mod dense;
+pub mod depthwise;
 pub mod finite;
 pub mod loss;
 pub mod scale;
+pub(crate) mod slide;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
