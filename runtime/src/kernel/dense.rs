@@ -105,7 +105,7 @@ impl Base<'_> {
 
 impl Update {
     #[inline(always)]
-    fn apply(self, to: &mut f32, sum: f32) {
+    pub(crate) fn apply(self, to: &mut f32, sum: f32) {
         match self {
             Update::Store => *to = sum,
             Update::Add(factor) => *to += factor * sum,

@@ -5,13 +5,24 @@
 //! Matrices are row-major; activations are `[rows, units]`, weights `[outputs, inputs]`.
 
 pub mod activation;
+#[cfg(feature = "layers")]
+pub mod arrange;
+#[cfg(feature = "layers")]
+pub mod conv;
 pub mod dense;
+#[cfg(feature = "rules")]
 pub mod distance;
+#[cfg(feature = "layers")]
+pub mod depthwise;
 pub mod finite;
 pub mod loss;
+#[cfg(feature = "rules")]
 pub mod rotate;
 pub mod scale;
+#[cfg(feature = "rules")]
 pub mod solve;
+#[cfg(feature = "layers")]
+pub(crate) mod slide;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

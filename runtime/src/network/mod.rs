@@ -56,6 +56,17 @@ pub struct Batch<'a> {
     pub of: usize,
 }
 
+/// The scratch of the passes, of as many values as [`Network`] says.
+#[derive(Debug)]
+pub struct Traces<'a> {
+    /// Of [`Network::forward_len`].
+    pub forward: &'a mut [f32],
+    /// Of [`Network::backward_len`].
+    pub backward: &'a mut [f32],
+    /// Of [`Network::panel_len`].
+    pub panel: &'a mut [f32],
+}
+
 impl<'a> Batch<'a> {
     /// All rows there are.
     pub const fn whole(x: &'a [f32], y: &'a [f32], rows: usize) -> Self {
@@ -299,7 +310,12 @@ impl Network {
         self.first + self.layers.len()
     }
 
-    /// Where the parameters of `layer` lie in the flat vector.
+    /// The numbers of its layers in the whole network.
+    pub fn numbers(&self) -> core::ops::Range<usize> {
+        self.first..self.first + self.layers.len()
+    }
+
+    /// Where the parameters of `layer`, by its number in the whole network, lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
         let here = layer.checked_sub(self.first).and_then(|layer| self.layers.get(layer));
         here.map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())

@@ -1,0 +1,258 @@
+//! The product of the image layers: as [`product`](crate::kernel::product), but the rows of its left side may overlap and lie
+//! anywhere, and its sums run over two nested loops.
+//!
+//! A tile is up to 12 pixels × 2 vectors of channels. Its pixels follow one another in the result and go on in the next line of
+//! the image, so small images fill tiles too.
+
+use crate::kernel::{
+    Path,
+    product::{Finish, Gate, some},
+    vector::Vector,
+    vectors,
+};
+
+/// The most pixels of a tile.
+const MOST: usize = 12;
+
+/// One addend: a value of `a` (a whole vector of channels where each channel keeps to itself) times a vector of `b`.
+#[derive(Clone, Copy)]
+pub(super) struct Term {
+    pub a: *const f32,
+    pub b: *const f32,
+}
+
+/// The addends of a sum: `outer` times `len` of them.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    pub outer: usize,
+    /// From one of the `outer` to the next in `a`.
+    pub a_outer: usize,
+    pub len: usize,
+    /// From one of the `len` to the next in `a`.
+    pub a_step: usize,
+    /// From one addend to the next in `b`, which does not jump.
+    pub b_step: usize,
+}
+
+/// Where sums begin in `a` and go to in `c`: `height` lines of `width` pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pub height: usize,
+    pub width: usize,
+    pub a_line: usize,
+    pub a_pixel: usize,
+    pub c_line: usize,
+    pub c_pixel: usize,
+}
+
+/// Where sums go, and what becomes of them on the way.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub c: *mut f32,
+    /// Values of a pixel of `c`.
+    pub channels: usize,
+    /// What a sum begins with: a value for each channel, or 0.
+    pub start: Option<*const f32>,
+    pub finish: Finish,
+    pub gate: Gate,
+}
+
+/// `c[pixel][n] = finish(start[n] + Σ_terms Σ_walk a · b[n])` for all pixels of the grid and all channels.
+///
+/// # Safety
+/// Every index that the types above name must be valid.
+pub(super) unsafe fn slide(path: Path, depthwise: bool, terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
+    // Contract of the generic kernel: the caller's.
+    vectors!(
+        path,
+        {},
+        slide_fast(
+            depthwise: bool = depthwise,
+            terms: &[Term] = terms,
+            walk: &Walk = walk,
+            grid: &Grid = grid,
+            target: &Target = target,
+        )
+    );
+}
+
+#[inline(always)]
+unsafe fn slide_fast<V: Vector>(depthwise: bool, terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if depthwise {
+            columns::<V, true>(terms, walk, grid, target);
+        } else {
+            columns::<V, false>(terms, walk, grid, target);
+        }
+    }
+}
+
+/// All channels, one or two vectors at a time.
+#[inline(always)]
+unsafe fn columns<V: Vector, const DEPTHWISE: bool>(terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
+    let mut at = 0;
+    // SAFETY: the caller's contract; `at` and what each call takes stay within the channels.
+    unsafe {
+        while at < target.channels {
+            let rest = target.channels - at;
+            if rest <= V::Half::LANES {
+                strip::<V::Half, DEPTHWISE, 1>(terms, walk, grid, target, at, rest % V::Half::LANES);
+                at += rest;
+            } else if rest <= V::LANES {
+                strip::<V, DEPTHWISE, 1>(terms, walk, grid, target, at, rest % V::LANES);
+                at += rest;
+            } else {
+                let here = rest.min(2 * V::LANES);
+                strip::<V, DEPTHWISE, 2>(terms, walk, grid, target, at, here % V::LANES);
+                at += here;
+            }
+        }
+    }
+}
+
+/// The highest tile of `n` vectors whose sums, vectors and factor fit the registers: 16 with AVX2, else 32.
+const fn most_pixels<V: Vector>(n: usize) -> usize {
+    match (V::LANES, n) {
+        (8, 2) => 6,
+        (_, 1) => MOST,
+        _ => 8,
+    }
+}
+
+/// All pixels of `N` vectors from `column` on, in tiles of nearly equal height.
+#[inline(always)]
+unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
+    terms: &[Term],
+    walk: &Walk,
+    grid: &Grid,
+    target: &Target,
+    column: usize,
+    left: usize,
+) {
+    let mut pixels = grid.height * grid.width;
+    let mut tiles = pixels.div_ceil(most_pixels::<V>(N));
+    let (mut x, mut a_line, mut c_line) = (0, 0, 0);
+    let (mut a, mut c) = ([0; MOST], [0; MOST]);
+    while pixels > 0 {
+        let height = pixels.div_ceil(tiles);
+        tiles -= 1;
+        pixels -= height;
+        for (a, c) in a.iter_mut().zip(&mut c).take(height) {
+            *a = a_line + x * grid.a_pixel;
+            *c = c_line + x * grid.c_pixel + column;
+            x += 1;
+            if x == grid.width {
+                x = 0;
+                a_line += grid.a_line;
+                c_line += grid.c_line;
+            }
+        }
+        // SAFETY: the caller's contract; the places are pixels of the grid.
+        unsafe {
+            match height {
+                1 => tile::<V, DEPTHWISE, 1, N>(terms, walk, target, &a, &c, column, left),
+                2 => tile::<V, DEPTHWISE, 2, N>(terms, walk, target, &a, &c, column, left),
+                3 => tile::<V, DEPTHWISE, 3, N>(terms, walk, target, &a, &c, column, left),
+                4 => tile::<V, DEPTHWISE, 4, N>(terms, walk, target, &a, &c, column, left),
+                5 => tile::<V, DEPTHWISE, 5, N>(terms, walk, target, &a, &c, column, left),
+                6 => tile::<V, DEPTHWISE, 6, N>(terms, walk, target, &a, &c, column, left),
+                7 => tile::<V, DEPTHWISE, 7, N>(terms, walk, target, &a, &c, column, left),
+                8 => tile::<V, DEPTHWISE, 8, N>(terms, walk, target, &a, &c, column, left),
+                9 => tile::<V, DEPTHWISE, 9, N>(terms, walk, target, &a, &c, column, left),
+                10 => tile::<V, DEPTHWISE, 10, N>(terms, walk, target, &a, &c, column, left),
+                11 => tile::<V, DEPTHWISE, 11, N>(terms, walk, target, &a, &c, column, left),
+                _ => tile::<V, DEPTHWISE, 12, N>(terms, walk, target, &a, &c, column, left),
+            }
+        }
+    }
+}
+
+/// `N` vectors from `from` on; of the last one `left` lanes if that is not 0.
+#[inline(always)]
+unsafe fn vectors<V: Vector, const N: usize>(from: *const f32, left: usize) -> [V; N] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut vectors = [V::splat(0.0); N];
+        for (n, vector) in vectors.iter_mut().enumerate() {
+            *vector = some(from.add(n * V::LANES), if n + 1 < N { 0 } else { left });
+        }
+        vectors
+    }
+}
+
+/// The sums of `M` pixels and `N` vectors from `column` on; if `left` is not 0, only so many lanes of the last vector exist.
+///
+/// `a` and `c` say where the sum of each pixel begins and goes.
+#[inline(always)]
+unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>(
+    terms: &[Term],
+    walk: &Walk,
+    target: &Target,
+    a: &[usize; MOST],
+    c: &[usize; MOST],
+    column: usize,
+    left: usize,
+) {
+    // SAFETY: the caller's contract; `left` keeps the last vector inside.
+    unsafe {
+        let mut sums: [[V; N]; M] = match target.start {
+            None => [[V::splat(0.0); N]; M],
+            Some(bias) => [vectors::<V, N>(bias.add(column), left); M],
+        };
+        for term in terms {
+            let mut line = term.a;
+            let mut b = term.b.wrapping_add(column);
+            for _ in 0..walk.outer {
+                let mut from = line;
+                for _ in 0..walk.len {
+                    let vectors_b = vectors::<V, N>(b, left);
+                    for (sums, a) in sums.iter_mut().zip(a) {
+                        let from = from.add(*a);
+                        let factors =
+                            if DEPTHWISE { vectors::<V, N>(from.add(column), left) } else { [V::splat(*from); N] };
+                        for ((sum, vector), factor) in sums.iter_mut().zip(vectors_b).zip(factors) {
+                            *sum = factor.mul_add(vector, *sum);
+                        }
+                    }
+                    from = from.wrapping_add(walk.a_step);
+                    b = b.wrapping_add(walk.b_step);
+                }
+                line = line.wrapping_add(walk.a_outer);
+            }
+        }
+        if let Finish::Add(factor) = target.finish {
+            // All loads before the first store: a partial store would hold up a load of the pixel behind it.
+            let factor = V::splat(factor);
+            for (sums, c) in sums.iter_mut().zip(c) {
+                for (sum, old) in sums.iter_mut().zip(vectors::<V, N>(target.c.add(*c), left)) {
+                    *sum = factor.mul_add(*sum, old);
+                }
+            }
+        }
+        match target.gate {
+            Gate::All => {}
+            // Zero first: where the sum is NaN, it stays.
+            Gate::Positive => {
+                for sums in &mut sums {
+                    for sum in sums {
+                        *sum = V::splat(0.0).max(*sum);
+                    }
+                }
+            }
+            Gate::Where(gate) => {
+                for (sums, c) in sums.iter_mut().zip(c) {
+                    for (sum, gate) in sums.iter_mut().zip(vectors::<V, N>(gate.add(*c), left)) {
+                        *sum = sum.where_positive(gate);
+                    }
+                }
+            }
+        }
+        for (sums, c) in sums.iter().zip(c) {
+            for (n, &sum) in sums.iter().enumerate() {
+                let to = target.c.add(*c + n * V::LANES);
+                if n + 1 < N || left == 0 { sum.store(to) } else { sum.store_first(to, left) }
+            }
+        }
+    }
+}
