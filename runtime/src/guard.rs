@@ -43,6 +43,8 @@ pub enum Outcome {
     Worse,
     /// It went farther than the trust radius; parameters are as they were.
     OutsideTrust,
+    /// There was no sample that the rule has not worked in before; nothing was tried.
+    NothingNew,
     /// It is being waited for samples after a return to the start; nothing was tried.
     Recovering,
 }

@@ -17,8 +17,8 @@ pub mod reader;
 pub mod rule;
 pub mod support;
 
-pub use adapter::{AdaptError, Adapter, ObserveError, Report, SetupError};
-pub use guard::{Guard, Outcome};
+pub use adapter::{AdaptError, Adapter, Budget, Corrupted, Novelty, ObserveError, SetupError, VarianceError};
+pub use guard::{Guard, Limits, Outcome, Report};
 pub use kernel::Path;
 pub use network::Network;
 pub use reader::{Bundle, BundleError, LengthError, View};

@@ -16,6 +16,8 @@ pub struct Support<'m> {
     next: usize,
     /// How many of the newest rows have not been worked in yet.
     pending: usize,
+    /// How many of the newest rows have features that are not up to date.
+    stale: usize,
 }
 
 /// Places in the ring: two runs, one after the other.
@@ -47,7 +49,7 @@ impl<'m> Support<'m> {
     /// A ring over `inputs`, `[capacity, input_len]`, and `targets`, `[capacity, output_len]`; `mean` has `input_len` values.
     pub(crate) fn new(inputs: &'m mut [f32], targets: &'m mut [f32], mean: &'m mut [f32], output_len: usize) -> Self {
         let input_len = mean.len();
-        Self { inputs, targets, mean, input_len, output_len, rows: 0, next: 0, pending: 0 }
+        Self { inputs, targets, mean, input_len, output_len, rows: 0, next: 0, pending: 0, stale: 0 }
     }
 
     /// Rows that it can hold.
@@ -85,13 +87,16 @@ impl<'m> Support<'m> {
         Places([0..self.rows, 0..0])
     }
 
-    /// The places of the newest `count` rows, oldest first.
-    pub(crate) fn newest(&self, count: usize) -> Places {
+    /// The places of the newest `count` rows but for the very newest `but`, oldest first.
+    pub(crate) fn newest(&self, count: usize, but: usize) -> Places {
         let count = count.min(self.rows);
-        match self.next.checked_sub(count) {
-            Some(from) => Places([from..self.next, 0..0]),
-            None => Places([self.rows - (count - self.next)..self.rows, 0..self.next]),
-        }
+        let len = count.saturating_sub(but);
+        let begin = match self.next.checked_sub(count) {
+            Some(begin) => begin,
+            None => self.rows.saturating_sub(count - self.next),
+        };
+        let end = (begin + len).min(self.rows);
+        Places([begin..end, 0..len - (end - begin)])
     }
 
     /// The places of all but the newest `count` rows.
@@ -103,9 +108,14 @@ impl<'m> Support<'m> {
         }
     }
 
-    /// Rows that have not been worked in yet, the newest.
+    /// The newest rows that have not been worked in yet.
     pub(crate) fn pending(&self) -> usize {
         self.pending
+    }
+
+    /// The oldest `count` of the pending rows have been worked in.
+    pub(crate) fn worked_in(&mut self, count: usize) {
+        self.pending = self.pending.saturating_sub(count);
     }
 
     /// All rows are to be worked in again.
@@ -113,9 +123,19 @@ impl<'m> Support<'m> {
         self.pending = self.rows;
     }
 
-    /// The oldest `count` of the pending rows have been worked in.
-    pub(crate) fn worked_in(&mut self, count: usize) {
-        self.pending = self.pending.saturating_sub(count);
+    /// The newest rows whose features are not up to date.
+    pub(crate) fn stale(&self) -> usize {
+        self.stale
+    }
+
+    /// The features of the oldest `count` of the stale rows are up to date.
+    pub(crate) fn refreshed(&mut self, count: usize) {
+        self.stale = self.stale.saturating_sub(count);
+    }
+
+    /// The features of all rows are out of date, as when what they are relative to has moved.
+    pub(crate) fn spoil(&mut self) {
+        self.stale = self.rows;
     }
 
     /// Puts a row in, in the place of the oldest if there is no room.
@@ -127,6 +147,7 @@ impl<'m> Support<'m> {
         self.next = if self.next + 1 == capacity { 0 } else { self.next + 1 };
         self.rows = capacity.min(self.rows + 1);
         self.pending = capacity.min(self.pending + 1);
+        self.stale = capacity.min(self.stale + 1);
         // Anew each time: a running sum would drift over a million rows, and this costs as much as presenting them.
         self.mean.fill(0.0);
         for row in part(self.inputs, 0, self.rows * input_len).chunks_exact(input_len.max(1)) {
@@ -141,6 +162,7 @@ impl<'m> Support<'m> {
         self.rows = 0;
         self.next = 0;
         self.pending = 0;
+        self.stale = 0;
     }
 }
 
@@ -162,10 +184,14 @@ mod tests {
         assert_eq!(ring.targets(), [-3.0, -4.0, -2.0]);
         assert_eq!(ring.mean(), Some(&[3.0, 30.0][..]));
         let places = |places: Places| places.runs(2).flatten().collect::<std::vec::Vec<_>>();
-        assert_eq!((places(ring.newest(1)), places(ring.newest(3))), (std::vec![1], std::vec![2, 0, 1]));
+        assert_eq!((places(ring.newest(1, 0)), places(ring.newest(3, 0))), (std::vec![1], std::vec![2, 0, 1]));
         assert_eq!((places(ring.all_but_newest(1)), places(ring.all_but_newest(3))), (std::vec![0, 2], std::vec![]));
-        assert_eq!((places(ring.newest(2)), places(ring.all_but_newest(2))), (std::vec![0, 1], std::vec![2]));
-        assert_eq!((places(ring.all()), ring.newest(9).len(), ring.pending()), (std::vec![0, 1, 2], 3, 3));
+        assert_eq!((places(ring.newest(2, 0)), places(ring.all_but_newest(2))), (std::vec![0, 1], std::vec![2]));
+        assert_eq!((places(ring.all()), ring.newest(9, 1).len(), ring.pending()), (std::vec![0, 1, 2], 2, 3));
+        assert_eq!(
+            (places(ring.newest(3, 1)), places(ring.newest(3, 2)), places(ring.newest(1, 1))),
+            (std::vec![2, 0], std::vec![2], std::vec![])
+        );
         ring.clear();
         ring.push(&[1.0, 1.0], core::iter::once(0.0));
         assert_eq!((ring.rows(), ring.mean()), (1, Some(&[1.0, 1.0][..])));

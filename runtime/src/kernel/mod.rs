@@ -10,19 +10,19 @@ pub mod arrange;
 #[cfg(feature = "layers")]
 pub mod conv;
 pub mod dense;
-#[cfg(feature = "rules")]
-pub mod distance;
 #[cfg(feature = "layers")]
 pub mod depthwise;
+#[cfg(feature = "rules")]
+pub mod distance;
 pub mod finite;
 pub mod loss;
 #[cfg(feature = "rules")]
 pub mod rotate;
 pub mod scale;
-#[cfg(feature = "rules")]
-pub mod solve;
 #[cfg(feature = "layers")]
 pub(crate) mod slide;
+#[cfg(feature = "rules")]
+pub mod solve;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

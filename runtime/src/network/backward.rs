@@ -103,7 +103,8 @@ impl Network {
             }
             let (dz, params) = (&*dz, destination.params());
             let inputs = self.inputs(planned, batch.x, rows, forward);
-            if let Some(source) = planned.source.filter(|source| needed.has(*source)).map(|source| &self.layers[source]) {
+            if let Some(source) = planned.source.filter(|source| needed.has(*source)).map(|source| &self.layers[source])
+            {
                 let gate = source.cut.then_some(inputs.x);
                 let dx = (gradient_at_output(source, lower, rows), first(planned.first_at_source));
                 planned.input_gradient(self.path, rows, inputs.x, params, forward, dz, gate, dx, panel);

@@ -1,7 +1,7 @@
 //! The one place that knows what kinds of layers there are: each pass asks a layer here for its share.
 
 use sinew_models::layout::PlacedLayer;
-use sinew_models::spec::{Activation, Layer};
+use sinew_models::spec::{Activation, Layer, Shape};
 
 use crate::kernel::Path;
 use crate::kernel::activation::{is_curved, needs_input};
@@ -47,7 +47,9 @@ impl Kind {
             #[cfg(not(feature = "layers"))]
             _ => None,
             #[cfg(feature = "layers")]
-            Layer::Convolution { outputs, window, .. } => Conv::new(layer.input, outputs, window).map(Self::Convolution),
+            Layer::Convolution { outputs, window, .. } => {
+                Conv::new(layer.input, outputs, window).map(Self::Convolution)
+            }
             #[cfg(feature = "layers")]
             Layer::Depthwise { window, .. } => Depthwise::new(layer.input, window).map(Self::Depthwise),
             #[cfg(feature = "layers")]
@@ -153,6 +155,17 @@ impl Planned {
         &forward[self.a * rows + behind..][..len]
     }
 
+    /// Multiply-adds of its product or convolution, for one row.
+    pub(super) fn multiply_adds(&self) -> u64 {
+        let Shape { height, width, .. } = self.layer.output;
+        let weight = self.layer.weight_len() as u64;
+        match self.layer.layer {
+            Layer::Dense { .. } => weight,
+            Layer::Convolution { .. } | Layer::Depthwise { .. } => weight * (height * width) as u64,
+            _ => 0,
+        }
+    }
+
     /// Values of scratch that its passes need.
     pub(super) fn scratch_len(&self, path: Path) -> usize {
         match &self.kind {
@@ -167,7 +180,15 @@ impl Planned {
     }
 
     /// The sum before the activation; cut at 0 if [`Planned::rectified`].
-    pub(super) fn sum(&self, path: Path, rows: usize, inputs: Inputs<'_>, params: &[f32], z: &mut [f32], scratch: &mut [f32]) {
+    pub(super) fn sum(
+        &self,
+        path: Path,
+        rows: usize,
+        inputs: Inputs<'_>,
+        params: &[f32],
+        z: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         let (w, b) = self.weight_and_bias(params);
         match &self.kind {
             Kind::Dense => dense::forward(path, self.size(rows), inputs.x, (w, b), self.rectified(), z, scratch),

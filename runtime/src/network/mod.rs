@@ -16,8 +16,8 @@ mod forward;
 mod layer;
 mod tangent;
 
-use heapless::Vec;
 use core::fmt;
+use heapless::Vec;
 
 use sinew_models::layout::Place;
 use sinew_models::rule::Scope;
@@ -221,7 +221,8 @@ impl Network {
             }
         }
         for (layer, planned) in self.layers.iter_mut().enumerate() {
-            planned.cut = planned.layer.activation() == Activation::Relu && reached >> layer & 1 == 1 && uncut >> layer & 1 == 0;
+            planned.cut =
+                planned.layer.activation() == Activation::Relu && reached >> layer & 1 == 1 && uncut >> layer & 1 == 0;
         }
     }
 
@@ -310,6 +311,12 @@ impl Network {
         self.first + self.layers.len()
     }
 
+    /// Multiply-adds of the products and convolutions of some layers, by their numbers in the whole network, for one row.
+    pub fn multiply_adds(&self, layers: core::ops::Range<usize>) -> u64 {
+        let here = layers.start.saturating_sub(self.first)..layers.end.saturating_sub(self.first);
+        self.layers.get(here).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
+    }
+
     /// The numbers of its layers in the whole network.
     pub fn numbers(&self) -> core::ops::Range<usize> {
         self.first..self.first + self.layers.len()
@@ -354,7 +361,8 @@ impl Network {
     pub fn behind(&self, first: usize) -> Self {
         let mut network = self.clone();
         let source = |source: Option<usize>| source.and_then(|source| source.checked_sub(first));
-        network.input_len = first.checked_sub(1).and_then(|last| self.layers.get(last)).map_or(self.input_len, Planned::outputs);
+        network.input_len =
+            first.checked_sub(1).and_then(|last| self.layers.get(last)).map_or(self.input_len, Planned::outputs);
         network.first += first;
         network.backbone -= first.min(self.backbone);
         (network.forward_len, network.backward_len, network.tangent_len, network.panel_len) = (0, 0, 0, 0);
@@ -381,6 +389,20 @@ impl Network {
             None => x,
             Some(last) => last.output(forward, rows),
         }
+    }
+
+    /// Of each output of heads that are one dense layer: its column, and where its row of the weight and its bias begin in the flat
+    /// vector.
+    #[cfg(feature = "rules")]
+    pub(crate) fn linear_outputs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.heads.iter().filter_map(|head| Some((head, self.layers.get(head.last)?.layer))).flat_map(
+            |(head, layer)| {
+                (0..head.outputs).map(move |output| {
+                    let weight = layer.offset + output * layer.inputs();
+                    (head.column + output, weight, layer.offset + layer.weight_len() + output)
+                })
+            },
+        )
     }
 
     /// Writes the outputs that a forward trace holds to `outputs`, `[rows, outputs]`, heads side by side.

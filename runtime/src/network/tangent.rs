@@ -50,7 +50,8 @@ impl Network {
         let rows = batch.rows;
         for planned in &self.layers {
             let (below, here) = tangent.split_at_mut(planned.ra * rows);
-            let (inputs, tangents) = (self.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
+            let (inputs, tangents) =
+                (self.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
             let len = planned.outputs() * rows;
             let (ra, behind) = here.split_at_mut(len);
             let (known, activation) = (planned.known(forward, rows), planned.layer.activation());

@@ -154,6 +154,7 @@ impl fmt::Display for TensorId {
         let part = match part {
             Part::Weight => "weight",
             Part::Bias => "bias",
+            Part::Context => "context",
         };
         match place {
             Place::Backbone => write!(f, "tensor backbone.{index}.{part}"),
@@ -212,7 +213,10 @@ impl fmt::Display for BundleError {
                 write!(f, "{tensor}: expected {expected} bytes for its shape, got {got}")
             }
             BundleError::Value { tensor, index } => {
-                write!(f, "{tensor}: value {index} is not finite, or outside of what it can be: scales and variances are above 0")
+                write!(
+                    f,
+                    "{tensor}: value {index} is not finite, or outside of what it can be: scales and variances are above 0"
+                )
             }
         }
     }

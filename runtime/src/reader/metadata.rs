@@ -5,9 +5,7 @@
 use heapless::Vec;
 use sinew_models::bundle::{FORMAT, MAX_METADATA};
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{
-    Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec, Shape, Window,
-};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec, Shape, Window};
 
 use super::BundleError;
 use super::json::{Cursor, NotJson, Raw, UnescapeError};
@@ -41,8 +39,7 @@ pub(super) const NO_NETWORK: NetworkSpec =
     NetworkSpec { input: Input::vector(0, InputForm::Plain), backbone: Vec::new(), heads: Vec::new() };
 
 /// A rule to be filled.
-pub(super) const NO_RULE: Rule =
-    Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
+pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
 
 /// Writes network and rule, neither of them checked, in place of empty ones; λ and δ are 1.
 ///
@@ -192,7 +189,7 @@ fn read_layer(cursor: &mut Cursor<'_>) -> Read<Layer> {
     let mut layer = None;
     cursor.object(&mut |cursor, kind| {
         let fields = read_fields(cursor)?;
-        let new = fields.layer(kind).ok_or(cursor.wrong())?;
+        let new = fields.layer(&kind).ok_or(cursor.wrong())?;
         cursor.once(&mut layer, new)
     })?;
     layer.ok_or(cursor.wrong())
@@ -286,7 +283,7 @@ fn read_rule(cursor: &mut Cursor<'_>) -> Read<Rule> {
     let mut rule = None;
     cursor.object(&mut |cursor, kind| {
         let numbers = read_numbers(cursor)?;
-        let new = numbers.rule(kind).ok_or(cursor.wrong())?;
+        let new = numbers.rule(&kind).ok_or(cursor.wrong())?;
         cursor.once(&mut rule, new)
     })?;
     rule.ok_or(cursor.wrong())
@@ -407,8 +404,11 @@ mod tests {
         let number = any::<usize>;
         prop_oneof![
             (number(), activation()).prop_map(|(outputs, activation)| Layer::Dense { outputs, activation }),
-            (number(), window(), activation())
-                .prop_map(|(outputs, window, activation)| Layer::Convolution { outputs, window, activation }),
+            (number(), window(), activation()).prop_map(|(outputs, window, activation)| Layer::Convolution {
+                outputs,
+                window,
+                activation
+            }),
             (window(), activation()).prop_map(|(window, activation)| Layer::Depthwise { window, activation }),
             window().prop_map(|window| Layer::MaxPool { window }),
             window().prop_map(|window| Layer::AveragePool { window }),

@@ -243,7 +243,8 @@ impl<'a> File<'a> {
             }
         })?;
         let at = 8 + cursor.at();
-        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end, ..] })) = (dtype, shape, range) else {
+        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end, ..] })) = (dtype, shape, range)
+        else {
             return Err(BundleError::Entry(at));
         };
         let bytes = self.data.get(begin..end).ok_or(BundleError::Bounds { at, begin, end, data: self.data.len() })?;

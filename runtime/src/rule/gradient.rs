@@ -154,14 +154,15 @@ impl Stepper<'_> {
     }
 
     /// From the gradient of step `step`, in `stepped`, to the parameters that it leads to.
-    fn finish(&mut self, step: usize, network: &Network, loss: f32, params: &[f32], stepped: &mut [f32], panel: &mut [f32]) {
-        let _ = (loss, &panel);
+    fn finish(&mut self, step: usize, network: &Network, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
+        let _ = loss;
         match self {
             Self::Descent(rates, momentum) => {
                 if let Some(Momentum { factor, velocity }) = momentum {
                     for layer in network.numbers().filter(|layer| rates.adapted.has(*layer)) {
                         let range = network.params_of(layer);
-                        let (Some(velocity), Some(stepped)) = (velocity.get_mut(range.clone()), stepped.get_mut(range)) else {
+                        let (Some(velocity), Some(stepped)) = (velocity.get_mut(range.clone()), stepped.get_mut(range))
+                        else {
                             continue;
                         };
                         step_from(network.path(), velocity, *factor, stepped);
@@ -171,7 +172,7 @@ impl Stepper<'_> {
                 rates.leave(step, network, params, stepped);
             }
             #[cfg(feature = "rules")]
-            Self::Learned(learned) => learned.finish(network, loss, params, stepped, panel),
+            Self::Learned(learned) => learned.finish(network, loss, params, stepped),
         }
     }
 }
@@ -240,7 +241,11 @@ fn step_over_rows(
 ) -> Option<f32> {
     let (network, rows) = (fit.network, fit.learn.len());
     let (mut loss, mut update) = (0.0, Update::Store);
-    let mut traces = Traces { forward: &mut *fit.traces.forward, backward: &mut *fit.traces.backward, panel: &mut *fit.traces.panel };
+    let mut traces = Traces {
+        forward: &mut *fit.traces.forward,
+        backward: &mut *fit.traces.backward,
+        panel: &mut *fit.traces.panel,
+    };
     for run in fit.learn.runs(fit.unit_rows) {
         if until() {
             return None;
@@ -255,6 +260,6 @@ fn step_over_rows(
         loss += network.gradient(destination, batch, traces.forward, traces.backward, traces.panel);
         update = Update::Add(1.0);
     }
-    stepper.finish(step, network, loss, params, stepped, traces.panel);
+    stepper.finish(step, network, loss, (params, stepped));
     Some(loss)
 }

@@ -10,6 +10,7 @@ use sinew_models::spec::Activation;
 
 use crate::kernel::dense::{self, Size, panel_len};
 use crate::kernel::{Path, activation};
+use crate::network::{LayerSet, Network};
 
 /// What the LSTM sees of a parameter: two numbers for the loss, then two for its gradient.
 pub const SEEN: usize = 4;
@@ -220,6 +221,46 @@ impl Gates<'_> {
         activation::forward(path, Activation::Tanh, spare);
         for ((output, open), cell) in memory.output.iter_mut().zip(open).zip(spare) {
             *output = open * *cell;
+        }
+    }
+}
+
+/// The learned optimiser at work on a network.
+#[derive(Debug)]
+pub(crate) struct Learned<'a> {
+    pub gates: Gates<'a>,
+    /// Of all parameters.
+    pub memory: Memory<'a>,
+    /// `[param_len]`.
+    pub gradient: &'a mut [f32],
+    pub scratch: &'a mut [f32],
+    pub adapted: LayerSet,
+}
+
+impl Learned<'_> {
+    /// Forgets the steps before.
+    pub(crate) fn begin(&mut self) {
+        let Memory { output, cell, forget, input } = &mut self.memory;
+        for values in [output, cell, forget, input] {
+            values.fill(0.0);
+        }
+    }
+
+    /// From the gradient, in the adapted layers of `stepped`, to the parameters that it leads to from `params`.
+    pub(crate) fn finish(&mut self, network: &Network, loss: f32, params: &[f32], stepped: &mut [f32]) {
+        for layer in network.numbers() {
+            let range = network.params_of(layer);
+            let (Some(params), Some(stepped)) = (params.get(range.clone()), stepped.get_mut(range.clone())) else {
+                continue;
+            };
+            let gradient = self.gradient.get_mut(range.clone()).unwrap_or_default();
+            gradient.iter_mut().zip(&*stepped).for_each(|(to, gradient)| *to = *gradient);
+            stepped.iter_mut().zip(params).for_each(|(to, params)| *to = *params);
+            if let Some(mut memory) = self.memory.part(self.gates.hidden, range).filter(|_| self.adapted.has(layer)) {
+                // Lengths were checked at set-up.
+                let stepped = self.gates.step(network.path(), loss, gradient, stepped, &mut memory, self.scratch);
+                debug_assert!(stepped);
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 pub mod bayes;
 pub mod gradient;
 #[cfg(feature = "rules")]
+pub(crate) mod linear;
+#[cfg(feature = "rules")]
 pub mod meta_lstm;
 #[cfg(feature = "rules")]
 pub mod prototype;
@@ -42,6 +44,12 @@ pub(crate) struct Fit<'a> {
 }
 
 impl Fit<'_> {
+    /// Rows that judge and are not learned from.
+    #[cfg(feature = "rules")]
+    pub(crate) fn held_back(&self) -> usize {
+        if matches!(self.guard, Guard::HeldBack(_)) { self.judge.len() } else { 0 }
+    }
+
     /// The loss of `params` at some places, in units of one forward pass each; `None` if time is up.
     pub(crate) fn loss(&mut self, places: &Places, params: &[f32], until: Until<'_>) -> Option<f32> {
         let mut loss = 0.0;
