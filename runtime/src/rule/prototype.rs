@@ -33,6 +33,8 @@ pub fn observe(path: Path, embedding: &[f32], class: usize, means: &mut [f32], c
 
 /// The logit of each class, `−scale |z − c|²`, `[classes]`; −∞ for classes that were never seen, which softmax turns into exactly 0.
 ///
+/// A cross-entropy that multiplies such a logit by a target of 0 gives NaN: look at the classes that were seen.
+///
 /// Where no class was seen, all logits are 0: nothing is known, and softmax says so. False, with `logits` unchanged, if a length is
 /// wrong.
 pub fn logits(path: Path, embedding: &[f32], means: &[f32], counts: &[f32], scale: f32, logits: &mut [f32]) -> bool {
