@@ -20,7 +20,7 @@ const FLOOR: f32 = 1.355_252_7e-20;
 /// row `[x | y]`.
 ///
 /// `matrix` and `row` are laid out as [`System`] says, with zeros in the padding and below the diagonal. Rotations begin at row
-/// `first`: the first so many values of `row` must be 0. `inverse`, `[unknowns]`, receives 1 / R_kk; `factors` is scratch of
+/// `first`: the first so many values of `row` must be 0, and the rows above keep their scale. `inverse`, `[unknowns]`, receives 1 / R_kk; `factors` is scratch of
 /// `2 · unknowns` values, and `row` is garbage afterwards. The diagonal stays positive as long as squares neither overflow nor
 /// vanish. The work depends on `first` alone.
 pub fn rotate(
@@ -114,6 +114,86 @@ unsafe fn rotate_fast<V: Vector>(
                 x = cosine.mul_add(x, V::splat(0.0).sub(sine.mul(up)));
             }
             at += V::LANES;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn value(i: usize) -> f32 {
+        ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0
+    }
+
+    #[test]
+    fn rotations_keep_the_products_of_all_rows_on_every_path() {
+        for path in Path::available() {
+            for (n, sides) in [(1, 1), (2, 3), (7, 2), (16, 16), (17, 5), (33, 20), (41, 4)] {
+                let system = System { unknowns: n, sides };
+                let stride = system.stride(path);
+                let mut matrix = std::vec![0.0; system.len(path)];
+                for (k, row) in matrix.chunks_exact_mut(stride).enumerate() {
+                    (k..n + sides).for_each(|i| row[i] = value(k * 31 + i));
+                    row[k] = 0.5 + value(k).abs();
+                }
+                let exact = |values: &[f32], rows: usize| {
+                    DMatrix::from_fn(rows, n + sides, |r, i| f64::from(values[r * stride + i]))
+                };
+                let mut inverse = std::vec![0.0; n];
+                let mut factors = std::vec![0.0; 2 * n];
+                let squares = |matrix: &DMatrix<f64>| matrix.columns(0, n).transpose() * matrix;
+                for turn in 0..2 * n {
+                    let (first, scale) = (turn % n, if turn % 2 == 0 { 1.0 } else { 0.9 });
+                    let mut row = std::vec![0.0; stride];
+                    (first..n + sides).for_each(|i| row[i] = value(turn * 53 + i));
+                    let before = exact(&matrix, n);
+                    // Rows above the first one do not take part, and are not scaled.
+                    let mut scaled = before.clone();
+                    scaled.rows_mut(first, n - first).scale_mut(f64::from(scale));
+                    let want = squares(&scaled) + squares(&exact(&row, 1));
+                    rotate(path, system, &mut matrix, &mut inverse, &mut row, first, scale, &mut factors);
+                    let after = exact(&matrix, n);
+                    let error = (squares(&after) - &want).amax();
+                    assert!(error <= 1e-5 * (1.0 + want.amax()), "{} {n} {turn}: {error}", path.name());
+                    assert_eq!(before.rows(0, first), after.rows(0, first));
+                    for (k, row) in matrix.chunks_exact(stride).enumerate() {
+                        assert!(row[k] > 0.0 && row[..k].iter().all(|below| *below == 0.0), "{} {n}", path.name());
+                        assert!(row[n + sides..].iter().all(|padding| *padding == 0.0));
+                        assert!(k < first || (row[k] * inverse[k] - 1.0).abs() <= 1e-6);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_decays_ends_at_zero_and_not_among_the_subnormals() {
+        for path in Path::available() {
+            let system = System { unknowns: 3, sides: 1 };
+            let stride = system.stride(path);
+            let mut matrix: Vec<f32> = std::vec![0.0; system.len(path)];
+            for (k, row) in matrix.chunks_exact_mut(stride).enumerate() {
+                (k..4).for_each(|i| row[i] = 1.0);
+            }
+            let (mut inverse, mut factors) = ([0.0; 3], [0.0; 6]);
+            for _ in 0..400 {
+                // The unknown 1 is never excited together with another.
+                let mut row = std::vec![0.0; stride];
+                (row[0], row[2]) = (1.0, 1.0);
+                rotate(path, system, &mut matrix, &mut inverse, &mut row, 0, 0.8, &mut factors);
+                row.fill(0.0);
+                row[1] = 1.0;
+                rotate(path, system, &mut matrix, &mut inverse, &mut row, 1, 1.0, &mut factors);
+                row.fill(0.0);
+                row[2] = 1.0;
+                rotate(path, system, &mut matrix, &mut inverse, &mut row, 2, 1.0, &mut factors);
+            }
+            assert!(matrix.iter().all(|value| *value == 0.0 || value.abs() >= f32::MIN_POSITIVE), "{}", path.name());
+            assert!(matrix[1] == 0.0 && matrix[stride + 2] == 0.0 && matrix[0] > 1.0 && matrix[stride + 1] > 1.0);
         }
     }
 }

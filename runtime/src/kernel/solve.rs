@@ -336,3 +336,103 @@ unsafe fn forward_substitute_fast<V: Vector>(system: System, matrix: &[f32], inv
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn value(i: usize) -> f32 {
+        ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0
+    }
+
+    const SIZES: [(usize, usize); 9] = [(1, 1), (2, 3), (4, 1), (7, 2), (10, 4), (16, 16), (17, 5), (33, 20), (41, 4)];
+
+    /// `[A | B]` with a well-conditioned A, as the path wants it, and both in f64.
+    fn system(path: Path, unknowns: usize, sides: usize) -> (System, Vec<f32>, DMatrix<f64>, DMatrix<f64>) {
+        let system = System { unknowns, sides };
+        let (rows, stride) = (unknowns + 3, system.stride(path));
+        let mut x = std::vec![0.0; rows * stride];
+        for (r, x) in x.chunks_exact_mut(stride).enumerate() {
+            (0..unknowns + sides).for_each(|i| x[i] = value(r * 61 + i));
+        }
+        let mut matrix = std::vec![f32::NAN; system.len(path)];
+        gram(path, system, rows, &x, &mut matrix);
+        let exact = DMatrix::from_fn(rows, unknowns + sides, |r, i| f64::from(x[r * stride + i]));
+        let product = exact.columns(0, unknowns).transpose() * &exact;
+        for k in 0..unknowns {
+            for i in 0..stride {
+                let want = if i < unknowns + sides { product[(k, i)] } else { 0.0 };
+                assert!((f64::from(matrix[k * stride + i]) - want).abs() <= 1e-5, "{} {unknowns}", path.name());
+            }
+            matrix[k * stride + k] += 1.0;
+        }
+        let a = product.columns(0, unknowns) + DMatrix::identity(unknowns, unknowns);
+        (system, matrix, a, product.columns(unknowns, sides).into_owned())
+    }
+
+    #[test]
+    fn factors_and_solutions_match_f64_on_every_path() {
+        for path in Path::available() {
+            for (n, sides) in SIZES {
+                let (system, mut matrix, a, b) = system(path, n, sides);
+                let (stride, step) = (system.stride(path), system.solution_stride(path));
+                let mut inverse = std::vec![0.0; n];
+                assert!(factor(path, system, &mut matrix, &mut inverse));
+                let cholesky = a.cholesky().unwrap();
+                let lower = cholesky.l();
+                for k in 0..n {
+                    for i in k..n {
+                        let error = (f64::from(matrix[k * stride + i]) - lower[(i, k)]).abs();
+                        assert!(error <= 1e-4, "{} {n} R[{k}][{i}]: {error}", path.name());
+                    }
+                    assert!((f64::from(inverse[k]) * lower[(k, k)] - 1.0).abs() <= 1e-4);
+                }
+                let mut w = std::vec![0.0; system.solution_len(path)];
+                back_substitute(path, system, &matrix, &inverse, &mut w);
+                let want = cholesky.solve(&b);
+                for k in 0..n {
+                    for o in 0..sides {
+                        let error = (f64::from(w[k * step + o]) - want[(k, o)]).abs();
+                        assert!(error <= 1e-4, "{} {n} w[{k}][{o}]: {error}", path.name());
+                    }
+                }
+                // What is in the solution at first is one more right side.
+                let mut more = std::vec![0.0; system.solution_len(path)];
+                for row in more.chunks_exact_mut(step) {
+                    row[sides - 1] = 1.0;
+                }
+                back_substitute(path, system, &matrix, &inverse, &mut more);
+                let mut x = std::vec![0.0; system.vector_len(path)];
+                x.iter_mut().take(n).enumerate().for_each(|(i, x)| *x = value(i + 5));
+                let right = DMatrix::from_fn(n, 1, |i, _| f64::from(x[i]));
+                forward_substitute(path, system, &matrix, &inverse, &mut x);
+                let forward = lower.solve_lower_triangular(&right).unwrap();
+                let ones = lower.transpose().solve_upper_triangular(&DMatrix::from_element(n, 1, 1.0)).unwrap();
+                for k in 0..n {
+                    assert!((f64::from(x[k]) - forward[(k, 0)]).abs() <= 1e-4, "{} {n}", path.name());
+                    let added = f64::from(more[k * step + sides - 1]) - f64::from(w[k * step + sides - 1]);
+                    assert!((added - ones[(k, 0)]).abs() <= 1e-4, "{} {n}", path.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_positive_definite_is_refused_wherever_it_is() {
+        for path in Path::available() {
+            for (n, sides) in SIZES {
+                for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    for place in [0, n / 2, n - 1] {
+                        let (system, mut matrix, ..) = system(path, n, sides);
+                        matrix[place * system.stride(path) + place] = bad;
+                        let refused = !factor(path, system, &mut matrix, &mut std::vec![0.0; n]);
+                        assert!(refused, "{} {n}: {bad} at {place}", path.name());
+                    }
+                }
+            }
+        }
+    }
+}

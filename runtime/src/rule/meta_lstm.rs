@@ -263,4 +263,140 @@ impl Learned<'_> {
             }
         }
     }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| (((i + seed * 97) * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    fn sigmoid(x: f64) -> f64 {
+        1.0 / (1.0 + (-x).exp())
+    }
+
+    /// The same for one parameter, from the equations, in f64.
+    #[derive(Clone)]
+    struct Coordinate {
+        theta: f64,
+        h: Vec<f64>,
+        c: Vec<f64>,
+        gates: [f64; 2],
+    }
+
+    impl Coordinate {
+        fn step(&mut self, gates: &Gates<'_>, loss: f32, gradient: f32) {
+            let units = gates.hidden;
+            let seen = |x: f32| {
+                let x = f64::from(x);
+                if x.abs() >= (-10.0_f64).exp() {
+                    [x.abs().ln() / 10.0, x.signum()]
+                } else {
+                    [-1.0, 10.0_f64.exp() * x]
+                }
+            };
+            let x = [seen(loss), seen(gradient)].concat();
+            let dot = |w: &[f32], x: &[f64]| w.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>();
+            let pre: Vec<f64> = (0..4 * units)
+                .map(|row| {
+                    f64::from(gates.bias[row])
+                        + dot(&gates.weight_ih[4 * row..][..4], &x)
+                        + dot(&gates.weight_hh[units * row..][..units], &self.h)
+                })
+                .collect();
+            for unit in 0..units {
+                let [i, f, g, o] = [0, 1, 2, 3].map(|gate| pre[gate * units + unit]);
+                self.c[unit] = sigmoid(f) * self.c[unit] + sigmoid(i) * g.tanh();
+                self.h[unit] = sigmoid(o) * self.c[unit].tanh();
+            }
+            let shown = if units > 0 { self.h.clone() } else { x };
+            for gate in 0..2 {
+                let joined = [&shown[..], &[self.theta, self.gates[gate]]].concat();
+                let weight = &gates.gate_weight[gate * joined.len()..][..joined.len()];
+                self.gates[gate] = sigmoid(dot(weight, &joined) + f64::from(gates.gate_bias[gate]));
+            }
+            self.theta = self.gates[0] * self.theta - self.gates[1] * f64::from(gradient);
+        }
+    }
+
+    #[test]
+    fn steps_match_f64_and_may_be_divided_anywhere() {
+        for path in Path::available() {
+            for hidden in [0, 1, 5, 20] {
+                let width = if hidden > 0 { hidden } else { SEEN };
+                let learned =
+                    [(hidden * 16, 1), (4 * hidden * hidden, 2), (4 * hidden, 3), (2 * (width + 2), 4), (2, 5)];
+                let [weight_ih, weight_hh, bias, gate_weight, gate_bias] = learned.map(|(len, seed)| values(len, seed));
+                let gates = Gates {
+                    hidden,
+                    weight_ih: &weight_ih,
+                    weight_hh: &weight_hh,
+                    bias: &bias,
+                    gate_weight: &gate_weight,
+                    gate_bias: &gate_bias,
+                };
+                for params in [1, 63, 64, 65, 150] {
+                    let start = values(params, 6);
+                    let at = |theta: &f32| Coordinate {
+                        theta: f64::from(*theta),
+                        h: std::vec![0.0; hidden],
+                        c: std::vec![0.0; hidden],
+                        gates: [0.0; 2],
+                    };
+                    let mut want: Vec<Coordinate> = start.iter().map(at).collect();
+                    let (mut whole, mut parts) = (start.clone(), start);
+                    let mut first = std::vec![0.0; Memory::len(hidden, params)];
+                    let mut second = first.clone();
+                    let mut whole_memory = Memory::new(hidden, params, &mut first).unwrap();
+                    let mut parts_memory = Memory::new(hidden, params, &mut second).unwrap();
+                    let mut scratch = std::vec![f32::NAN; scratch_len(path, hidden)];
+                    for step in 0..4 {
+                        let mut gradient = values(params, 10 + step);
+                        // Sizes on both sides of the preprocessing's limit, and zero.
+                        gradient.iter_mut().enumerate().for_each(|(i, g)| *g *= [1.0, 1e-3, 1e-6, 0.0, 100.0][i % 5]);
+                        let loss = [2.0, 0.3, 1e-5, 0.0][step];
+                        want.iter_mut().zip(&gradient).for_each(|(want, g)| want.step(&gates, loss, *g));
+                        assert!(gates.step(path, loss, &gradient, &mut whole, &mut whole_memory, &mut scratch));
+                        for (got, want) in whole.iter().zip(&want) {
+                            let error = (f64::from(*got) - want.theta).abs();
+                            assert!(error <= 1e-5 * (1.0 + want.theta.abs()), "{} {hidden}: {error}", path.name());
+                        }
+                        let cut = params / 3;
+                        for range in [0..cut, cut..params] {
+                            let mut memory = parts_memory.part(hidden, range.clone()).unwrap();
+                            let (gradient, theta) = (&gradient[range.clone()], &mut parts[range]);
+                            assert!(gates.step(path, loss, gradient, theta, &mut memory, &mut scratch));
+                        }
+                        for (whole, part) in whole.iter().zip(&parts) {
+                            assert!((whole - part).abs() <= 1e-5 * (1.0 + whole.abs()), "{} {hidden}", path.name());
+                        }
+                    }
+                    // Lengths that do not fit are refused before anything is changed.
+                    let before = whole.clone();
+                    let gradient = values(params + 1, 1);
+                    assert!(!gates.step(path, 1.0, &gradient, &mut whole, &mut whole_memory, &mut scratch));
+                    assert!(!gates.step(path, 1.0, &gradient[1..], &mut whole, &mut whole_memory, &mut []));
+                    assert_eq!(whole, before);
+                    assert!(parts_memory.part(hidden, 0..params + 1).is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn preprocessing_meets_at_its_limit_and_keeps_nan() {
+        assert_eq!(preprocess(0.0), [-1.0, 0.0]);
+        assert_eq!(preprocess(1.0), [0.0, 1.0]);
+        let limit = (-10.0_f32).exp();
+        for sign in [1.0, -1.0] {
+            for x in [limit * 1.000_01, limit * 0.999_99] {
+                let [size, direction] = preprocess(sign * x);
+                assert!((size + 1.0).abs() <= 1e-5 && (direction - sign).abs() <= 1e-4);
+            }
+        }
+        assert!(preprocess(f32::NAN)[1].is_nan());
+    }
 }

@@ -33,6 +33,8 @@ pub fn observe(path: Path, embedding: &[f32], class: usize, means: &mut [f32], c
 
 /// The logit of each class, `−scale |z − c|²`, `[classes]`; −∞ for classes that were never seen, which softmax turns into exactly 0.
 ///
+/// A cross-entropy that multiplies such a logit by a target of 0 gives NaN: look at the classes that were seen.
+///
 /// Where no class was seen, all logits are 0: nothing is known, and softmax says so. False, with `logits` unchanged, if a length is
 /// wrong.
 pub fn logits(path: Path, embedding: &[f32], means: &[f32], counts: &[f32], scale: f32, logits: &mut [f32]) -> bool {
@@ -60,4 +62,70 @@ pub fn as_head(mean: &[f32], seen: bool, scale: f32, weight: &mut [f32]) -> f32 
     }
     weight.iter_mut().zip(mean).for_each(|(weight, mean)| *weight = 2.0 * scale * mean);
     -scale * mean.iter().fold(0.0, |sum, mean| sum + mean * mean)
+
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn embedding(i: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|j| (((i * 131 + j) * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    #[test]
+    fn logits_are_distances_from_class_means() {
+        for path in Path::available() {
+            for len in [1, 5, 16, 64] {
+                let (mut means, mut counts) = (std::vec![0.0; 6 * len], [0.0; 6]);
+                // Class 3 stays unseen.
+                let class = |i: usize| [0, 1, 2, 4, 5][i % 5];
+                for i in 0..25 {
+                    assert!(observe(path, &embedding(i, len), class(i), &mut means, &mut counts));
+                }
+                let mut got = [f32::NAN; 6];
+                let query = embedding(99, len);
+                assert!(logits(path, &query, &means, &counts, 0.5, &mut got));
+                assert_eq!((counts[3], got[3]), (0.0, f32::NEG_INFINITY));
+                for k in [0, 1, 2, 4, 5] {
+                    let of: Vec<_> = (0..25).filter(|i| class(*i) == k).map(|i| embedding(i, len)).collect();
+                    let mean = |j: usize| of.iter().map(|z| f64::from(z[j])).sum::<f64>() / of.len() as f64;
+                    let want: f64 = (0..len).map(|j| -0.5 * (f64::from(query[j]) - mean(j)).powi(2)).sum();
+                    assert!((f64::from(got[k]) - want).abs() <= 1e-5 * len as f64, "{} {len}", path.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_class_joins_at_run_time_and_none_means_nothing_is_known() {
+        let path = Path::detect();
+        let (mut means, mut counts, mut got) = ([0.0; 6], [0.0; 3], [f32::NAN; 3]);
+        assert!(logits(path, &[1.0, 2.0], &means, &counts, 1.0, &mut got));
+        assert_eq!(got, [0.0; 3]);
+        assert!(observe(path, &[1.0, 1.0], 2, &mut means, &mut counts));
+        assert!(logits(path, &[1.0, 2.0], &means, &counts, 1.0, &mut got));
+        assert_eq!(got, [f32::NEG_INFINITY, f32::NEG_INFINITY, -1.0]);
+        assert!(observe(path, &[1.0, 4.0], 0, &mut means, &mut counts));
+        assert!(logits(path, &[1.0, 2.0], &means, &counts, 1.0, &mut got));
+        assert_eq!(got, [-4.0, f32::NEG_INFINITY, -1.0]);
+        clear(&mut means, &mut counts);
+        assert!(logits(path, &[1.0, 2.0], &means, &counts, 1.0, &mut got));
+        assert_eq!(got, [0.0; 3]);
+    }
+
+    #[test]
+    fn faults_change_nothing() {
+        for path in Path::available() {
+            let (mut means, mut counts) = ([0.0; 6], [0.0; 3]);
+            for bad in [f32::NAN, f32::INFINITY] {
+                assert!(!observe(path, &[0.0, bad], 1, &mut means, &mut counts));
+            }
+            assert!(!observe(path, &[0.0, 1.0], 3, &mut means, &mut counts));
+            assert!(!observe(path, &[0.0], 0, &mut means, &mut counts) && !observe(path, &[], 0, &mut [], &mut counts));
+            assert_eq!((means, counts), ([0.0; 6], [0.0; 3]));
+            assert!(!logits(path, &[0.0; 2], &means, &counts, 1.0, &mut [0.0; 2]));
+        }
+    }
 }

@@ -86,7 +86,7 @@ impl Recursive {
         let unknowns = features + 1;
         let factor_fits = match prior.precision {
             Precision::Scaled(lambda) => lambda > 0.0 && lambda <= LARGEST,
-            Precision::Factor(factor) => factor.len() == unknowns * unknowns && within(factor),
+            Precision::Factor(factor) => factor.len() == unknowns * unknowns,
         };
         let lengths = features > 0
             && outputs > 0
@@ -103,7 +103,7 @@ impl Recursive {
         for (k, (row, inverse)) in matrix.chunks_exact_mut(system.stride(path)).zip(inverse).enumerate() {
             prior_row(prior, unknowns, k, 1.0, row);
             let pivot = row[k];
-            if !(pivot >= SMALLEST && least_kept * pivot * pivot >= 1e-30) {
+            if !(within(row) && pivot >= SMALLEST && least_kept * pivot * pivot >= 1e-30) {
                 return None;
             }
             *inverse = 1.0 / pivot;
@@ -274,3 +274,6 @@ fn prior_row(prior: &Prior<'_>, unknowns: usize, k: usize, scale: f32, row: &mut
 fn within(values: &[f32]) -> bool {
     values.iter().all(|value| value.abs() <= LARGEST)
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,3 +169,115 @@ pub(super) fn add_turned(outputs: usize, solution: &[f32], stride: usize, prior:
         *bias = prior_bias + column.next().unwrap_or(&0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DMatrix;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn values(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| (((i + seed * 97) * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// The normal equations in f64, whatever the number of rows.
+    fn exact(size: Size, lambda: f32, phi: &[f32], y: &[f32], counts: Option<&[f32]>, prior: &[f32]) -> Vec<f64> {
+        let Size { rows, inputs, outputs } = size;
+        let x =
+            DMatrix::from_fn(rows, inputs + 1, |r, i| if i < inputs { f64::from(phi[r * inputs + i]) } else { 1.0 });
+        let start = DMatrix::from_fn(inputs + 1, outputs, |i, o| {
+            f64::from(prior[if i < inputs { o * inputs + i } else { outputs * inputs + o }])
+        });
+        let error = DMatrix::from_fn(rows, outputs, |r, o| f64::from(y[r * outputs + o])) - &x * &start;
+        let count =
+            DMatrix::from_fn(
+                rows,
+                rows,
+                |r, c| {
+                    if r == c { counts.map_or(1.0, |counts| f64::from(counts[r])) } else { 0.0 }
+                },
+            );
+        let a = x.transpose() * &count * &x + DMatrix::identity(inputs + 1, inputs + 1) * f64::from(lambda);
+        let w = start + a.cholesky().unwrap().solve(&(x.transpose() * count * error));
+        let weights = (0..outputs).flat_map(|o| (0..inputs).map(move |i| (i, o)));
+        weights.chain((0..outputs).map(|o| (inputs, o))).map(|place| w[place]).collect()
+    }
+
+    #[test]
+    fn both_forms_solve_the_normal_equations_on_every_path() {
+        for path in Path::available() {
+            for inputs in [1, 3, 16, 40] {
+                for rows in [1, 2, inputs, inputs + 1, inputs + 2, 3 * inputs + 5] {
+                    for (outputs, lambda) in [(1, 0.1), (4, 1.0), (17, 10.0)] {
+                        let size = Size { rows, inputs, outputs };
+                        let (phi, y) = (values(rows * inputs, 1), values(rows * outputs, 2));
+                        let prior = values(outputs * (inputs + 1), 3);
+                        let age: Vec<f32> = (0..rows).map(|age| 0.9_f32.powi(age as i32)).collect();
+                        for counts in [None, Some(&age[..])] {
+                            let mut weight = std::vec![f32::NAN; prior.len()];
+                            // The length asked for is enough, and no value of it has to be set.
+                            let mut scratch = std::vec![f32::NAN; scratch_len(path, size)];
+                            assert!(solve(path, size, lambda, (&phi, &y), counts, &prior, &mut weight, &mut scratch));
+                            let want = exact(size, lambda, &phi, &y, counts, &prior);
+                            for (got, want) in weight.iter().zip(want) {
+                                let error = (f64::from(*got) - want).abs();
+                                assert!(error <= 2e-4, "{} {size:?} {lambda}: {got} for {want}", path.name());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_firm_prior_stays_and_a_weak_one_gives_way() {
+        let size = Size { rows: 4, inputs: 1, outputs: 1 };
+        // y = 2 φ + 1
+        let (phi, y) = ([-1.0, 0.0, 1.0, 2.0], [-1.0, 1.0, 3.0, 5.0]);
+        for path in Path::available() {
+            let mut scratch = std::vec![0.0; scratch_len(path, size)];
+            let mut weight = [0.0; 2];
+            assert!(solve(path, size, 1e-5, (&phi, &y), None, &[7.0, 7.0], &mut weight, &mut scratch));
+            assert!((weight[0] - 2.0).abs() <= 1e-4 && (weight[1] - 1.0).abs() <= 1e-4, "{weight:?}");
+            assert!(solve(path, size, 1e7, (&phi, &y), None, &[7.0, -3.0], &mut weight, &mut scratch));
+            assert!((weight[0] - 7.0).abs() <= 1e-4 && (weight[1] + 3.0).abs() <= 1e-4, "{weight:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_refused() {
+        for path in Path::available() {
+            for rows in [3, 20] {
+                let size = Size { rows, inputs: 5, outputs: 2 };
+                let (phi, y, prior) = (values(rows * 5, 1), values(rows * 2, 2), values(12, 3));
+                let mut scratch = std::vec![0.0; scratch_len(path, size)];
+                let mut weight = [0.0; 12];
+                let mut try_it = |lambda: f32, phi: &[f32], y: &[f32], counts: Option<&[f32]>, prior: &[f32]| {
+                    solve(path, size, lambda, (phi, y), counts, prior, &mut weight, &mut scratch)
+                };
+                assert!(try_it(1.0, &phi, &y, None, &prior));
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e38] {
+                    for place in [0, rows * 2 - 1] {
+                        let mut phi = phi.clone();
+                        phi[place] = bad;
+                        assert!(!try_it(1.0, &phi, &y, None, &prior), "{} {rows}: {bad} in φ", path.name());
+                        if !bad.is_finite() {
+                            let mut y = y.clone();
+                            y[place] = bad;
+                            assert!(!try_it(1.0, &phi, &y, None, &prior));
+                        }
+                    }
+                }
+                for lambda in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+                    assert!(!try_it(lambda, &phi, &y, None, &prior));
+                }
+                let mut counts = std::vec![1.0; rows];
+                counts[1] = 0.0;
+                assert!(!try_it(1.0, &phi, &y, Some(&counts), &prior));
+                assert!(!try_it(1.0, &phi[1..], &y, None, &prior) && !try_it(1.0, &phi, &y, None, &prior[1..]));
+            }
+        }
+    }
+}

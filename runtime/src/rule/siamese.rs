@@ -33,3 +33,46 @@ pub fn best_of_classes(scores: &[f32], classes: impl IntoIterator<Item = usize>,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn scores_follow_the_definition_on_every_path() {
+        let values = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len).map(|i| (((i + seed * 97) * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect()
+        };
+        for path in Path::available() {
+            for len in [1, 7, 16, 64] {
+                for rows in [0, 1, 9, 25] {
+                    let (query, weight) = (values(len, 1), values(len, 2));
+                    let support = values(rows * len, 3);
+                    let mut got = std::vec![f32::NAN; rows];
+                    assert!(scores(path, &query, &support, &weight, -0.3, &mut got));
+                    for (got, row) in got.iter().zip(support.chunks_exact(len)) {
+                        let term = |j: usize| f64::from(weight[j]) * (f64::from(query[j]) - f64::from(row[j])).abs();
+                        let sum = -f64::from(0.3_f32) + (0..len).map(term).sum::<f64>();
+                        let want = 1.0 / (1.0 + (-sum).exp());
+                        assert!((f64::from(*got) - want).abs() <= 2e-6, "{} {len}", path.name());
+                    }
+                    let mut one_more = std::vec![0.0; rows + 1];
+                    assert!(!scores(path, &query, &support, &weight, 0.0, &mut one_more));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_row_speaks_for_its_class() {
+        let mut best = [f32::NAN; 4];
+        best_of_classes(&[0.2, 0.9, 0.4, 0.3, 0.8], [0, 2, 0, 2, 7], &mut best);
+        assert_eq!(best, [0.4, 0.0, 0.9, 0.0]);
+        for scores in [[f32::NAN, 0.5], [0.5, f32::NAN]] {
+            best_of_classes(&scores, [1, 1], &mut best);
+            assert!(best[1].is_nan() && best[0] == 0.0);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::{
 use crate::kernel::{
     Path,
     dense::Update,
-    product::{Finish, Gate},
+    product::Gate,
 };
 
 /// Packed weights begin at a cache line, so that a vector of them does not lie across two.
@@ -143,7 +143,7 @@ pub(super) fn outputs(
         for ((packed, copy), (x, _)) in packed.iter().zip(&mut copies).zip(pairs) {
             addends.push(image.of(row_of(x, row, slide.input_len()), copy), packed.as_ptr());
         }
-        let (start, finish) = (Some(b.as_ptr()), Finish::Store);
+        let (start, finish) = (Some(b.as_ptr()), Update::Store);
         let target = Target { c: z.as_mut_ptr(), channels: slide.outputs, start, finish, gate };
         // SAFETY: the last place of the window ends within the padded image, whose size and copy come from the same axes; the
         // packed weights hold `outputs` values for each of the taps and inner channels; `z` is one row of the output.
@@ -228,7 +228,7 @@ pub(super) fn inputs(
                     c: dx.as_mut_ptr().wrapping_add(first),
                     channels: slide.inputs,
                     start: None,
-                    finish: update.into(),
+                    finish: update,
                     gate: gate.map_or(Gate::All, Gate::Where),
                 };
                 let from = vertical.from * line + horizontal.from * slide.outputs;
@@ -274,7 +274,7 @@ pub(super) fn weights(
             let dz = row_of(dz, row, slide.output_len());
             addends.push(image.of(row_of(x, row, slide.input_len()), copy), dz.as_ptr());
         }
-        let finish = if row == 0 { Finish::Store } else { Finish::Add(1.0) };
+        let finish = if row == 0 { Update::Store } else { Update::Add(1.0) };
         let (start, gate) = (None, Gate::All);
         let target = Target { c: sums.as_mut_ptr(), channels: slide.outputs, start, finish, gate };
         // SAFETY: the last place of the window ends within the padded image; `dz` is one row of the output; the packed sums hold

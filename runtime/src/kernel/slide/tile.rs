@@ -6,7 +6,8 @@
 
 use crate::kernel::{
     Path,
-    product::{Finish, Gate, some},
+    dense::Update,
+    product::{Gate, some},
     vector::Vector,
     vectors,
 };
@@ -53,7 +54,7 @@ pub(super) struct Target {
     pub channels: usize,
     /// What a sum begins with: a value for each channel, or 0.
     pub start: Option<*const f32>,
-    pub finish: Finish,
+    pub finish: Update,
     pub gate: Gate,
 }
 
@@ -221,7 +222,7 @@ unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>
                 line = line.wrapping_add(walk.a_outer);
             }
         }
-        if let Finish::Add(factor) = target.finish {
+        if let Update::Add(factor) = target.finish {
             // All loads before the first store: a partial store would hold up a load of the pixel behind it.
             let factor = V::splat(factor);
             for (sums, c) in sums.iter_mut().zip(c) {
