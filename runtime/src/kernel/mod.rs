@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod dense;
+mod exponential;
 pub mod finite;
 pub mod loss;
 pub mod scale;
