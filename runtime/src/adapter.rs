@@ -11,7 +11,7 @@ use sinew_models::spec::InputForm;
 
 use crate::guard::{Guard, Limits, Outcome, Report};
 use crate::kernel::Path;
-use crate::kernel::finite::{all_finite, checksum, distance};
+use crate::kernel::finite::{all_finite, checksum, square_distance};
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
 use crate::reader::{Bundle, LengthError, Parameters, View};
@@ -539,7 +539,7 @@ pub struct Novelty {
 
 /// Whether the tried parameters are within `radius` of the start, for which there is room in `spare`.
 fn within(radius: f32, start: Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
-    radius == f32::INFINITY || (start.load(spare).is_ok() && distance(tried, spare) <= radius)
+    radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }
 
 /// For each row of features the highest similarity to a known support row of each class.

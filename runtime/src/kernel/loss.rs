@@ -5,6 +5,7 @@
 use sinew_models::spec::Loss;
 
 use super::activation::sigmoid;
+use super::exponential::{exp, ln_1p};
 use crate::part::part;
 
 /// A head's targets among the targets of all heads.
@@ -85,7 +86,7 @@ fn row_value(loss: Loss, z: &[f32], y: &[f32]) -> f32 {
             .sum(),
         // −y ln σ(z) − (1 − y) ln(1 − σ(z)) = max(z, 0) − y z + ln(1 + exp(−|z|))
         Loss::BinaryCrossEntropy => {
-            pairs.map(|(z, y)| (if 0.0 > *z { 0.0 } else { *z }) - y * z + libm::log1pf(libm::expf(-z.abs()))).sum()
+            pairs.map(|(z, y)| (if 0.0 > *z { 0.0 } else { *z }) - y * z + ln_1p(exp(-z.abs()))).sum()
         }
         Loss::CrossEntropy => {
             let (top, log_sum) = log_sum_exp(z);
@@ -153,7 +154,7 @@ fn row_tangent(loss: Loss, z: &[f32], y: &[f32], rz: &mut [f32]) {
         Loss::CrossEntropy => {
             let mass: f32 = y.iter().sum();
             let (top, log_sum) = log_sum_exp(z);
-            let p = |z: f32| libm::expf(z - top - log_sum);
+            let p = |z: f32| exp(z - top - log_sum);
             let mean: f32 = z.iter().zip(rz.iter()).map(|(z, rz)| p(*z) * rz).sum();
             for (z, rz) in z.iter().zip(rz) {
                 *rz = mass * p(*z) * (*rz - mean);
@@ -165,14 +166,15 @@ fn row_tangent(loss: Loss, z: &[f32], y: &[f32], rz: &mut [f32]) {
 /// The largest value, and `ln Σ exp(z − largest)`.
 fn log_sum_exp(z: &[f32]) -> (f32, f32) {
     let top = z.iter().fold(f32::NEG_INFINITY, |top, z| if *z > top { *z } else { top });
-    (top, libm::logf(z.iter().map(|z| libm::expf(z - top)).sum()))
+    // The sum has a 1 in it, for the largest.
+    (top, ln_1p(z.iter().map(|z| exp(z - top)).sum::<f32>() - 1.0))
 }
 
 /// `p = softmax(z)`.
 pub fn softmax(z: &[f32], p: &mut [f32]) {
     let (top, log_sum) = log_sum_exp(z);
     for (z, p) in z.iter().zip(p) {
-        *p = libm::expf(z - top - log_sum);
+        *p = exp(z - top - log_sum);
     }
 }
 
@@ -183,7 +185,7 @@ pub fn predict(loss: Loss, z: &mut [f32]) {
         Loss::BinaryCrossEntropy => z.iter_mut().for_each(|z| *z = sigmoid(*z)),
         Loss::CrossEntropy => {
             let (top, log_sum) = log_sum_exp(z);
-            z.iter_mut().for_each(|z| *z = libm::expf(*z - top - log_sum));
+            z.iter_mut().for_each(|z| *z = exp(*z - top - log_sum));
         }
     }
 }

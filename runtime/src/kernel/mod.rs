@@ -14,6 +14,7 @@ pub mod dense;
 pub mod depthwise;
 #[cfg(feature = "rules")]
 pub mod distance;
+mod exponential;
 pub mod finite;
 pub mod loss;
 #[cfg(feature = "rules")]

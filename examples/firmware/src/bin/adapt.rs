@@ -1,9 +1,11 @@
-//! Adapts on a Cortex-M4F: every value must be the host's to the bit, and every instruction is counted.
+//! Adapts on a Cortex-M4F or M7: every value must be the host's to the bit, and every instruction is counted.
 //!
-//! `cargo run --release --bin adapt`, in this folder, runs it under qemu. Exits with 0 if all bits are right.
+//! `cargo run --release --bin adapt`, in this folder, runs it under qemu as on an M4F. Exits with 0 if all bits are right.
 #![no_std]
 #![no_main]
 
+#[path = "../clock.rs"]
+mod clock;
 #[path = "../golden.rs"]
 mod golden;
 #[path = "../scenario.rs"]
@@ -12,25 +14,16 @@ mod scenario;
 use core::panic::PanicInfo;
 
 use cortex_m::Peripherals;
-use cortex_m::peripheral::SYST;
-use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
 use cortex_m_semihosting::hprintln;
 use scenario::Bits;
 
-/// SysTick has 24 bits and counts down.
-const RELOAD: u32 = 0x00ff_ffff;
-
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [f32; scenario::MEMORY] = [0.0; scenario::MEMORY];
     if let Some(mut peripherals) = Peripherals::take() {
-        let clock = &mut peripherals.SYST;
-        clock.set_clock_source(SystClkSource::Core);
-        clock.set_reload(RELOAD);
-        clock.clear_current();
-        clock.enable_counter();
+        clock::start(&mut peripherals.SYST);
         let arm = check("arm, 8-32-1, 8 samples, 5 steps", scenario::ARM, &golden::ARM, MEMORY);
         let all_kinds = check("all activations and losses", scenario::ALL_KINDS, &golden::ALL_KINDS, MEMORY);
         if arm && all_kinds {
@@ -44,14 +37,13 @@ fn main() -> ! {
 /// Whether a scenario gives these bits.
 fn check(name: &str, bundle: &[u8], expected: &Bits, memory: &mut [f32]) -> bool {
     hprintln!("{}", name);
-    let mut before = SYST::get_current();
+    let mut before = clock::now();
     let got = scenario::play(bundle, memory, |part| {
-        let ticks = before.wrapping_sub(SYST::get_current()) & RELOAD;
+        let instructions = clock::since(before);
         if !part.is_empty() {
-            // 25 MHz are 40 ns a tick, and an instruction takes 64.
-            hprintln!("  {}: {} instructions", part, ticks * 40 / 64);
+            hprintln!("  {}: {} instructions", part, instructions);
         }
-        before = SYST::get_current();
+        before = clock::now();
     });
     match got {
         Ok(got) => {
