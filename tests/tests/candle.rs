@@ -112,15 +112,16 @@ fn check_adaptation(case: &Case, scope: Scope, rate: f32) {
     let (inputs, outputs) = (spec.input.len, spec.output_len());
     let bytes = export::to_bytes(&Export {
         network: spec,
-        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone() },
+        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone(), momentum: false },
         parameters: &single(&case.params),
-        rate: &[rate],
+        numbers: &[rate],
         input_mean: &vec![0.0; inputs],
         input_scale: &vec![1.0; inputs],
         input_relative_scale: &vec![1.0; inputs],
         output_mean: &vec![0.0; outputs],
         output_scale: &vec![1.0; outputs],
-        about: &About::default(),
+            novelty: None,
+            about: &About::default(),
     })
     .unwrap();
     let bundle = Bundle::parse(&bytes).unwrap();

@@ -263,6 +263,7 @@ impl Learned<'_> {
             }
         }
     }
+}
 
 #[cfg(test)]
 mod tests {

@@ -50,6 +50,7 @@ pub fn logits(path: Path, embedding: &[f32], means: &[f32], counts: &[f32], scal
     }
     true
 }
+
 /// What a class unseen is given for a bias: softmax makes exactly 0 of it beside any class that was seen.
 const UNSEEN: f32 = -1e30;
 
@@ -62,7 +63,7 @@ pub fn as_head(mean: &[f32], seen: bool, scale: f32, weight: &mut [f32]) -> f32 
     }
     weight.iter_mut().zip(mean).for_each(|(weight, mean)| *weight = 2.0 * scale * mean);
     -scale * mean.iter().fold(0.0, |sum, mean| sum + mean * mean)
-
+}
 
 #[cfg(test)]
 mod tests {

@@ -47,12 +47,13 @@ impl Parts {
             network: &self.network,
             rule: &self.rule,
             parameters: &self.parameters,
-            rate: &self.rate,
+            numbers: &self.rate,
             input_mean: &self.inputs[0],
             input_scale: &self.inputs[1],
             input_relative_scale: &self.inputs[2],
             output_mean: &self.outputs[0],
             output_scale: &self.outputs[1],
+            novelty: None,
             about: &About { version: "0.1.0".into(), ..About::default() },
         };
         export::to_bytes(&export).unwrap()
@@ -92,7 +93,7 @@ impl Parts {
 
     /// The parameters after `steps` of plain gradient descent on the support rows `(x, y)`, in f64.
     pub fn adapted(&self, steps: usize, x: &[f32], y: &[f32]) -> Vec<f64> {
-        let Rule::Gradient { rate, scope, steps: trained } = &self.rule;
+        let Rule::Gradient { rate, scope, steps: trained, .. } = &self.rule else { panic!("a gradient rule") };
         let rows = x.len() / self.network.input.len;
         let scaled: Vec<f64> = y
             .iter()
@@ -163,7 +164,7 @@ pub fn several_heads(form: InputForm) -> NetworkSpec {
     };
     let identity = Activation::Identity;
     NetworkSpec {
-        input: sinew_models::spec::Input { len: 3, form },
+        input: sinew_models::spec::Input::vector(3, form),
         backbone: [(7, Activation::Tanh), (9, Activation::Silu)].into_iter().map(dense).collect(),
         heads: [
             head("speed", &[(4, Activation::Relu), (1, Activation::Tanh)], Loss::MeanSquared, 1.25),
@@ -178,5 +179,5 @@ pub fn several_heads(form: InputForm) -> NetworkSpec {
 
 /// Gradient descent in 3 steps.
 pub fn gradient(rate: Rate, scope: Scope) -> Rule {
-    Rule::Gradient { steps: 3, rate, scope }
+    Rule::Gradient { steps: 3, rate, scope, momentum: false }
 }

@@ -4,11 +4,7 @@ use super::{
     Axis, Pair, Slide,
     tile::{self, Grid, Target, Term, Walk},
 };
-use crate::kernel::{
-    Path,
-    dense::Update,
-    product::Gate,
-};
+use crate::kernel::{Path, dense::Update, product::Gate};
 
 /// Packed weights begin at a cache line, so that a vector of them does not lie across two.
 const LINE: usize = 16;
