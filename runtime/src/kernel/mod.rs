@@ -10,6 +10,8 @@ pub mod dense;
 pub mod depthwise;
 pub mod finite;
 pub mod loss;
+pub mod norm;
+pub mod pool;
 pub mod scale;
 pub(crate) mod slide;
 
