@@ -17,6 +17,10 @@ pub mod distance;
 mod exponential;
 pub mod finite;
 pub mod loss;
+#[cfg(feature = "layers")]
+pub mod norm;
+#[cfg(feature = "layers")]
+pub mod pool;
 #[cfg(feature = "rules")]
 pub mod rotate;
 pub mod scale;

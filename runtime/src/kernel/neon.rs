@@ -91,6 +91,19 @@ impl Vector for Quad {
             Self(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), positive)))
         }
     }
+    #[inline(always)]
+    unsafe fn unless_positive(self, gate: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let positive = vcgtq_f32(gate.0, vdupq_n_f32(0.0));
+            Self(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(self.0), positive)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn larger(self, other: Self) -> Self {
+        // SAFETY: as above; this instruction keeps NaN.
+        unsafe { Self(vmaxq_f32(self.0, other.0)) }
+    }
 
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {

@@ -34,6 +34,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn min(self, other: Self) -> Self;
     /// `self` where `gate > 0`, else 0.
     unsafe fn where_positive(self, gate: Self) -> Self;
+    /// `self` where `gate` is not above 0 or is NaN, else 0.
+    unsafe fn unless_positive(self, gate: Self) -> Self;
+    /// The larger, lane by lane; NaN where either is.
+    unsafe fn larger(self, other: Self) -> Self;
 
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.

@@ -100,6 +100,19 @@ impl Vector for Ymm {
         // SAFETY: as above.
         unsafe { Self(_mm256_and_ps(self.0, _mm256_cmp_ps::<_CMP_GT_OQ>(gate.0, _mm256_setzero_ps()))) }
     }
+    #[inline(always)]
+    unsafe fn unless_positive(self, gate: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(_mm256_andnot_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(gate.0, _mm256_setzero_ps()), self.0)) }
+    }
+    #[inline(always)]
+    unsafe fn larger(self, other: Self) -> Self {
+        // SAFETY: as above. `max` gives `other` where either is NaN, which is wrong only where `self` is.
+        unsafe {
+            let unordered = _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0);
+            Self(_mm256_blendv_ps(_mm256_max_ps(self.0, other.0), self.0, unordered))
+        }
+    }
 
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
@@ -249,6 +262,22 @@ impl Vector for Zmm {
         unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate.0, _mm512_setzero_ps());
             Self(_mm512_maskz_mov_ps(positive, self.0))
+        }
+    }
+    #[inline(always)]
+    unsafe fn unless_positive(self, gate: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let other = _mm512_cmp_ps_mask::<_CMP_NGT_UQ>(gate.0, _mm512_setzero_ps());
+            Self(_mm512_maskz_mov_ps(other, self.0))
+        }
+    }
+    #[inline(always)]
+    unsafe fn larger(self, other: Self) -> Self {
+        // SAFETY: as above. `max` gives `other` where either is NaN, which is wrong only where `self` is.
+        unsafe {
+            let unordered = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            Self(_mm512_mask_mov_ps(_mm512_max_ps(self.0, other.0), unordered, self.0))
         }
     }
     #[inline(always)]

@@ -97,31 +97,39 @@ unsafe fn columns<V: Vector, const DEPTHWISE: bool>(terms: &[Term], walk: &Walk,
     unsafe {
         while at < target.channels {
             let rest = target.channels - at;
-            if rest <= V::Half::LANES {
+            at += if rest <= V::Half::LANES {
                 strip::<V::Half, DEPTHWISE, 1>(terms, walk, grid, target, at, rest % V::Half::LANES);
-                at += rest;
-            } else if rest <= V::LANES {
-                strip::<V, DEPTHWISE, 1>(terms, walk, grid, target, at, rest % V::LANES);
-                at += rest;
+                rest
+            } else if DEPTHWISE || (V::LANES > V::Half::LANES && rest <= V::LANES) {
+                // A depthwise sum loads as much for two vectors as for one and one.
+                let here = rest.min(V::LANES);
+                strip::<V, DEPTHWISE, 1>(terms, walk, grid, target, at, here % V::LANES);
+                here
             } else {
                 let here = rest.min(2 * V::LANES);
                 strip::<V, DEPTHWISE, 2>(terms, walk, grid, target, at, here % V::LANES);
-                at += here;
-            }
+                here
+            };
         }
     }
 }
 
-/// The highest tile of `n` vectors whose sums, vectors and factor fit the registers: 16 with AVX2, else 32.
-const fn most_pixels<V: Vector>(n: usize) -> usize {
-    match (V::LANES, n) {
-        (8, 2) => 6,
-        (_, 1) => MOST,
-        _ => 8,
+/// The highest tile of up to `pixels` for `n` vectors: few heights, so that the code stays small, the highest as the registers have
+/// room for sums, vectors and factor (16 of them with AVX2, else 32), and one for the 9 taps of a 3 × 3 kernel.
+#[inline(always)]
+const fn tile_height<V: Vector>(n: usize, pixels: usize) -> usize {
+    match (n, pixels) {
+        (_, 0 | 1) => 1,
+        (_, 2 | 3) => 2,
+        (1, 12..) => 12,
+        (1, 9..) => 9,
+        (2, 8..) if V::LANES != 8 => 8,
+        (_, 6..) => 6,
+        _ => 4,
     }
 }
 
-/// All pixels of `N` vectors from `column` on, in tiles of nearly equal height.
+/// All pixels of `N` vectors from `column` on.
 #[inline(always)]
 unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
     terms: &[Term],
@@ -132,12 +140,10 @@ unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
     left: usize,
 ) {
     let mut pixels = grid.height * grid.width;
-    let mut tiles = pixels.div_ceil(most_pixels::<V>(N));
     let (mut x, mut a_line, mut c_line) = (0, 0, 0);
     let (mut a, mut c) = ([0; MOST], [0; MOST]);
     while pixels > 0 {
-        let height = pixels.div_ceil(tiles);
-        tiles -= 1;
+        let height = tile_height::<V>(N, pixels);
         pixels -= height;
         for (a, c) in a.iter_mut().zip(&mut c).take(height) {
             *a = a_line + x * grid.a_pixel;
@@ -151,19 +157,14 @@ unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
         }
         // SAFETY: the caller's contract; the places are pixels of the grid.
         unsafe {
-            match height {
-                1 => tile::<V, DEPTHWISE, 1, N>(terms, walk, target, &a, &c, column, left),
-                2 => tile::<V, DEPTHWISE, 2, N>(terms, walk, target, &a, &c, column, left),
-                3 => tile::<V, DEPTHWISE, 3, N>(terms, walk, target, &a, &c, column, left),
-                4 => tile::<V, DEPTHWISE, 4, N>(terms, walk, target, &a, &c, column, left),
-                5 => tile::<V, DEPTHWISE, 5, N>(terms, walk, target, &a, &c, column, left),
-                6 => tile::<V, DEPTHWISE, 6, N>(terms, walk, target, &a, &c, column, left),
-                7 => tile::<V, DEPTHWISE, 7, N>(terms, walk, target, &a, &c, column, left),
-                8 => tile::<V, DEPTHWISE, 8, N>(terms, walk, target, &a, &c, column, left),
-                9 => tile::<V, DEPTHWISE, 9, N>(terms, walk, target, &a, &c, column, left),
-                10 => tile::<V, DEPTHWISE, 10, N>(terms, walk, target, &a, &c, column, left),
-                11 => tile::<V, DEPTHWISE, 11, N>(terms, walk, target, &a, &c, column, left),
-                _ => tile::<V, DEPTHWISE, 12, N>(terms, walk, target, &a, &c, column, left),
+            match (N, height) {
+                (_, 1) => tile::<V, DEPTHWISE, 1, N>(terms, walk, target, &a, &c, column, left),
+                (_, 2) => tile::<V, DEPTHWISE, 2, N>(terms, walk, target, &a, &c, column, left),
+                (_, 4) => tile::<V, DEPTHWISE, 4, N>(terms, walk, target, &a, &c, column, left),
+                (_, 6) => tile::<V, DEPTHWISE, 6, N>(terms, walk, target, &a, &c, column, left),
+                (2, _) => tile::<V, DEPTHWISE, 8, N>(terms, walk, target, &a, &c, column, left),
+                (_, 9) => tile::<V, DEPTHWISE, 9, N>(terms, walk, target, &a, &c, column, left),
+                (_, _) => tile::<V, DEPTHWISE, 12, N>(terms, walk, target, &a, &c, column, left),
             }
         }
     }
