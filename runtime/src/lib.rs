@@ -12,6 +12,7 @@ pub mod adapter;
 pub mod guard;
 pub mod kernel;
 pub mod network;
+pub mod plan;
 pub mod reader;
 pub mod rule;
 pub mod support;
