@@ -9,6 +9,7 @@
 extern crate std;
 
 pub mod adapter;
+pub mod grasp;
 pub mod guard;
 pub mod kernel;
 pub mod network;
