@@ -9,10 +9,12 @@
 extern crate std;
 
 pub mod adapter;
+pub mod grasp;
 pub mod guard;
 pub mod kernel;
 pub mod network;
 mod part;
+pub mod plan;
 pub mod reader;
 pub mod rule;
 pub mod support;
