@@ -89,7 +89,7 @@ check_sanitizers() {
     local host sanitize out=$target/sanitized
     host=$(rustc -vV | sed -n 's/^host: //p')
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt" cargo rustc --quiet --locked --package sinew-runtime \
-        --features c-api --crate-type staticlib --profile test --target "$host" --target-dir "$target/cargo-sanitized"
+        --features c-api --crate-type staticlib --config profile.dev.opt-level=1 --target "$host" --target-dir "$target/cargo-sanitized"
     mkdir -p "$out"
     sanitize=(-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1 "${warnings[@]}" -Iruntime/include)
     local library=("$target/cargo-sanitized/$host/debug/libsinew_runtime.a" -lpthread -ldl -lm)
