@@ -150,7 +150,7 @@ public:
 
 private:
     struct Release {
-        std::align_val_t alignment{};
+        std::align_val_t alignment;
         void operator()(void* block) const noexcept { ::operator delete(block, alignment); }
     };
     using Block = std::unique_ptr<void, Release>;
