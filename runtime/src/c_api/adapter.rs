@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 
 use sinew_models::rule::{MAX_STEPS, RuleError};
 
-use super::block::{SinewAdapter, array, array_mut, check, overlap, span};
+use super::block::{SinewAdapter, array, array_mut, overlap, span};
 use super::code::SinewCode;
 use super::report::{SinewGuard, SinewReport};
 use crate::adapter::Adapter;
@@ -26,7 +26,7 @@ pub unsafe extern "C" fn sinew_adapter_observe(
     let observe = || {
         // SAFETY: the contract of this module.
         let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        if overlap(block, span(x, x_len)) || overlap(block, span(y, y_len)) {
+        if overlap(block, span(x, x_len)?) || overlap(block, span(y, y_len)?) {
             return Err(SinewCode::Overlap);
         }
         // SAFETY: the contract of this module; neither lies in what the adapter writes to.
@@ -51,8 +51,7 @@ pub unsafe extern "C" fn sinew_adapter_adapt(
     let adapt = || {
         // SAFETY: the contract of this module.
         let (inner, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        check(report)?;
-        if overlap(block, span(report, 1)) {
+        if overlap(block, span(report, 1)?) {
             return Err(SinewCode::Overlap);
         }
         // SAFETY: entered above.
@@ -84,7 +83,7 @@ pub unsafe extern "C" fn sinew_adapter_predict(
     let predict = || {
         // SAFETY: the contract of this module.
         let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        let (read, written) = (span(x, x_len), span(y, y_len));
+        let (read, written) = (span(x, x_len)?, span(y, y_len)?);
         if overlap(block, read) || overlap(block, written) || overlap(read, written) {
             return Err(SinewCode::Overlap);
         }
@@ -101,8 +100,7 @@ pub unsafe extern "C" fn sinew_adapter_support_loss(adapter: *mut SinewAdapter, 
     let judge = || {
         // SAFETY: the contract of this module.
         let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        check(loss)?;
-        if overlap(block, span(loss, 1)) {
+        if overlap(block, span(loss, 1)?) {
             return Err(SinewCode::Overlap);
         }
         let value = adapter.support_loss()?;

@@ -29,7 +29,7 @@ impl SinewAdapter {
     pub(super) fn size(bundle: &Bundle<'_>, capacity: usize) -> Result<(usize, usize), SinewCode> {
         let values = Adapter::memory_len(bundle, capacity)?;
         let bytes = values.checked_mul(size_of::<f32>()).and_then(|bytes| bytes.checked_add(size_of::<Self>()));
-        let bytes = bytes.filter(|bytes| fits::<u8>(*bytes)).ok_or(SinewCode::SetupCapacity)?;
+        let bytes = bytes.filter(|bytes| fits(*bytes)).ok_or(SinewCode::SetupCapacity)?;
         Ok((values, bytes))
     }
 
@@ -44,7 +44,7 @@ impl SinewAdapter {
         bytes: &'static [u8],
         capacity: usize,
     ) -> Result<(), SinewCode> {
-        if overlap(span(block.cast::<u8>(), block_len), span(bytes.as_ptr(), bytes.len())) {
+        if overlap(span(block.cast::<u8>(), block_len)?, span(bytes.as_ptr(), bytes.len())?) {
             return Err(SinewCode::Overlap);
         }
         if block_len >= size_of::<Self>() {
@@ -115,9 +115,11 @@ pub(super) fn overlap((a, a_len): Span, (b, b_len): Span) -> bool {
     if a <= b { b - a < a_len && b_len > 0 } else { a - b < b_len && a_len > 0 }
 }
 
-/// The memory of an array that was not looked at yet.
-pub(super) fn span<T>(at: *const T, len: usize) -> Span {
-    (at.cast(), len.saturating_mul(size_of::<T>()))
+/// The memory of an array, unless its pointer or length cannot be.
+pub(super) fn span<T>(at: *const T, len: usize) -> Result<Span, SinewCode> {
+    check(at)?;
+    let bytes = len.checked_mul(size_of::<T>()).filter(|bytes| fits(*bytes)).ok_or(SinewCode::Length)?;
+    Ok((at.cast(), bytes))
 }
 
 /// Refuses null and misaligned pointers.
@@ -131,9 +133,9 @@ pub(super) fn check<T>(at: *const T) -> Result<(), SinewCode> {
     }
 }
 
-/// Whether an array can have so many values.
-const fn fits<T>(len: usize) -> bool {
-    len <= isize::MAX as usize / size_of::<T>()
+/// Whether an array can have so many bytes.
+const fn fits(bytes: usize) -> bool {
+    bytes <= isize::MAX as usize
 }
 
 /// An array to read.
@@ -141,10 +143,7 @@ const fn fits<T>(len: usize) -> bool {
 /// # Safety
 /// `at` is null, or points to `len` readable values that nobody writes to while the slice is in use.
 pub(super) unsafe fn array<'a, T>(at: *const T, len: usize) -> Result<&'a [T], SinewCode> {
-    check(at)?;
-    if !fits::<T>(len) {
-        return Err(SinewCode::Length);
-    }
+    span(at, len)?;
     // SAFETY: not null, aligned, not too long; the caller says that it is readable.
     Ok(unsafe { from_raw_parts(at, len) })
 }
@@ -154,10 +153,7 @@ pub(super) unsafe fn array<'a, T>(at: *const T, len: usize) -> Result<&'a [T], S
 /// # Safety
 /// `at` is null, or points to `len` writable values that nobody else uses while the slice is in use.
 pub(super) unsafe fn array_mut<'a, T>(at: *mut T, len: usize) -> Result<&'a mut [T], SinewCode> {
-    check(at)?;
-    if !fits::<T>(len) {
-        return Err(SinewCode::Length);
-    }
+    span(at, len)?;
     // SAFETY: not null, aligned, not too long; the caller says that it is writable. What it holds is f32 or bytes: any bits will do.
     Ok(unsafe { from_raw_parts_mut(at, len) })
 }

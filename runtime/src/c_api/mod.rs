@@ -49,7 +49,7 @@ pub unsafe extern "C" fn sinew_bundle_check(
     text_len: usize,
 ) -> SinewCode {
     let check = || {
-        if overlap(span(bundle, bundle_len), span(text, text_len)) {
+        if overlap(span(bundle, bundle_len)?, span(text, text_len)?) {
             return Err(SinewCode::Overlap);
         }
         // SAFETY: the contract of this module; they do not overlap.
