@@ -9,6 +9,8 @@
 extern crate std;
 
 pub mod adapter;
+#[cfg(feature = "c-api")]
+pub mod c_api;
 pub mod grasp;
 pub mod guard;
 pub mod kernel;
