@@ -89,8 +89,9 @@ pub fn preprocess(x: f32) -> [f32; 2] {
 /// Values of scratch that [`Gates::step`] needs, whatever the number of parameters.
 pub const fn scratch_len(path: Path, hidden: usize) -> usize {
     let width = if hidden > 0 { hidden } else { SEEN };
-    // SEEN is at most width + 2, and so is H: the panel of the widest product holds the others too.
-    BLOCK * (SEEN + 5 * hidden + width + 2 + 1) + hidden + panel_len(path, width + 2)
+    // The panel of the widest product holds the others too.
+    let widest = if width + 2 > SEEN { width + 2 } else { SEEN };
+    BLOCK * (SEEN + 5 * hidden + width + 2 + 1) + hidden + panel_len(path, widest)
 }
 
 impl Gates<'_> {

@@ -177,8 +177,17 @@ mod tests {
 
     use super::*;
 
-    fn values(len: usize, seed: usize) -> Vec<f32> {
-        (0..len).map(|i| (((i + seed * 97) * 7919 + 13) % 1009) as f32 / 504.5 - 1.0).collect()
+    /// Uniform in ±1: rows of a regular pattern would depend on one another.
+    fn values(len: usize, seed: u64) -> Vec<f32> {
+        let mut random = seed;
+        let mut next = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        };
+        // The first ones of a small seed are small.
+        (0..20 + len).map(|_| next()).skip(20).collect()
     }
 
     /// The normal equations in f64, whatever the number of rows.

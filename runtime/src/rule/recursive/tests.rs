@@ -188,9 +188,9 @@ fn a_million_updates_leave_it_sound() {
                     assert!((0..=FEATURES).all(|k| rig.state[k * stride + k] > 0.0));
                 }
             }
-            std::println!("{} γ = {gamma}: weight {worst_weight:e}, variance {worst_variance:e}", path.name());
-            assert!(worst_weight <= 2e-2, "{} {gamma}: {worst_weight}", path.name());
-            assert!(worst_variance <= 2e-2, "{} {gamma}: {worst_variance}", path.name());
+            let (weight, variance) = if gamma < 1.0 { (1e-4, 1e-4) } else { (0.01, 0.03) };
+            assert!(worst_weight <= weight, "{} {gamma}: {worst_weight}", path.name());
+            assert!(worst_variance <= variance, "{} {gamma}: {worst_variance}", path.name());
         }
     }
 }
