@@ -24,7 +24,8 @@ fn no_path_of_this_processor_is_left_out() {
         let there = names.contains(name);
         if !there {
             // Past the test's captured output, so that a log tells it.
-            writeln!(std::io::stderr(), "this processor has no {name}: that path is compared with nothing here").unwrap();
+            writeln!(std::io::stderr(), "this processor has no {name}: that path is compared with nothing here")
+                .unwrap();
         }
         // Where the kernel says nothing, as under an emulator, there is nothing to compare with.
         assert!(flags.is_empty() || there == needs.iter().all(|flag| flags.contains(flag)), "{name}: {names:?}");

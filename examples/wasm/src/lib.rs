@@ -24,11 +24,8 @@ pub extern "C" fn bits(number: usize, word: usize, host: u32) -> i64 {
     let Some((bundle, expected)) = SCENARIOS.get(number) else {
         return -1;
     };
-    let bits = if host != 0 {
-        Some(*expected)
-    } else {
-        scenario::play(bundle, &mut [0.0; scenario::MEMORY], |_| {}).ok()
-    };
+    let bits =
+        if host != 0 { Some(*expected) } else { scenario::play(bundle, &mut [0.0; scenario::MEMORY], |_| {}).ok() };
     bits.and_then(|bits| words(&bits).get(word).copied()).map_or(-1, i64::from)
 }
 
