@@ -1,0 +1,103 @@
+//! Writes a bundle as the trainer does, into memory that is there already.
+
+use core::fmt::Write;
+
+use heapless::Vec;
+use sinew_models::bundle::{
+    FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, MAX_METADATA, METADATA_KEY, Metadata,
+    OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
+};
+use sinew_models::rule::{Rate, Rule};
+use sinew_models::spec::Loss;
+
+use crate::draw::{Numbers, Parts};
+
+/// Room for the largest bundle that is drawn.
+const ROOM: usize = 48 * 1024;
+
+/// A file.
+pub type Bytes = Vec<u8, ROOM>;
+
+/// A file that is being written: its header, then its data.
+struct File {
+    header: Vec<u8, 8192>,
+    data: Bytes,
+    /// How many numbers there are.
+    numbers: usize,
+}
+
+impl File {
+    /// A tensor with the values that `value` gives, one after another; `parts` says which are odd.
+    fn tensor(
+        &mut self,
+        parts: &Parts,
+        name: &str,
+        shape: &[usize],
+        halves: bool,
+        mut value: impl FnMut(Option<f32>) -> f32,
+    ) {
+        let begin = self.data.len();
+        for _ in 0..shape.iter().product() {
+            let bytes = value(parts.odd_at(self.numbers)).to_le_bytes();
+            // The upper half of an f32 is a BF16.
+            self.data.extend_from_slice(if halves { &bytes[2..] } else { &bytes }).unwrap();
+            self.numbers += 1;
+        }
+        let (dtype, end) = (if halves { "BF16" } else { "F32" }, self.data.len());
+        write!(self.header, r#","{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#)
+            .unwrap();
+    }
+}
+
+impl Parts {
+    /// The bundle, as [`sinew_runtime::Bundle::parse`] takes it.
+    pub fn bytes(&mut self) -> Bytes {
+        let mut file = File { header: Vec::new(), data: Vec::new(), numbers: 0 };
+        let metadata = Metadata { format: FORMAT, network: self.network.clone(), rule: self.rule.clone() };
+        let mut text = [0; MAX_METADATA];
+        let len = serde_json_core::to_slice(&metadata, &mut text).unwrap();
+        write!(file.header, r#"{{"__metadata__":{{"{METADATA_KEY}":""#).unwrap();
+        for &byte in &text[..len] {
+            if matches!(byte, b'"' | b'\\') {
+                file.header.push(b'\\').unwrap();
+            }
+            file.header.push(byte).unwrap();
+        }
+        write!(file.header, "\"}}").unwrap();
+
+        let mut numbers = core::mem::replace(&mut self.numbers, Numbers::new(0));
+        for slot in self.network.slots() {
+            file.tensor(self, &slot.name(), &slot.shape(), self.halves, |odd| {
+                odd.unwrap_or_else(|| numbers.next_value())
+            });
+        }
+        let mut constants = self
+            .network
+            .heads
+            .iter()
+            .flat_map(|head| [head.weight, if let Loss::Huber { delta } = head.loss { delta } else { 0.0 }]);
+        let heads = self.network.heads.len();
+        file.tensor(self, LOSS_CONSTANTS, &[heads, 2], false, |_| constants.next().unwrap_or_default());
+        let Rule::Gradient { steps, rate, .. } = self.rule;
+        let rates = [steps, self.network.layer_count()];
+        let rates = if rate == Rate::PerLayerStep { &rates[..] } else { &[self.rule.rate_len(&self.network)] };
+        file.tensor(self, RULE_RATE, rates, false, |odd| {
+            odd.unwrap_or_else(|| self.rate * (1.0 + 0.5 * numbers.next_value()))
+        });
+        let (inputs, outputs) = (self.network.input.len, self.network.output_len());
+        for (name, len) in [(INPUT_MEAN, inputs), (OUTPUT_MEAN, outputs)] {
+            file.tensor(self, name, &[len], false, |odd| odd.unwrap_or_else(|| numbers.next_value()));
+        }
+        for (name, len) in [(INPUT_SCALE, inputs), (INPUT_RELATIVE_SCALE, inputs), (OUTPUT_SCALE, outputs)] {
+            file.tensor(self, name, &[len], false, |odd| {
+                odd.map_or_else(|| 1.25 + numbers.next_value(), |odd| odd.abs().max(1e-45))
+            });
+        }
+        write!(file.header, "}}").unwrap();
+        let mut bytes = Bytes::new();
+        bytes.extend_from_slice(&(file.header.len() as u64).to_le_bytes()).unwrap();
+        bytes.extend_from_slice(&file.header).unwrap();
+        bytes.extend_from_slice(&file.data).unwrap();
+        bytes
+    }
+}
