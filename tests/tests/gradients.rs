@@ -102,8 +102,7 @@ fn check_parts(network: &Network, params: &[f32], (x, y, rows): (&[f32], &[f32],
         let mut forward = vec![f32::NAN; network.forward_len(rows_here)];
         let mut backward = vec![f32::NAN; network.backward_len(rows_here)];
         network.forward(params, x, rows_here, &mut forward, &mut panel);
-        let destination =
-            Destination::Gradient { params, gradient: &mut gradient, layers: LayerSet::ALL, update };
+        let destination = Destination::Gradient { params, gradient: &mut gradient, layers: LayerSet::ALL, update };
         sum += network.gradient(destination, batch, &forward, &mut backward, &mut panel);
         update = Update::Add(1.0);
     }
@@ -174,12 +173,8 @@ proptest! {
 
 /// Small images through every kind of layer.
 fn images(shape: Shape, backbone: &[Layer], heads: &[Layer], loss: Loss) -> NetworkSpec {
-    let head = Head {
-        name: Name::try_from("class").unwrap(),
-        layers: heads.iter().copied().collect(),
-        loss,
-        weight: 1.0,
-    };
+    let head =
+        Head { name: Name::try_from("class").unwrap(), layers: heads.iter().copied().collect(), loss, weight: 1.0 };
     let spec = NetworkSpec {
         input: Input::image(shape),
         backbone: backbone.iter().copied().collect(),
@@ -201,7 +196,8 @@ fn dense(outputs: usize, activation: Activation) -> Layer {
 fn convolutions_and_pools() {
     let convolution = |outputs, window, activation| Layer::Convolution { outputs, window, activation };
     let shape = Shape { height: 7, width: 6, channels: 2 };
-    let pools = [Layer::MaxPool { window: Window::square(2, 2, 0) }, Layer::AveragePool { window: Window::square(3, 2, 1) }];
+    let pools =
+        [Layer::MaxPool { window: Window::square(2, 2, 0) }, Layer::AveragePool { window: Window::square(3, 2, 1) }];
     for (number, pool) in pools.into_iter().enumerate() {
         for activation in [SILU, RELU] {
             let layers = [

@@ -203,7 +203,7 @@ const fn most_rows<V: Vector>(n: usize) -> usize {
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+pub(crate) unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
     let (mut at, end) = (column, column + width);
     // SAFETY: the caller's contract; `at` and what each call takes stay within `end`.
     unsafe {
@@ -242,7 +242,7 @@ unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, colum
 #[inline(always)]
 pub(crate) unsafe fn plain<V: Vector>(terms: &[Term], target: Target, rows: usize, width: usize) {
     // SAFETY: the caller's contract.
-    unsafe { columns::<V>(terms, &target, rows, 0, width) }
+    unsafe { V::columns(terms, &target, rows, 0, width) }
 }
 
 /// Columns of a packed panel: three vectors where that finishes the width, else two.
@@ -279,7 +279,7 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
                 packed.b_step = step;
                 free = free.add(3 * V::LANES * term.len);
             }
-            columns::<V>(&packed, &target, rows, at, here);
+            V::columns(&packed, &target, rows, at, here);
             at += here;
         }
     }
@@ -327,7 +327,7 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
                 }
                 let start = Start::Column(bias.add(row));
                 let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store, gate };
-                strip::<V, 1>(&packed, &target, height, 0, 0);
+                V::columns(&packed, &target, height, 0, V::LANES);
                 let mut part = 0;
                 while part < height {
                     let count = V::BLOCK.min(height - part);

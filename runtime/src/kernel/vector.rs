@@ -1,5 +1,7 @@
 //! What a fast path asks of a vector register.
 
+use super::product::{Target, Term};
+
 /// A vector of f32.
 ///
 /// # Safety
@@ -38,6 +40,9 @@ pub(crate) trait Vector: Copy {
     unsafe fn unless_positive(self, gate: Self) -> Self;
     /// The larger, lane by lane; NaN where either is.
     unsafe fn larger(self, other: Self) -> Self;
+
+    /// [`super::product::columns`], compiled once for this vector: inlined into every product, it would take minutes to compile.
+    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize);
 
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.

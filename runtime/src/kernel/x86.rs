@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::product::{self, Target, Term};
 use super::vector::Vector;
 
 /// Eight values.
@@ -29,6 +30,13 @@ unsafe fn mask16(count: usize) -> __mmask16 {
 }
 
 // SAFETY of every block below: the trait's contract gives the features and the pointers.
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+unsafe fn columns_of_ymm(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { product::columns::<Ymm>(terms, target, rows, column, width) }
+}
+
 impl Vector for Ymm {
     const LANES: usize = 8;
     const BLOCK: usize = 8;
@@ -115,6 +123,11 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+        // SAFETY: as above.
+        unsafe { columns_of_ymm(terms, target, rows, column, width) }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 8 are written.
         unsafe {
@@ -188,6 +201,13 @@ impl Vector for Ymm {
             _mm256_storeu_ps(to, sums);
         }
     }
+}
+
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
+#[inline(never)]
+unsafe fn columns_of_zmm(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { product::columns::<Zmm>(terms, target, rows, column, width) }
 }
 
 impl Vector for Zmm {
@@ -279,6 +299,11 @@ impl Vector for Zmm {
             let unordered = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             Self(_mm512_mask_mov_ps(_mm512_max_ps(self.0, other.0), unordered, self.0))
         }
+    }
+    #[inline(always)]
+    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+        // SAFETY: as above.
+        unsafe { columns_of_zmm(terms, target, rows, column, width) }
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {

@@ -69,7 +69,7 @@ impl Kind {
         }
     }
 
-    /// Whether its kernels cut at 0 themselves: the sum in the forward pass, the gradient at its source in the way back.
+    /// Whether its kernel cuts its sum at 0 itself, if it is rectified.
     pub(super) fn cuts(&self) -> bool {
         match self {
             Self::Dense => true,
@@ -78,6 +78,15 @@ impl Kind {
             #[cfg(feature = "layers")]
             _ => false,
         }
+    }
+
+    /// Whether it cuts the gradient at its source where the source is rectified.
+    pub(super) fn cuts_source(&self) -> bool {
+        #[cfg(feature = "layers")]
+        if matches!(self, Self::MaxPool(_)) {
+            return true;
+        }
+        self.cuts()
     }
 }
 
@@ -290,7 +299,7 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::input_gradient(path, self.layer.input, rows, x, dz, w, dx, update),
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, x, forward, dz, (dx, update)),
+            _ => self.linear_input_gradient(path, rows, x, forward, dz, gate, (dx, update)),
         }
     }
 
@@ -303,11 +312,14 @@ impl Planned {
         x: &[f32],
         forward: &[f32],
         dz: &[f32],
+        gate: Option<&[f32]>,
         (dx, update): (&mut [f32], Update),
     ) {
         let input = self.layer.input;
         match &self.kind {
-            Kind::MaxPool(pool) => pool::max_backward(path, *pool, rows, x, self.output(forward, rows), dz, dx, update),
+            Kind::MaxPool(pool) => {
+                pool::max_backward(path, *pool, rows, x, self.output(forward, rows), dz, gate, dx, update)
+            }
             Kind::AveragePool(pool) => pool::average_backward(path, *pool, rows, dz, dx, update),
             Kind::GlobalAveragePool => pool::global_average_backward(path, input, rows, dz, dx, update),
             Kind::Flatten => arrange::unflatten(input, dz, dx, update),
@@ -350,7 +362,7 @@ impl Planned {
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
             }
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, inputs.x, forward, rd, (rdx, update)),
+            _ => self.linear_input_gradient(path, rows, inputs.x, forward, rd, gate, (rdx, update)),
         }
     }
 

@@ -209,7 +209,7 @@ impl Network {
             if let Some(source) = planned.source {
                 planned.first_at_source = reached >> source & 1 == 0;
                 reached |= 1 << source;
-                if !planned.kind.cuts() {
+                if !planned.kind.cuts_source() {
                     uncut |= 1 << source;
                 }
             }
