@@ -118,7 +118,8 @@ fn sums(layer: &PlacedLayer, w: &[Dual], b: &[Dual], x: &[Dual], taken: &[Vec<Du
     // For each place and tap of a window: tap, and where in the image it lies.
     let taps = |window: Window, at: [usize; 2]| -> Vec<([usize; 2], isize, isize)> {
         let [kernel_height, kernel_width] = window.size.map(usize::from);
-        let from = |axis: usize| (at[axis] * usize::from(window.stride[axis])) as isize - isize::from(window.padding[axis]);
+        let from =
+            |axis: usize| (at[axis] * usize::from(window.stride[axis])) as isize - isize::from(window.padding[axis]);
         (0..kernel_height)
             .flat_map(|v| (0..kernel_width).map(move |h| [v, h]))
             .map(|[v, h]| ([v, h], from(0) + v as isize, from(1) + h as isize))

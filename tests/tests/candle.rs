@@ -120,8 +120,8 @@ fn check_adaptation(case: &Case, scope: Scope, rate: f32) {
         input_relative_scale: &vec![1.0; inputs],
         output_mean: &vec![0.0; outputs],
         output_scale: &vec![1.0; outputs],
-            novelty: None,
-            about: &About::default(),
+        novelty: None,
+        about: &About::default(),
     })
     .unwrap();
     let bundle = Bundle::parse(&bytes).unwrap();

@@ -189,7 +189,11 @@ impl Checkpoint {
                 output_mean: tensor("scaling.output_mean")?,
                 output_scale: tensor("scaling.output_scale")?,
                 novelty: match file.tensor("scaling.novelty") {
-                    Ok(_) => Some(tensor("scaling.novelty")?.try_into().map_err(|_| "tensor `scaling.novelty`: expected 2 values")?),
+                    Ok(_) => Some(
+                        tensor("scaling.novelty")?
+                            .try_into()
+                            .map_err(|_| "tensor `scaling.novelty`: expected 2 values")?,
+                    ),
                     Err(_) => None,
                 },
             },

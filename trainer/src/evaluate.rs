@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use sinew_runtime::network::NetworkError;
 use sinew_runtime::adapter::SetupError;
+use sinew_runtime::network::NetworkError;
 use sinew_runtime::reader::BundleError;
 use sinew_runtime::{Adapter, Bundle, Guard, Network, Outcome, Path};
 

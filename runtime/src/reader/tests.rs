@@ -4,10 +4,10 @@ use std::{format, string::String, vec, vec::Vec};
 use super::*;
 use half::{bf16, f16};
 use proptest::prelude::*;
-use sinew_models::bundle::{FORMAT, MAX_METADATA, Metadata};
-use sinew_models::layout::Place;
+use sinew_models::bundle::{FORMAT, MAX_METADATA, Metadata, RULE_RATE};
+use sinew_models::layout::{Part, Place};
 use sinew_models::networks;
-use sinew_models::rule::{RuleError, Scope};
+use sinew_models::rule::{Rate, RuleError, Scope};
 use sinew_models::spec::{Activation, Head, InputForm, Layer, Name, SpecError};
 
 /// A tensor as a writer has it.
@@ -37,7 +37,7 @@ fn network() -> NetworkSpec {
 }
 
 fn rule(rate: Rate) -> Rule {
-    Rule::Gradient { steps: 2, rate, scope: Scope::Heads }
+    Rule::Gradient { steps: 2, rate, scope: Scope::Heads, momentum: false }
 }
 
 /// Values that f16 and bf16 hold exactly.
@@ -137,7 +137,7 @@ fn agrees(bytes: &[u8], rate: Rate) {
     bundle.load_parameters(&mut loaded).unwrap();
     assert_eq!(loaded, parameters());
     let rates: Vec<f32> = (0..rule(rate).rate_len(&network())).map(|index| index as f32 / 4.0).collect();
-    assert_eq!(values(bundle.rate()), rates);
+    assert_eq!(bundle.numbers().flat_map(values).collect::<Vec<_>>(), rates);
     assert_eq!(values(bundle.input_mean()), [1.0, -1.0]);
     assert_eq!(values(bundle.input_scale()), [0.5, 2.0]);
     assert_eq!(values(bundle.input_relative_scale()), [0.25, 4.0]);

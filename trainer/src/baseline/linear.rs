@@ -166,8 +166,7 @@ mod tests {
             let mut panel = vec![0.0; network.panel_len()];
             network.forward(&params, &rows.x, 12, &mut forward, &mut panel);
             let (layers, update) = (LayerSet::ALL, Update::Store);
-            let destination =
-                Destination::Gradient { params: &params, gradient: &mut gradient, layers, update };
+            let destination = Destination::Gradient { params: &params, gradient: &mut gradient, layers, update };
             network.gradient(destination, rows.batch(), &forward, &mut backward, &mut panel);
             let count = if loss == Loss::CrossEntropy { 12.0 } else { 12.0 * outputs as f32 };
             for ((g, p), s) in gradient.iter().zip(&params).zip(&start) {

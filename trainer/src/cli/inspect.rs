@@ -114,12 +114,12 @@ fn describe(rule: &Rule, rates: &Rates) -> String {
             };
             let Rates { least, mean, most, .. } = rates;
             let momentum = if *momentum { " with momentum" } else { "" };
-            format!(
-                "{steps} gradient steps{momentum} on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}"
-            )
+            format!("{steps} gradient steps{momentum} on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}")
         }
         Rule::Ridge { recursive: false } => "ridge regression on the features, toward the heads of the bundle".into(),
-        Rule::Ridge { recursive: true } => "recursive ridge regression on the features, toward the heads of the bundle".into(),
+        Rule::Ridge { recursive: true } => {
+            "recursive ridge regression on the features, toward the heads of the bundle".into()
+        }
         Rule::Bayes => "Bayesian linear regression on the features, with a learned prior".into(),
         Rule::Prototype => "class means of the features".into(),
         Rule::Siamese { classes } => format!("the most similar support row, of up to {classes} classes"),

@@ -144,8 +144,10 @@ fn refuses_what_no_device_would_read() {
     assert!(refused(|parts| parts.output[1][2] = 0.0).contains("output.scale: value 2"));
     assert!(refused(|parts| parts.network.heads[1].weight = f32::INFINITY).starts_with("the network: head 1"));
     assert!(
-        refused(|parts| parts.rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false })
-            .starts_with("the rule: expected 1 to")
+        refused(
+            |parts| parts.rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false }
+        )
+        .starts_with("the rule: expected 1 to")
     );
 }
 
