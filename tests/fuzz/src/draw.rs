@@ -71,7 +71,7 @@ impl<'a> Draw<'a> {
     }
 
     fn layer(&mut self, last_of: Option<Loss>) -> Layer {
-        let outputs = self.one(&[1, 2, 3, 4, 5, 17]);
+        let outputs = self.one(&[1, 2, 3, 4, 5, 2, 3, 17]);
         let all = [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Sigmoid];
         let activation = self.one(&all);
         match last_of {

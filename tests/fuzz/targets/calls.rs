@@ -9,7 +9,7 @@ use sinew_runtime::{AdaptError, Adapter, Bundle, Guard, ObserveError, Outcome, P
 
 /// Values of the longest rows that are tried, and of the largest parameter vector.
 const ROW: usize = 64;
-const PARAMETERS: usize = 2048;
+const PARAMETERS: usize = 4096;
 /// Most calls of one input.
 const CALLS: usize = 24;
 
