@@ -160,7 +160,8 @@ pub fn to_bytes(export: &Export<'_>) -> Result<Vec<u8>, ExportError> {
     rule.check(network)?;
     let (inputs, outputs) = (network.input.len, rule.output_len(network));
     let rule_tensors = rule.tensors(network);
-    length("the rule's numbers", rule_tensors.iter().map(|tensor| tensor.len()).sum(), export.numbers.len())?;
+    let what = if let [tensor] = &rule_tensors[..] { tensor.name } else { "the rule's numbers" };
+    length(what, rule_tensors.iter().map(|tensor| tensor.len()).sum(), export.numbers.len())?;
     let mut numbers = export.numbers;
     let constants: Vec<f32> = network
         .heads
