@@ -3,6 +3,14 @@
 //! Shapes: `x [rows, inputs]`, `w [outputs, inputs]`, `b [outputs]`, `z [rows, outputs]`; `d…` is a gradient of the loss, `r…` a
 //! derivative along the direction `(v, vb)` in the parameters.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod dots;
+#[cfg(test)]
+mod tests;
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use dots::{few_outputs, one_row};
+
 use super::{Path, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
@@ -271,27 +279,10 @@ unsafe fn rows_by_rows_fast<V: Vector>(
             }
         } else if size.rows <= FEW_ROWS {
             for r in 0..size.rows {
-                dot_products::<V>(pairs, size, r, b, rectified, z);
+                one_row::<V>(pairs, size, r, b, rectified, z);
             }
         } else if size.outputs <= FEW_OUTPUTS {
-            for (o, bias) in b.iter().enumerate() {
-                let mut at = 0;
-                while at < size.rows {
-                    let count = V::DOTS.min(size.rows - at);
-                    let mut sums = [0.0; 8];
-                    for (x, w) in pairs {
-                        let mut part = [0.0; 8];
-                        let from = x.as_ptr().add(at * size.inputs);
-                        let with = w.as_ptr().add(o * size.inputs);
-                        V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
-                        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-                    }
-                    for (r, sum) in sums.iter().enumerate().take(count) {
-                        *z.get_unchecked_mut((at + r) * size.outputs + o) = gated(bias + sum, rectified);
-                    }
-                    at += count;
-                }
-            }
+            few_outputs::<V>(pairs, size, b, rectified, z);
         } else if !sideways_pays::<V>(size.rows, size.inputs, size.outputs) {
             let target = Target {
                 c: z.as_mut_ptr(),
@@ -323,38 +314,6 @@ unsafe fn rows_by_rows_fast<V: Vector>(
                 [one, two] => sideways::<V, 2>(&[term(one), term(two)], b, gate, rows, width, z, row, panel),
                 _ => {}
             }
-        }
-    }
-}
-
-/// The value, or what of it is above 0; NaN stays.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn gated(value: f32, rectified: bool) -> f32 {
-    if rectified && 0.0 > value { 0.0 } else { value }
-}
-
-/// One row of `z` by dot products along the rows of `w`.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &[f32], rectified: bool, z: &mut [f32]) {
-    // SAFETY: the caller checked every length against `size`.
-    unsafe {
-        let mut at = 0;
-        while at < size.outputs {
-            let count = V::DOTS.min(size.outputs - at);
-            let mut sums = [0.0; 8];
-            for (x, w) in pairs {
-                let mut part = [0.0; 8];
-                let from = w.as_ptr().add(at * size.inputs);
-                let with = x.as_ptr().add(r * size.inputs);
-                V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
-                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-            }
-            for (j, sum) in sums.iter().enumerate().take(count) {
-                *z.get_unchecked_mut(r * size.outputs + at + j) = gated(b.get_unchecked(at + j) + sum, rectified);
-            }
-            at += count;
         }
     }
 }
@@ -546,6 +505,3 @@ unsafe fn sums<V: Vector, const N: usize>(
     }
     if left == 0 { N * V::LANES } else { left }
 }
-
-#[cfg(test)]
-mod tests;

@@ -20,7 +20,6 @@ unsafe fn columns_of_quad(terms: &[Term], target: &Target, rows: usize, column: 
 impl Vector for Quad {
     const LANES: usize = 4;
     const BLOCK: usize = 4;
-    const DOTS: usize = 4;
     type Half = Self;
 
     #[inline(always)]
@@ -138,27 +137,8 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32) {
-        // A missing row is stood in for by the first one; nobody reads its sum.
-        // SAFETY: as above; `len` values of each of the rows and of `with` are read, 4 values are written.
-        unsafe {
-            let row: [*const f32; 4] = core::array::from_fn(|j| if j < rows { from.add(j * stride) } else { from });
-            let mut a = [vdupq_n_f32(0.0); 4];
-            let mut i = 0;
-            while i + 4 <= len {
-                let w = vld1q_f32(with.add(i));
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = vfmaq_f32(*sum, vld1q_f32(row[j].add(i)), w);
-                }
-                i += 4;
-            }
-            if i < len {
-                let w = Self::load_first(with.add(i), len - i);
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = Self::load_first(row[j].add(i), len - i).mul_add(w, Self(*sum)).0;
-                }
-            }
-            vst1q_f32(to, vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3])));
-        }
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(vpaddq_f32(vpaddq_f32(of[0].0, of[1].0), vpaddq_f32(of[2].0, of[3].0))) }
     }
 }

@@ -12,8 +12,6 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Rows and columns of the square that [`Vector::transpose`] turns.
     const BLOCK: usize;
-    /// Dot products that [`Vector::dots`] makes at once, at most 8.
-    const DOTS: usize;
     /// A vector for what is left at the end of a row: half as long where that exists, else the same.
     type Half: Vector;
 
@@ -48,7 +46,6 @@ pub(crate) trait Vector: Copy {
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);
 
-    /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to DOTS, and all DOTS values of
-    /// `to` are written.
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32);
+    /// Lane j is the sum of the lanes of `of[j]`; what is past LANES is not used.
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self;
 }

@@ -40,7 +40,6 @@ unsafe fn columns_of_ymm(terms: &[Term], target: &Target, rows: usize, column: u
 impl Vector for Ymm {
     const LANES: usize = 8;
     const BLOCK: usize = 8;
-    const DOTS: usize = 8;
     type Half = Self;
 
     #[inline(always)]
@@ -170,35 +169,16 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32) {
-        // A missing row is stood in for by the first one; nobody reads its sum.
-        // SAFETY: as above; `len` values of each of the rows and of `with` are read, 8 values are written.
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self {
+        // By halves: 21 operations instead of 8 · 6.
+        // SAFETY: as above.
         unsafe {
-            let row: [*const f32; 8] = core::array::from_fn(|j| if j < rows { from.add(j * stride) } else { from });
-            let mut a = [_mm256_setzero_ps(); 8];
-            let mut i = 0;
-            while i + 8 <= len {
-                let w = _mm256_loadu_ps(with.add(i));
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = _mm256_fmadd_ps(_mm256_loadu_ps(row[j].add(i)), w, *sum);
-                }
-                i += 8;
-            }
-            if i < len {
-                let mask = mask(len - i);
-                let w = _mm256_maskload_ps(with.add(i), mask);
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = _mm256_fmadd_ps(_mm256_maskload_ps(row[j].add(i), mask), w, *sum);
-                }
-            }
-            // Lane sums of eight vectors, by halves: 21 operations instead of 8 · 6.
-            let pair = |x, y| _mm256_add_ps(_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y));
+            let pair = |x: Self, y: Self| _mm256_add_ps(_mm256_unpacklo_ps(x.0, y.0), _mm256_unpackhi_ps(x.0, y.0));
             let four = |x, y| _mm256_add_ps(_mm256_shuffle_ps::<0x44>(x, y), _mm256_shuffle_ps::<0xee>(x, y));
-            let low = four(pair(a[0], a[1]), pair(a[2], a[3]));
-            let high = four(pair(a[4], a[5]), pair(a[6], a[7]));
-            let sums =
-                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high));
-            _mm256_storeu_ps(to, sums);
+            let low = four(pair(of[0], of[1]), pair(of[2], of[3]));
+            let high = four(pair(of[4], of[5]), pair(of[6], of[7]));
+            let (here, there) = (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high));
+            Self(_mm256_add_ps(here, there))
         }
     }
 }
@@ -213,7 +193,6 @@ unsafe fn columns_of_zmm(terms: &[Term], target: &Target, rows: usize, column: u
 impl Vector for Zmm {
     const LANES: usize = 16;
     const BLOCK: usize = 8;
-    const DOTS: usize = 8;
     type Half = Ymm;
 
     #[inline(always)]
@@ -311,8 +290,30 @@ impl Vector for Zmm {
         unsafe { Ymm::transpose(from, stride, rows, columns, to, to_stride) }
     }
     #[inline(always)]
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32) {
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self {
+        // By halves: 45 operations instead of 16 · 8.
         // SAFETY: as above.
-        unsafe { Ymm::dots(from, stride, rows, with, len, to) }
+        unsafe {
+            let mut pairs = [_mm512_setzero_ps(); 8];
+            for (j, pair) in pairs.iter_mut().enumerate() {
+                let (x, y) = (of[2 * j].0, of[2 * j + 1].0);
+                *pair = _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+            }
+            let mut fours = [_mm512_setzero_ps(); 4];
+            for (j, four) in fours.iter_mut().enumerate() {
+                let (x, y) = (pairs[2 * j], pairs[2 * j + 1]);
+                *four = _mm512_add_ps(_mm512_shuffle_ps::<0x44>(x, y), _mm512_shuffle_ps::<0xee>(x, y));
+            }
+            let mut eights = [_mm512_setzero_ps(); 2];
+            for (j, eight) in eights.iter_mut().enumerate() {
+                let (x, y) = (fours[2 * j], fours[2 * j + 1]);
+                *eight = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y));
+            }
+            let (here, there) = (
+                _mm512_shuffle_f32x4::<0x88>(eights[0], eights[1]),
+                _mm512_shuffle_f32x4::<0xdd>(eights[0], eights[1]),
+            );
+            Self(_mm512_add_ps(here, there))
+        }
     }
 }
