@@ -70,20 +70,19 @@ unsafe fn weighted_fast<V: Vector>(z: &[f32], rows: &[f32], weight: &[f32], to: 
     unsafe { sums::<V, true>(z, rows, weight, to) }
 }
 
-/// DOTS rows at a time: a vector of partial sums for each, whose lanes a product with ones adds up.
+/// As many rows at a time as a vector has lanes: a vector of partial sums for each, whose lanes are summed together.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn sums<V: Vector, const WEIGHTED: bool>(z: &[f32], rows: &[f32], weight: &[f32], to: &mut [f32]) {
     let (len, count) = (z.len(), to.len());
     let (z, rows, weight, to) = (z.as_ptr(), rows.as_ptr(), weight.as_ptr(), to.as_mut_ptr());
-    let ones = [1.0_f32; 16];
     let mut begin = 0;
-    // SAFETY: the features of `V` and the lengths, by the caller; a row of `parts` is a vector, and there are at least DOTS of both.
+    // SAFETY: the features of `V` and the lengths, by the caller; a vector has at most 16 lanes.
     unsafe {
         while begin < count {
-            let here = V::DOTS.min(count - begin);
-            let mut parts = [0.0_f32; 8 * 16];
-            for r in 0..here {
+            let here = V::LANES.min(count - begin);
+            let mut parts = [V::splat(0.0); 16];
+            for (r, part) in parts.iter_mut().enumerate().take(here) {
                 let row = rows.add((begin + r) * len);
                 let (mut even, mut odd) = (V::splat(0.0), V::splat(0.0));
                 let mut at = 0;
@@ -99,12 +98,14 @@ unsafe fn sums<V: Vector, const WEIGHTED: bool>(z: &[f32], rows: &[f32], weight:
                 if at < len {
                     odd = term::<V, WEIGHTED>(z, row, weight, at, len - at, odd);
                 }
-                even.add(odd).store(parts.as_mut_ptr().add(r * V::LANES));
+                *part = even.add(odd);
             }
-            let mut sums = [0.0_f32; 8];
-            V::dots(parts.as_ptr(), V::LANES, here, ones.as_ptr(), V::LANES, sums.as_mut_ptr());
-            for (r, sum) in sums.iter().enumerate().take(here) {
-                *to.add(begin + r) = *sum;
+            let sums = V::lane_sums(&parts);
+            let to = to.add(begin);
+            if here == V::LANES {
+                sums.store(to)
+            } else {
+                sums.store_first(to, here)
             }
             begin += here;
         }

@@ -65,6 +65,17 @@ pub(crate) unsafe fn some<V: Vector>(from: *const f32, left: usize) -> V {
     unsafe { if left == 0 { V::load(from) } else { V::load_first(from, left) } }
 }
 
+/// A number that the compiler cannot see through: it would otherwise reach each row of a tile by an addition to where the one before
+/// it lies, a chain as long as the tile is high in every turn of the innermost loop.
+#[inline(always)]
+fn opaque(mut number: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
+    }
+    number
+}
+
 /// `N` vectors from `from` on; of the last one `left` lanes if that is not 0.
 ///
 /// # Safety
@@ -108,17 +119,30 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
             }
         };
         for term in terms {
-            let mut a = term.a.add(row * term.a_row);
+            let (step, thrice) = (term.a_row, opaque(3 * term.a_row));
+            // Every fourth row has a pointer, the three behind it are a multiple of the step away.
+            let mut a = [term.a; 3];
+            for (group, a) in a.iter_mut().enumerate().take(M.div_ceil(4)) {
+                *a = term.a.wrapping_add(opaque((row + 4 * group) * step));
+            }
             let mut b = term.b.wrapping_add(column);
             for _ in 0..term.len {
                 let vectors = vectors::<V, N>(b, left);
                 for (m, sums) in sums.iter_mut().enumerate() {
-                    let factor = V::splat(*a.add(m * term.a_row));
+                    let from = a[m / 4];
+                    let factor = V::splat(match m % 4 {
+                        0 => *from,
+                        1 => *from.add(step),
+                        2 => *from.add(2 * step),
+                        _ => *from.add(thrice),
+                    });
                     for (sum, vector) in sums.iter_mut().zip(vectors) {
                         *sum = factor.mul_add(vector, *sum);
                     }
                 }
-                a = a.wrapping_add(term.a_step);
+                for a in a.iter_mut().take(M.div_ceil(4)) {
+                    *a = a.wrapping_add(term.a_step);
+                }
                 b = b.wrapping_add(term.b_step);
             }
         }

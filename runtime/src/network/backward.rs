@@ -5,6 +5,7 @@ use super::{Batch, LayerSet, Network};
 use crate::kernel::activation;
 use crate::kernel::dense::Update;
 use crate::kernel::loss;
+use crate::part::{cut, part, part_mut};
 
 /// What becomes of the gradient.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Network {
         let (mut total, share) = (0.0, batch.share());
         let needed = self.needed(|layer| destination.wants(self.first + layer));
         for head in &self.heads {
-            let last = &self.layers[head.last];
+            let Some(last) = self.layers.get(head.last) else { continue };
             let a = last.output(forward, batch.rows);
             let da = gradient_at_output(last, backward, batch.rows);
             let targets = self.targets(head, batch.y);
@@ -90,27 +91,28 @@ impl Network {
         backward: &mut [f32],
         panel: &mut [f32],
     ) {
-        let (planned, rows) = (&self.layers[layer], batch.rows);
+        let Some(planned) = self.layers.get(layer) else { return };
+        let rows = batch.rows;
         if needed.has(layer) {
             let len = planned.outputs() * rows;
             let known = planned.known(forward, rows);
-            let (lower, here) = backward.split_at_mut(planned.dz * rows);
-            let (dz, behind) = here.split_at_mut(len);
+            let (lower, here) = cut(backward, planned.dz * rows);
+            let (dz, behind) = cut(here, len);
             if planned.curved() {
-                activation::backward(self.path, planned.layer.activation(), known, &behind[..len], dz);
+                activation::backward(self.path, planned.layer.activation(), known, part(behind, 0, len), dz);
             } else if !planned.cut {
                 activation::backward_in_place(self.path, planned.layer.activation(), known, dz);
             }
             let (dz, params) = (&*dz, destination.params());
             let inputs = self.inputs(planned, batch.x, rows, forward);
-            if let Some(source) = planned.source.filter(|source| needed.has(*source)).map(|source| &self.layers[source])
-            {
+            let wanted = |source: usize| self.layers.get(source).filter(|_| needed.has(source));
+            if let Some(source) = planned.source.and_then(wanted) {
                 let gate = source.cut.then_some(inputs.x);
                 let dx = (gradient_at_output(source, lower, rows), first(planned.first_at_source));
                 planned.input_gradient(self.path, rows, inputs.x, params, forward, dz, gate, dx, panel);
             }
             #[cfg(feature = "layers")]
-            if let Some(skip) = planned.skip.flatten().filter(|skip| needed.has(*skip)).map(|skip| &self.layers[skip]) {
+            if let Some(skip) = planned.skip.flatten().and_then(wanted) {
                 let dx = gradient_at_output(skip, lower, rows);
                 crate::kernel::arrange::put(self.path, dx, dz, first(planned.first_at_skip));
             }
@@ -130,7 +132,8 @@ impl Network {
         dz: &[f32],
         panel: &mut [f32],
     ) {
-        let (planned, number) = (&self.layers[layer], self.first + layer);
+        let Some(planned) = self.layers.get(layer) else { return };
+        let number = self.first + layer;
         if planned.layer.param_len() == 0 {
             return;
         }
@@ -141,14 +144,16 @@ impl Network {
                 planned.weight_gradient(self.path, batch.rows, x, dz, to, *update, panel);
             }
             Destination::Gradient { .. } => {}
-            Destination::Step { params, stepped, rates } => {
-                let range = self.params_of(number);
-                stepped[range.clone()].copy_from_slice(&params[range]);
-                if wanted {
-                    let to = planned.weight_and_bias_mut(stepped);
-                    planned.weight_gradient(self.path, batch.rows, x, dz, to, Update::Add(-rates[number]), panel);
+            Destination::Step { params, stepped, rates } => match rates.get(number) {
+                Some(rate) if wanted => {
+                    planned.step(self.path, batch.rows, x, dz, (params, stepped), -rate, panel);
                 }
-            }
+                _ => {
+                    let range = self.params_of(number);
+                    let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                }
+            },
         }
     }
 }
@@ -157,7 +162,7 @@ impl Network {
 fn gradient_at_output<'t>(planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
     let len = planned.outputs() * rows;
     let behind = if planned.curved() { len } else { 0 };
-    &mut backward[planned.dz * rows + behind..][..len]
+    part_mut(backward, planned.dz * rows + behind, len)
 }
 
 /// The first to put a gradient somewhere replaces what is there, the others add to it.

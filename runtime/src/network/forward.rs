@@ -3,6 +3,7 @@
 use super::{Batch, Network};
 use crate::kernel::activation::{self, needs_input};
 use crate::kernel::loss;
+use crate::part::cut;
 
 impl Network {
     /// Runs `rows` presented rows `x` through all layers; leaves outputs and what the gradient needs in the trace `forward`.
@@ -24,12 +25,12 @@ impl Network {
         panel: &mut [f32],
     ) {
         for planned in self.layers.get(layers).unwrap_or_default() {
-            let (below, here) = forward.split_at_mut(planned.a * rows);
+            let (below, here) = cut(forward, planned.a * rows);
             let inputs = self.inputs(planned, x, rows, below);
-            let (a, behind) = here.split_at_mut(planned.outputs() * rows);
+            let (a, behind) = cut(here, planned.outputs() * rows);
             planned.sum(self.path, rows, inputs, params, a, panel);
             if needs_input(planned.layer.activation()) {
-                behind[..a.len()].copy_from_slice(a);
+                behind.iter_mut().zip(&*a).for_each(|(to, a)| *to = *a);
             }
             if !planned.rectified() {
                 activation::forward(self.path, planned.layer.activation(), a);
@@ -40,9 +41,9 @@ impl Network {
     /// The loss of a forward trace, Σ λ L over heads; of a part of the rows, its share in that of the whole.
     pub fn loss(&self, batch: Batch<'_>, forward: &[f32]) -> f32 {
         let share = batch.share();
-        let heads = self.heads.iter().map(|head| {
-            let a = self.layers[head.last].output(forward, batch.rows);
-            loss::value(head.loss, head.weight * share, a, self.targets(head, batch.y), head.outputs)
+        let heads = self.heads.iter().filter_map(|head| {
+            let a = self.layers.get(head.last)?.output(forward, batch.rows);
+            Some(loss::value(head.loss, head.weight * share, a, self.targets(head, batch.y), head.outputs))
         });
         heads.sum()
     }

@@ -14,6 +14,7 @@ use crate::kernel::{
     norm,
     pool::{self, Pool},
 };
+use crate::part::{part, part_mut};
 
 /// What a layer computes, with its geometry worked out.
 #[derive(Clone, Copy, Debug)]
@@ -147,21 +148,27 @@ impl Planned {
     fn size(&self, rows: usize) -> Size {
         Size { rows, inputs: self.layer.inputs(), outputs: self.layer.outputs() }
     }
+    fn params<'p>(&self, params: &'p [f32]) -> &'p [f32] {
+        part(params, self.layer.offset, self.layer.param_len())
+    }
+    fn params_mut<'p>(&self, params: &'p mut [f32]) -> &'p mut [f32] {
+        part_mut(params, self.layer.offset, self.layer.param_len())
+    }
     pub(super) fn weight_and_bias<'p>(&self, params: &'p [f32]) -> (&'p [f32], &'p [f32]) {
-        params[self.layer.offset..][..self.layer.param_len()].split_at(self.layer.weight_len())
+        self.params(params).split_at_checked(self.layer.weight_len()).unwrap_or_default()
     }
     pub(super) fn weight_and_bias_mut<'p>(&self, params: &'p mut [f32]) -> (&'p mut [f32], &'p mut [f32]) {
-        params[self.layer.offset..][..self.layer.param_len()].split_at_mut(self.layer.weight_len())
+        self.params_mut(params).split_at_mut_checked(self.layer.weight_len()).unwrap_or_default()
     }
     /// The output in the forward trace.
     pub(super) fn output<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        &forward[self.a * rows..][..self.outputs() * rows]
+        part(forward, self.a * rows, self.outputs() * rows)
     }
     /// What the slope is told from: the output, or the sum.
     pub(super) fn known<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
         let len = self.outputs() * rows;
         let behind = if needs_input(self.layer.activation()) { len } else { 0 };
-        &forward[self.a * rows + behind..][..len]
+        part(forward, self.a * rows + behind, len)
     }
 
     /// Multiply-adds of its product or convolution, for one row.
@@ -393,6 +400,27 @@ impl Planned {
             #[cfg(feature = "layers")]
             _ => {}
         }
+    }
+
+    /// A step of gradient descent of weight and bias, from the parameters of this layer to another place for them.
+    pub(super) fn step(
+        &self,
+        path: Path,
+        rows: usize,
+        x: &[f32],
+        dz: &[f32],
+        (params, stepped): (&[f32], &mut [f32]),
+        factor: f32,
+        scratch: &mut [f32],
+    ) {
+        if matches!(self.kind, Kind::Dense) {
+            let (old, new) = (self.weight_and_bias(params), self.weight_and_bias_mut(stepped));
+            return dense::weight_gradient_step(path, self.size(rows), dz, x, old, factor, new);
+        }
+        let (old, new) = (self.params(params), self.params_mut(stepped));
+        new.iter_mut().zip(old).for_each(|(new, old)| *new = *old);
+        let new = new.split_at_mut_checked(self.layer.weight_len()).unwrap_or_default();
+        self.weight_gradient(path, rows, x, dz, new, Update::Add(factor), scratch);
     }
 
     /// The derivative of [`Planned::weight_gradient`] along the direction that made `rd` and the tangents.

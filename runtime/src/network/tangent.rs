@@ -24,7 +24,7 @@ impl Network {
     ) {
         self.tangent_forward((params, v), batch, forward, tangent, panel);
         for head in &self.heads {
-            let last = &self.layers[head.last];
+            let Some(last) = self.layers.get(head.last) else { continue };
             let len = last.outputs() * batch.rows;
             let (ra, rd) = tangent[last.ra * batch.rows..].split_at_mut((last.rdz - last.ra) * batch.rows);
             rd[..len].copy_from_slice(&ra[..len]);

@@ -126,7 +126,7 @@ fn the_container_is_one_that_the_crate_reads() {
     for slot in parts.network.slots() {
         assert_eq!(file.tensor(&slot.name()).unwrap().shape(), slot.shape().as_slice());
     }
-    assert_eq!(file.len(), parts.network.slots().count() + 7);
+    assert_eq!(file.len(), parts.network.slots().count() + 8);
 }
 
 #[test]
