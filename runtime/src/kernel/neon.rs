@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::product::{self, Target, Term};
+use super::product::{Target, Term, tile};
 use super::vector::Vector;
 
 /// Four values.
@@ -140,5 +140,45 @@ impl Vector for Quad {
     unsafe fn lane_sums(of: &[Self; 16]) -> Self {
         // SAFETY: as above.
         unsafe { Self(vpaddq_f32(vpaddq_f32(of[0].0, of[1].0), vpaddq_f32(of[2].0, of[3].0))) }
+    }
+    #[inline(always)]
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    ) {
+        #[target_feature(enable = "neon")]
+        #[inline(never)]
+        unsafe fn whole<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Quad, M, N, ALONG>(terms, target, row, column, 0) }
+        }
+        #[target_feature(enable = "neon")]
+        #[inline(never)]
+        unsafe fn part<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+            left: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Quad, M, N, ALONG>(terms, target, row, column, left) }
+        }
+        // SAFETY: as above.
+        unsafe {
+            if left == 0 {
+                whole::<M, N, ALONG>(terms, target, row, column)
+            } else {
+                part::<M, N, ALONG>(terms, target, row, column, left)
+            }
+        }
     }
 }

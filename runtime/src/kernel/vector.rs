@@ -12,6 +12,8 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Rows and columns of the square that [`Vector::transpose`] turns.
     const BLOCK: usize;
+    /// Rows and columns of the squares that [`Vector::turn_squares`] turns; 0 where it turns none.
+    const SQUARE: usize = 0;
     /// A vector for what is left at the end of a row: half as long where that exists, else the same.
     type Half: Vector;
 
@@ -46,6 +48,27 @@ pub(crate) trait Vector: Copy {
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);
 
+    /// Turns the `[rows, columns]` matrix at `from`, whose rows are `step` apart, into `[columns, rows]` at `to`, `to_step` apart;
+    /// both are multiples of SQUARE. Faster than a block at a time.
+    unsafe fn turn_squares(
+        _from: *const f32,
+        _step: usize,
+        _rows: usize,
+        _columns: usize,
+        _to: *mut f32,
+        _to_step: usize,
+    ) {
+    }
+
     /// Lane j is the sum of the lanes of `of[j]`; what is past LANES is not used.
     unsafe fn lane_sums(of: &[Self; 16]) -> Self;
+
+    /// [`super::product::tile`], a function of its own for each path: compiled once, and with all registers to itself.
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    );
 }

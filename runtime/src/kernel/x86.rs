@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::product::{self, Target, Term};
+use super::product::{Target, Term, tile};
 use super::vector::Vector;
 
 /// Eight values.
@@ -181,6 +181,46 @@ impl Vector for Ymm {
             Self(_mm256_add_ps(here, there))
         }
     }
+    #[inline(always)]
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    ) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn whole<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Ymm, M, N, ALONG>(terms, target, row, column, 0) }
+        }
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn part<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+            left: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Ymm, M, N, ALONG>(terms, target, row, column, left) }
+        }
+        // SAFETY: as above.
+        unsafe {
+            if left == 0 {
+                whole::<M, N, ALONG>(terms, target, row, column)
+            } else {
+                part::<M, N, ALONG>(terms, target, row, column, left)
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
@@ -193,6 +233,7 @@ unsafe fn columns_of_zmm(terms: &[Term], target: &Target, rows: usize, column: u
 impl Vector for Zmm {
     const LANES: usize = 16;
     const BLOCK: usize = 8;
+    const SQUARE: usize = 16;
     type Half = Ymm;
 
     #[inline(always)]
@@ -290,6 +331,11 @@ impl Vector for Zmm {
         unsafe { Ymm::transpose(from, stride, rows, columns, to, to_stride) }
     }
     #[inline(always)]
+    unsafe fn turn_squares(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
+        // SAFETY: as above.
+        unsafe { turn_squares(from, step, rows, columns, to, to_step) }
+    }
+    #[inline(always)]
     unsafe fn lane_sums(of: &[Self; 16]) -> Self {
         // By halves: 45 operations instead of 16 · 8.
         // SAFETY: as above.
@@ -314,6 +360,108 @@ impl Vector for Zmm {
                 _mm512_shuffle_f32x4::<0xdd>(eights[0], eights[1]),
             );
             Self(_mm512_add_ps(here, there))
+        }
+    }
+    #[inline(always)]
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    ) {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
+        #[inline(never)]
+        unsafe fn whole<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Zmm, M, N, ALONG>(terms, target, row, column, 0) }
+        }
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
+        #[inline(never)]
+        unsafe fn part<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+            left: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Zmm, M, N, ALONG>(terms, target, row, column, left) }
+        }
+        // SAFETY: as above.
+        unsafe {
+            if left == 0 {
+                whole::<M, N, ALONG>(terms, target, row, column)
+            } else {
+                part::<M, N, ALONG>(terms, target, row, column, left)
+            }
+        }
+    }
+}
+
+/// Eight rows of 16 values, turned within each quarter of a register: quarter q of register j, or of j + 4, holds four rows of column
+/// `4 q + j % 4`.
+///
+/// # Safety
+/// avx512f; so many values exist behind `from`.
+#[inline(always)]
+unsafe fn turn_quarters(from: *const f32, step: usize) -> [__m512; 8] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut r = [_mm512_setzero_ps(); 8];
+        for (j, row) in r.iter_mut().enumerate() {
+            *row = _mm512_loadu_ps(from.add(j * step));
+        }
+        let mut t = r;
+        for j in 0..4 {
+            t[2 * j] = _mm512_unpacklo_ps(r[2 * j], r[2 * j + 1]);
+            t[2 * j + 1] = _mm512_unpackhi_ps(r[2 * j], r[2 * j + 1]);
+        }
+        for j in [0, 4] {
+            r[j] = _mm512_shuffle_ps::<0x44>(t[j], t[j + 2]);
+            r[j + 1] = _mm512_shuffle_ps::<0xee>(t[j], t[j + 2]);
+            r[j + 2] = _mm512_shuffle_ps::<0x44>(t[j + 1], t[j + 3]);
+            r[j + 3] = _mm512_shuffle_ps::<0xee>(t[j + 1], t[j + 3]);
+        }
+        r
+    }
+}
+
+/// Turns squares of 16 rows of 16 values: two rounds of shuffles within quarters of the registers, two of whole quarters.
+///
+/// Not inlined: in a larger function the 16 rows would not stay in registers.
+///
+/// # Safety
+/// avx512f; `rows` and `columns` are multiples of 16, and so many values exist behind both pointers.
+#[target_feature(enable = "avx512f")]
+#[inline(never)]
+unsafe fn turn_squares(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
+    for row in (0..rows).step_by(16) {
+        for column in (0..columns).step_by(16) {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let (from, to) = (from.add(row * step + column), to.add(column * to_step + row));
+                let above = turn_quarters(from, step);
+                let below = turn_quarters(from.add(8 * step), step);
+                for j in 0..4 {
+                    let above_left = _mm512_shuffle_f32x4::<0x44>(above[j], above[j + 4]);
+                    let above_right = _mm512_shuffle_f32x4::<0xee>(above[j], above[j + 4]);
+                    let below_left = _mm512_shuffle_f32x4::<0x44>(below[j], below[j + 4]);
+                    let below_right = _mm512_shuffle_f32x4::<0xee>(below[j], below[j + 4]);
+                    _mm512_storeu_ps(to.add(j * to_step), _mm512_shuffle_f32x4::<0x88>(above_left, below_left));
+                    _mm512_storeu_ps(to.add((j + 4) * to_step), _mm512_shuffle_f32x4::<0xdd>(above_left, below_left));
+                    _mm512_storeu_ps(to.add((j + 8) * to_step), _mm512_shuffle_f32x4::<0x88>(above_right, below_right));
+                    _mm512_storeu_ps(
+                        to.add((j + 12) * to_step),
+                        _mm512_shuffle_f32x4::<0xdd>(above_right, below_right),
+                    );
+                }
+            }
         }
     }
 }

@@ -87,11 +87,12 @@ fn nan_goes_through_what_is_rectified_and_alignment_does_not_matter() {
     for size in sizes().filter(|size| size.rows * size.outputs > 1) {
         let (x, w, mut b) = (numbers(size.x() + 1, 1), numbers(size.w() + 1, 2), numbers(size.outputs, 3));
         let (x, w) = (&x[1..], &w[1..]);
+        let (moved_x, moved_w) = (x.to_vec(), w.to_vec());
         for path in Path::available() {
             let mut panel = std::vec![0.0; panel_len(path, size.inputs) + 1];
             let (mut one, mut other) = (std::vec![0.0; size.z() + 1], std::vec![0.0; size.z()]);
             forward(path, size, x, (w, &b), true, &mut one[1..], &mut panel[1..]);
-            forward(path, size, &x.to_vec(), (&w.to_vec(), &b), true, &mut other, &mut panel);
+            forward(path, size, &moved_x, (&moved_w, &b), true, &mut other, &mut panel);
             assert!(one[1..].iter().zip(&other).all(|(a, b)| a.to_bits() == b.to_bits()), "{} {size:?}", path.name());
             let last = size.outputs - 1;
             let before = core::mem::replace(&mut b[last], f32::NAN);
