@@ -10,13 +10,6 @@ use super::vector::Vector;
 pub(crate) struct Quad(float32x4_t);
 
 // SAFETY of every block below: the trait's contract gives the features and the pointers.
-#[target_feature(enable = "neon")]
-#[inline(never)]
-unsafe fn columns_of_quad(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-    // SAFETY: the caller's contract.
-    unsafe { product::columns::<Quad>(terms, target, rows, column, width) }
-}
-
 impl Vector for Quad {
     const LANES: usize = 4;
     const BLOCK: usize = 4;
@@ -112,11 +105,6 @@ impl Vector for Quad {
         unsafe { Self(vmaxq_f32(self.0, other.0)) }
     }
 
-    #[inline(always)]
-    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-        // SAFETY: as above.
-        unsafe { columns_of_quad(terms, target, rows, column, width) }
-    }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 4 are written.

@@ -65,17 +65,6 @@ pub(crate) unsafe fn some<V: Vector>(from: *const f32, left: usize) -> V {
     unsafe { if left == 0 { V::load(from) } else { V::load_first(from, left) } }
 }
 
-/// A number that the compiler cannot see through: it would otherwise reach each row of a tile by an addition to where the one before
-/// it lies, a chain as long as the tile is high in every turn of the innermost loop.
-#[inline(always)]
-fn opaque(mut number: usize) -> usize {
-    // SAFETY: no instruction at all.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) number, options(pure, nomem, nostack, preserves_flags));
-    }
-    number
-}
-
 /// `N` vectors from `from` on; of the last one `left` lanes if that is not 0.
 ///
 /// # Safety
@@ -252,7 +241,7 @@ const fn most_rows<V: Vector>(n: usize, along: bool) -> usize {
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-pub(crate) unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
+unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
     let (mut at, end) = (column, column + width);
     // SAFETY: the caller's contract; `at` and what each call takes stay within `end`.
     unsafe {
@@ -291,7 +280,7 @@ pub(crate) unsafe fn columns<V: Vector>(terms: &[Term], target: &Target, rows: u
 #[inline(always)]
 pub(crate) unsafe fn plain<V: Vector>(terms: &[Term], target: Target, rows: usize, width: usize) {
     // SAFETY: the caller's contract.
-    unsafe { V::columns(terms, &target, rows, 0, width) }
+    unsafe { columns::<V>(terms, &target, rows, 0, width) }
 }
 
 /// Columns of a packed panel: three vectors where that finishes the width, else two.
@@ -328,7 +317,7 @@ pub(crate) unsafe fn turned<V: Vector, const T: usize>(
                 packed.b_step = step;
                 free = free.add(3 * V::LANES * term.len);
             }
-            V::columns(&packed, &target, rows, at, here);
+            columns::<V>(&packed, &target, rows, at, here);
             at += here;
         }
     }
@@ -376,7 +365,7 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
                 }
                 let start = Start::Column(bias.add(row));
                 let target = Target { c: block.as_mut_ptr(), row: V::LANES, start, finish: Finish::Store, gate };
-                V::columns(&packed, &target, height, 0, V::LANES);
+                strip::<V, 1>(&packed, &target, height, 0, 0);
                 let mut part = 0;
                 while part < height {
                     let count = V::BLOCK.min(height - part);

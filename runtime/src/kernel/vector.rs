@@ -41,9 +41,6 @@ pub(crate) trait Vector: Copy {
     /// The larger, lane by lane; NaN where either is.
     unsafe fn larger(self, other: Self) -> Self;
 
-    /// [`super::product::columns`], compiled once for this vector: inlined into every product, it would take minutes to compile.
-    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize);
-
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);

@@ -30,13 +30,6 @@ unsafe fn mask16(count: usize) -> __mmask16 {
 }
 
 // SAFETY of every block below: the trait's contract gives the features and the pointers.
-#[target_feature(enable = "avx2,fma")]
-#[inline(never)]
-unsafe fn columns_of_ymm(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-    // SAFETY: the caller's contract.
-    unsafe { product::columns::<Ymm>(terms, target, rows, column, width) }
-}
-
 impl Vector for Ymm {
     const LANES: usize = 8;
     const BLOCK: usize = 8;
@@ -121,11 +114,6 @@ impl Vector for Ymm {
         }
     }
 
-    #[inline(always)]
-    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-        // SAFETY: as above.
-        unsafe { columns_of_ymm(terms, target, rows, column, width) }
-    }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 8 are written.
@@ -223,13 +211,6 @@ impl Vector for Ymm {
     }
 }
 
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
-#[inline(never)]
-unsafe fn columns_of_zmm(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-    // SAFETY: the caller's contract.
-    unsafe { product::columns::<Zmm>(terms, target, rows, column, width) }
-}
-
 impl Vector for Zmm {
     const LANES: usize = 16;
     const BLOCK: usize = 8;
@@ -319,11 +300,6 @@ impl Vector for Zmm {
             let unordered = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             Self(_mm512_mask_mov_ps(_mm512_max_ps(self.0, other.0), unordered, self.0))
         }
-    }
-    #[inline(always)]
-    unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
-        // SAFETY: as above.
-        unsafe { columns_of_zmm(terms, target, rows, column, width) }
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
