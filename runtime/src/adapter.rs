@@ -3,9 +3,12 @@
 mod budget;
 mod error;
 mod learner;
-mod memory;
+pub(crate) mod memory;
 mod plan;
+mod predict;
+mod predictor;
 mod scales;
+mod snapshot;
 
 use sinew_models::spec::InputForm;
 
@@ -20,9 +23,16 @@ use crate::support::Support;
 pub use budget::Budget;
 pub use error::{AdaptError, Corrupted, ObserveError, SetupError, VarianceError};
 use learner::{Learner, Tools};
+#[cfg(feature = "rules")]
+use memory::RuleMemory;
 use memory::{Memory, Sizes};
 use plan::Plan;
+use predict::{Fitted, Pass};
+#[cfg(feature = "rules")]
+use predict::{Knowledge, NO_CLASS};
+pub use predictor::Predictor;
 pub use scales::Norm;
+use snapshot::Layout;
 
 /// A network that fits itself to the task at hand, in memory of the caller.
 ///
@@ -45,6 +55,7 @@ pub struct Adapter<'m> {
     novelty: Option<View<'m>>,
     form: InputForm,
     plan: Plan,
+    layout: Layout,
     learner: Learner,
     steps: usize,
     guard: Guard,
@@ -118,11 +129,20 @@ impl<'m> Adapter<'m> {
         }
         memory.scales.load(bundle)?;
         let learner = Learner::new(bundle, &plan.behind, memory.numbers, &mut memory.rule, memory.live);
+        let learner = learner.ok_or(SetupError::Rule)?;
+        #[cfg(feature = "rules")]
+        let (state, features) = match (learner.posterior(), learner.compares()) {
+            (None, false) => (0, 0),
+            (_, compares) => (memory.rule.state.len(), if compares { memory.features.len() } else { 0 }),
+        };
+        #[cfg(not(feature = "rules"))]
+        let (state, features) = (0, 0);
         Ok(Self {
             start,
             novelty: bundle.novelty(),
             form: bundle.network().input.form,
-            learner: learner.ok_or(SetupError::Rule)?,
+            layout: Layout::of(&plan, memory.scales.input_mean.len(), state, features),
+            learner,
             steps: bundle.rule().steps(),
             guard: Guard::default(),
             limits: Limits::default(),
@@ -344,7 +364,7 @@ impl<'m> Adapter<'m> {
                 for (row, place) in run.enumerate() {
                     let finite = all_finite(network.path(), part(features, row * len, len));
                     let class = learner::class_of(part(self.support.targets(), place * outputs, outputs));
-                    part_mut(memory.rule.state, place, 1).fill(if finite { class as f32 } else { learner::NO_CLASS });
+                    part_mut(memory.rule.state, place, 1).fill(if finite { class as f32 } else { NO_CLASS });
                 }
             }
             refreshed += rows;
@@ -356,7 +376,7 @@ impl<'m> Adapter<'m> {
     /// What an adaptation by similarities did: all support rows are known.
     #[cfg(feature = "rules")]
     fn know_all(&mut self) -> Report {
-        let known = self.memory.rule.state.iter().filter(|class| **class != learner::NO_CLASS).count();
+        let known = self.memory.rule.state.iter().filter(|class| **class != NO_CLASS).count();
         let outcome = if known == self.support.rows() { Outcome::Committed } else { Outcome::NotFinite };
         Report { steps: known, ..Report::nothing(outcome) }
     }
@@ -417,54 +437,49 @@ impl<'m> Adapter<'m> {
         Err(VarianceError::NoVariance)
     }
 
-    fn predict_rows(&mut self, x: &[f32], y: &mut [f32], mut variance: Option<&mut [f32]>) -> Result<(), LengthError> {
-        let (input_len, output_len) = (self.input_len().max(1), self.output_len().max(1));
-        let rows = x.len() / input_len;
-        LengthError::check(rows * input_len, x.len())?;
-        LengthError::check(rows * output_len, y.len())?;
-        let (network, memory) = (&self.plan.network, &mut self.memory);
-        let most = self.plan.unit_rows.max(1);
-        let norm = memory.scales.norm(self.support.mean());
-        for (unit, (x, y)) in x.chunks(most * input_len).zip(y.chunks_mut(most * output_len)).enumerate() {
-            let rows = x.len() / input_len;
-            let presented = part_mut(memory.presented, 0, rows * network.input_len());
-            norm.present(self.form, x, presented);
+    fn predict_rows(&mut self, x: &[f32], y: &mut [f32], variance: Option<&mut [f32]>) -> Result<(), LengthError> {
+        let Memory { presented, forward, panel, scales, rule, live, features, numbers, .. } = &mut self.memory;
+        #[cfg(feature = "rules")]
+        let RuleMemory { state, scratch, .. } = rule;
+        #[cfg(not(feature = "rules"))]
+        let _ = (rule, features, numbers);
+        let fitted = Fitted {
+            params: live,
+            support_mean: self.support.mean(),
             #[cfg(feature = "rules")]
-            if matches!(self.learner, Learner::Siamese) {
-                network.forward_layers(0..self.plan.frozen, memory.live, presented, rows, memory.forward, memory.panel);
-                let features = network.features(self.plan.frozen, presented, rows, memory.forward);
-                similarities(
-                    &self.plan,
-                    memory.live,
-                    (memory.features, memory.rule.state),
-                    features,
-                    y,
-                    memory.rule.scratch,
-                );
-                continue;
-            }
-            network.forward(memory.live, presented, rows, memory.forward, memory.panel);
-            network.outputs(memory.forward, rows, y);
-            for row in y.chunks_exact_mut(output_len) {
-                memory.scales.unscale(row);
-                network.predict(row);
-            }
+            knowledge: knowledge(&self.learner, numbers, state, features),
+        };
+        let pass = Pass {
+            plan: &self.plan,
+            form: self.form,
+            scales,
+            presented,
+            forward,
+            panel,
             #[cfg(feature = "rules")]
-            if let Some(variance) = &mut variance {
-                let features = network.features(self.plan.frozen, presented, rows, memory.forward);
-                let variance = part_mut(variance, unit * most * output_len, rows * output_len);
-                let rows = features
-                    .chunks_exact(self.plan.behind.input_len().max(1))
-                    .zip(variance.chunks_exact_mut(output_len));
-                for (features, variance) in rows {
-                    self.learner.variance(memory.numbers, &mut memory.rule, features, variance);
-                    let scales = &*memory.scales.output_scale;
-                    variance.iter_mut().zip(scales).for_each(|(variance, scale)| *variance *= scale * scale);
-                }
-            }
-            let _ = (unit, &mut variance);
-        }
-        Ok(())
+            scratch,
+        };
+        pass.predict(&fitted, x, y, variance)
+    }
+
+    /// Values of a snapshot: with P parameters and I inputs, P + I + 1, and the state of a Bayesian filter, or features and class of
+    /// each support row where the rule compares with them. A fast path rounds each part up to 16 values.
+    pub fn snapshot_len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// Writes down everything that predictions are made from now, for a [`Predictor`] elsewhere.
+    ///
+    /// # Errors
+    /// If `snapshot` is not of [`Adapter::snapshot_len`] values.
+    pub fn snapshot(&self, snapshot: &mut [f32]) -> Result<(), LengthError> {
+        let fitted = Fitted {
+            params: self.memory.live,
+            support_mean: self.support.mean(),
+            #[cfg(feature = "rules")]
+            knowledge: knowledge(&self.learner, self.memory.numbers, self.memory.rule.state, self.memory.features),
+        };
+        self.layout.write(&fitted, snapshot)
     }
 
     /// How far the support inputs are from what the bundle was trained on: the mean square of their plain presentation, 1 on average over
@@ -542,28 +557,12 @@ fn within(radius: f32, start: Parameters<'_>, tried: &[f32], spare: &mut [f32]) 
     radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }
 
-/// For each row of features the highest similarity to a known support row of each class.
+/// What a rule knows beyond parameters.
 #[cfg(feature = "rules")]
-fn similarities(
-    plan: &Plan,
-    params: &[f32],
-    (support, classes): (&[f32], &[f32]),
-    features: &[f32],
-    y: &mut [f32],
-    scratch: &mut [f32],
-) {
-    use crate::rule::siamese;
-
-    let (len, places) = (plan.behind.input_len(), classes.len());
-    let Some((_, weight, bias)) = plan.behind.linear_outputs().next() else { return };
-    let (weight, bias) = (part(params, weight, len), part(params, bias, 1).first().copied().unwrap_or(f32::NAN));
-    let scores = part_mut(scratch, 0, places);
-    let outputs = y.len() / (features.len() / len.max(1)).max(1);
-    for (query, best) in features.chunks_exact(len.max(1)).zip(y.chunks_exact_mut(outputs.max(1))) {
-        let scored = siamese::scores(plan.network.path(), query, support, weight, bias, scores);
-        debug_assert!(scored);
-        // A place without a class is one beyond all classes.
-        let known = classes.iter().map(|class| if *class == learner::NO_CLASS { usize::MAX } else { *class as usize });
-        siamese::best_of_classes(scores, known, best);
+fn knowledge<'a>(learner: &Learner, numbers: &'a [f32], state: &'a [f32], features: &'a [f32]) -> Knowledge<'a> {
+    match learner.posterior() {
+        Some(filter) => Knowledge::Posterior { filter, state, noise: learner.noise(numbers) },
+        None if learner.compares() => Knowledge::Rows { features, classes: state },
+        None => Knowledge::Parameters,
     }
 }

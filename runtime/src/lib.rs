@@ -14,6 +14,7 @@ pub mod c_api;
 pub mod grasp;
 pub mod guard;
 pub mod kernel;
+pub mod live;
 pub mod network;
 mod part;
 pub mod plan;
@@ -21,7 +22,9 @@ pub mod reader;
 pub mod rule;
 pub mod support;
 
-pub use adapter::{AdaptError, Adapter, Budget, Corrupted, Novelty, ObserveError, SetupError, VarianceError};
+pub use adapter::{
+    AdaptError, Adapter, Budget, Corrupted, Novelty, ObserveError, Predictor, SetupError, VarianceError,
+};
 pub use guard::{Guard, Limits, Outcome, Report};
 pub use kernel::Path;
 pub use network::Network;

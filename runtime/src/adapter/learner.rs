@@ -3,6 +3,8 @@
 use sinew_models::rule::{Rate, Rule};
 
 use super::memory::RuleMemory;
+#[cfg(feature = "rules")]
+use super::predict::NO_CLASS;
 use crate::guard::Guard;
 use crate::network::{LayerSet, Network};
 use crate::reader::Bundle;
@@ -281,28 +283,29 @@ impl Learner {
         }
     }
 
-    /// The variance of each prediction of one row, in squares of the scaled outputs; false if the rule knows none.
+    /// Where the Bayesian filter stands, as committed; `None` for other rules.
     #[cfg(feature = "rules")]
-    pub(super) fn variance(
-        &self,
-        numbers: &[f32],
-        rule: &mut RuleMemory<'_>,
-        features: &[f32],
-        variance: &mut [f32],
-    ) -> bool {
-        let Self::Recursive { bayes: true, filter, .. } = self else { return false };
-        let unknowns = features.len() + 1;
-        let noise = part(numbers, unknowns * unknowns, filter.outputs());
-        let factor = filter.variance_factor(rule.state, features, rule.scratch);
-        let factor = factor.unwrap_or(f32::INFINITY);
-        variance.iter_mut().zip(noise).for_each(|(to, noise)| *to = noise * (1.0 + factor));
-        true
+    pub(super) fn posterior(&self) -> Option<Recursive> {
+        match self {
+            Self::Recursive { bayes: true, filter, .. } => Some(*filter),
+            _ => None,
+        }
+    }
+
+    /// The noise's variance of each output, in squares of the scaled outputs; none for rules that know no variance.
+    #[cfg(feature = "rules")]
+    pub(super) fn noise<'a>(&self, numbers: &'a [f32]) -> &'a [f32] {
+        let Some(filter) = self.posterior() else { return &[] };
+        let unknowns = filter.features() + 1;
+        part(numbers, unknowns * unknowns, filter.outputs())
+    }
+
+    /// Whether it predicts by comparing with support rows.
+    #[cfg(feature = "rules")]
+    pub(super) fn compares(&self) -> bool {
+        matches!(self, Self::Siamese)
     }
 }
-
-/// The class of a place of the ring that has none.
-#[cfg(feature = "rules")]
-pub(super) const NO_CLASS: f32 = -1.0;
 
 /// The class of a target row: the first of its largest values.
 #[cfg(feature = "rules")]

@@ -116,24 +116,11 @@ impl Sizes {
 
     /// Values of all parts together.
     pub(super) fn total(&self, path: Path) -> Option<usize> {
-        let aligned = path != Path::SCALAR;
-        let start = if aligned { ALIGNMENT - 1 } else { 0 };
-        self.parts.into_iter().try_fold(start, |sum, part| sum.checked_add(padded(part, aligned)?))
+        total(path, self.parts)
     }
 
     /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
-        let aligned = path != Path::SCALAR;
-        let skip =
-            if aligned { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()).min(memory.len()) } else { 0 };
-        let mut rest = memory.get_mut(skip..)?;
-        let mut parts: [&mut [f32]; PARTS] = Default::default();
-        for (part, len) in parts.iter_mut().zip(self.parts) {
-            let (here, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(len, aligned)?)?;
-            here.fill(0.0);
-            rest = behind;
-            *part = here.get_mut(..len)?;
-        }
         let [
             live,
             first,
@@ -158,7 +145,7 @@ impl Sizes {
             output,
             inputs,
             targets,
-        ] = parts;
+        ] = carve(path, self.parts, memory)?;
         let (output_mean, output_scale) = crate::part::cut(output, self.parts.get(20)? / 2);
         let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
         let rule = RuleMemory { state, trial, scratch, prior, stacked, counts };
@@ -214,6 +201,37 @@ impl RuleSizes {
     }
 }
 
-fn padded(len: usize, aligned: bool) -> Option<usize> {
-    if aligned { len.checked_next_multiple_of(ALIGNMENT) } else { Some(len) }
+/// Values of parts that are cut out of one slice, wherever it begins; `None` where that passes `usize`.
+pub(crate) fn total(path: Path, parts: impl IntoIterator<Item = usize>) -> Option<usize> {
+    let start = if path == Path::SCALAR { 0 } else { ALIGNMENT - 1 };
+    parts.into_iter().try_fold(start, |sum, part| sum.checked_add(padded(path, part)?))
+}
+
+/// Cuts parts out of `memory`, from its first aligned value on, and sets them to 0; `None` if it is shorter than [`total`].
+pub(crate) fn carve<const N: usize>(path: Path, lens: [usize; N], memory: &mut [f32]) -> Option<[&mut [f32]; N]> {
+    let mut rest = aligned(path, memory);
+    let mut parts: [&mut [f32]; N] = core::array::from_fn(|_| &mut [][..]);
+    for (part, len) in parts.iter_mut().zip(lens) {
+        *part = carve_one(path, len, &mut rest)?;
+    }
+    Some(parts)
+}
+
+/// Cuts the next part off an aligned `rest` and sets it to 0.
+pub(crate) fn carve_one<'m>(path: Path, len: usize, rest: &mut &'m mut [f32]) -> Option<&'m mut [f32]> {
+    let (here, behind) = core::mem::take(rest).split_at_mut_checked(padded(path, len)?)?;
+    here.fill(0.0);
+    *rest = behind;
+    here.get_mut(..len)
+}
+
+/// What of `memory` comes from its first aligned value on.
+pub(crate) fn aligned(path: Path, memory: &mut [f32]) -> &mut [f32] {
+    let skip = if path == Path::SCALAR { 0 } else { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()) };
+    memory.get_mut(skip..).unwrap_or_default()
+}
+
+/// `len`, rounded up on a fast path so that the next part is aligned too.
+pub(crate) fn padded(path: Path, len: usize) -> Option<usize> {
+    if path == Path::SCALAR { Some(len) } else { len.checked_next_multiple_of(ALIGNMENT) }
 }

@@ -10,7 +10,7 @@ use crate::reader::Bundle;
 const UNIT_VALUES: usize = 1 << 15;
 
 /// The network, and the part of it that is adapted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The whole, which predicts.
     pub network: Network,
