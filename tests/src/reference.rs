@@ -79,6 +79,16 @@ fn activate(activation: Activation, z: Dual) -> Dual {
 
 /// Outputs of all heads side by side for one presented row.
 pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
+    features_and_outputs(spec, params, x).1
+}
+
+/// What the heads see of one presented row.
+pub fn features(spec: &NetworkSpec, params: &[f64], x: &[f64]) -> Vec<f64> {
+    let params: Vec<Dual> = params.iter().map(|p| Dual::constant(*p)).collect();
+    features_and_outputs(spec, &params, x).0.iter().map(|z| z.value).collect()
+}
+
+fn features_and_outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> (Vec<Dual>, Vec<Dual>) {
     let input: Vec<Dual> = x.iter().map(|x| Dual::constant(*x)).collect();
     let (mut features, mut values, mut all) = (input.clone(), input, Vec::new());
     let layers: Vec<_> = spec.layers().collect();
@@ -102,7 +112,7 @@ pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
             all.extend_from_slice(&values);
         }
     }
-    all
+    (features, all)
 }
 
 /// What a layer makes of `x` before its activation.
