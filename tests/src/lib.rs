@@ -5,4 +5,5 @@
 
 pub mod bundle;
 pub mod reference;
+pub mod rules;
 pub mod sample;
