@@ -249,12 +249,17 @@ fn row_loss(loss: Loss, z: &[Dual], y: &[f64]) -> Dual {
             let half = Dual::constant(0.5);
             if size.value <= delta.value { half * e * e } else { delta * (size - half * delta) }
         })),
+        // −y ln σ(z) − (1 − y) ln(1 − σ(z)), in a form that no large z overflows; so is the next.
         Loss::BinaryCrossEntropy => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let (y, p) = (Dual::constant(*y), one / (one + (Dual::default() - *z).exp()));
-            Dual::default() - y * p.ln() - (one - y) * (one - p).ln()
+            let zero = Dual::default();
+            let softplus = |z: Dual| {
+                if z.value > 0.0 { z + (one + (zero - z).exp()).ln() } else { (one + z.exp()).ln() }
+            };
+            Dual::constant(*y) * softplus(zero - *z) + Dual::constant(1.0 - *y) * softplus(*z)
         })),
         Loss::CrossEntropy => {
-            let whole = sum(&mut z.iter().map(|z| z.exp())).ln();
+            let top = Dual::constant(z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.value)));
+            let whole = top + sum(&mut z.iter().map(|z| (*z - top).exp())).ln();
             sum(&mut z.iter().zip(y).map(|(z, y)| Dual::constant(*y) * (whole - *z)))
         }
     }

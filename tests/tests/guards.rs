@@ -53,6 +53,7 @@ fn rows<'a>(parts: &Parts, (x, y): (&'a [f32], &'a [f32]), from: usize, to: usiz
 
 #[test]
 fn the_newest_rows_judge_and_do_not_teach() {
+    let (mut committed, mut midway, mut refused) = (0, 0, 0);
     for (seed, alpha) in [(1, 0.05), (2, 0.3), (3, 1.0), (4, 2.0)] {
         let parts = Parts::new(several_heads(InputForm::Plain), gradient(Rate::Constant, Scope::All), alpha, seed);
         for (capacity, count) in [(9, 7), (7, 7), (7, 8), (7, 10), (7, 13)] {
@@ -65,9 +66,12 @@ fn the_newest_rows_judge_and_do_not_teach() {
             let best = (0..=5).min_by(|a, b| losses[*a].total_cmp(&losses[*b])).unwrap();
             let margin = losses.iter().enumerate().filter(|(step, _)| *step != best);
             let margin = margin.map(|(_, loss)| loss - losses[best]).fold(f64::INFINITY, f64::min);
-            if !(margin > 1e-4) {
+            if margin.is_nan() || margin <= 1e-4 {
                 continue;
             }
+            committed += usize::from(best == 5);
+            midway += usize::from((1..5).contains(&best));
+            refused += usize::from(best == 0);
             on_every_path(&parts, capacity, |path, adapter| {
                 adapter.set_steps(5);
                 adapter.set_guard(Guard::HeldBack(3));
@@ -87,6 +91,7 @@ fn the_newest_rows_judge_and_do_not_teach() {
             });
         }
     }
+    assert!(committed > 0 && midway > 0 && refused > 0, "{committed} {midway} {refused}");
 }
 
 #[test]

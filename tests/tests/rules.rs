@@ -119,15 +119,15 @@ fn many_units_of_work_are_one_step() {
     ] {
         let rule = Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: scope.clone(), momentum };
         let parts = Parts::new(camera(), rule, 0.2, 1);
-        on_every_path(&parts, 11, |_, adapter| {
+        on_every_path(&parts, 7, |_, adapter| {
             let budget = adapter.budget();
-            assert!(budget.unit_rows < 11, "{budget:?}");
-            assert!(scope != Scope::All || budget.unit_rows_behind < 11, "{budget:?}");
+            assert!(budget.unit_rows < 7, "{budget:?}");
+            assert!(scope != Scope::All || budget.unit_rows_behind < 7, "{budget:?}");
         });
-        check_descent(&parts, 11, 11, 2);
+        check_descent(&parts, 7, 7, 2);
     }
     let rule = Rule::Gradient { steps: 2, rate: Rate::PerParameter, scope: Scope::All, momentum: false };
-    check_descent(&Parts::new(camera(), rule, 0.2, 2), 9, 12, 2);
+    check_descent(&Parts::new(camera(), rule, 0.2, 2), 6, 8, 2);
 }
 
 /// One output that a linear function of the features fits well.
