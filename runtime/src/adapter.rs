@@ -14,7 +14,7 @@ use sinew_models::spec::InputForm;
 
 use crate::guard::{Guard, Limits, Outcome, Report};
 use crate::kernel::Path;
-use crate::kernel::finite::{all_finite, checksum, square_distance};
+use crate::kernel::finite::{all_finite, checksum, checksum_from, square_distance};
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
 use crate::reader::{Bundle, LengthError, Parameters, View};
@@ -66,6 +66,8 @@ pub struct Adapter<'m> {
     awaited: usize,
     /// Of the parameters that predict.
     checksum: u32,
+    /// How many parameters at the front are never adapted, and what they give to the checksum.
+    frozen: (usize, u32),
     memory: Memory<'m>,
     support: Support<'m>,
 }
@@ -84,8 +86,8 @@ impl<'m> Adapter<'m> {
     /// With P parameters, I inputs, N presented inputs, O outputs, C capacity, R numbers of the rule, K features (what the adapted part
     /// of the network takes; N where all is adapted), U and U' rows of one unit of work of the whole network and of its adapted part
     /// ([`Budget`]), and of these the forward traces F and F', the backward trace B' and the panel: for gradient descent
-    /// `4P + (P with momentum) + max(F(U), F'(U')) + B'(U') + panel + U N + C K + R + 4I + 2O + C(I + O)`. The closed forms have 2 or 3
-    /// in place of 4, and matrices of K + 1 times K + 1. A fast path rounds each part up to 16 values and adds 15, to align them.
+    /// `4P + (P with momentum) + max(F(U), F'(U')) + B'(U') + panel + U N + C K + R + 4I + 2O + C(I + O)`. The closed forms
+    /// have 3 in place of 4, and matrices of K + 1 times K + 1; similarities have 1. A fast path rounds each part up to 16 values and adds 15, to align them.
     ///
     /// # Errors
     /// As [`Adapter::memory_len`].
@@ -137,6 +139,8 @@ impl<'m> Adapter<'m> {
         };
         #[cfg(not(feature = "rules"))]
         let (state, features) = (0, 0);
+        let frozen = plan.behind.params_of(plan.behind.numbers().start).start;
+        let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
             start,
             novelty: bundle.novelty(),
@@ -149,6 +153,7 @@ impl<'m> Adapter<'m> {
             refused: 0,
             awaited: 0,
             checksum: checksum(path, memory.live),
+            frozen: (frozen, front),
             support: Support::new(ring.inputs, ring.targets, ring.mean, memory.scales.output_mean.len()),
             plan,
             memory,
@@ -191,9 +196,9 @@ impl<'m> Adapter<'m> {
         self.steps = steps;
     }
 
-    /// Commits updates as `guard` says from now on.
+    /// Commits updates as `guard` says from now on. Where no row is held back, [`Guard::Improve`] judges.
     pub fn set_guard(&mut self, guard: Guard) {
-        self.guard = guard;
+        self.guard = if guard == Guard::HeldBack(0) { Guard::Improve } else { guard };
     }
 
     /// Bounds updates as `limits` says from now on.
@@ -252,6 +257,14 @@ impl<'m> Adapter<'m> {
         if self.learner.is_recursive() && self.support.pending() <= held_back && !self.learner.is_in_progress() {
             return Ok(Report::nothing(Outcome::NothingNew));
         }
+        // Before the features, which are made with it: parameters that were disturbed make none.
+        if let [first, ..] = &mut self.memory.work
+            && !first.is_empty()
+        {
+            // Lengths were checked at set-up, so this cannot fail.
+            let loaded = self.start.load(first);
+            debug_assert!(loaded.is_ok());
+        }
         if !self.refresh(until) {
             return Ok(Report::nothing(Outcome::OutOfTime));
         }
@@ -260,9 +273,6 @@ impl<'m> Adapter<'m> {
             return Ok(self.know_all());
         }
         let memory = &mut self.memory;
-        // Lengths were checked at set-up, so this cannot fail.
-        let loaded = self.start.load(memory.work[0]);
-        debug_assert!(loaded.is_ok());
         let (learn, judge) = match self.guard {
             Guard::HeldBack(rows) => (self.support.all_but_newest(rows), self.support.newest(rows, 0)),
             Guard::Finite | Guard::Improve => (self.support.all(), self.support.all()),
@@ -310,7 +320,10 @@ impl<'m> Adapter<'m> {
                     Outcome::OutsideTrust
                 } else {
                     core::mem::swap(&mut memory.live, tried);
-                    self.checksum = checksum(path, memory.live);
+                    // What is never adapted is expected as the bundle has it, not as it came through this buffer.
+                    let (frozen, front) = self.frozen;
+                    let rest = memory.live.get(frozen..).unwrap_or_default();
+                    self.checksum = front.wrapping_add(checksum_from(path, frozen, rest));
                     Outcome::Committed
                 }
             }
@@ -354,7 +367,8 @@ impl<'m> Adapter<'m> {
                 }
                 let presented = part_mut(memory.presented, 0, rows * presented_len);
                 norm.present(self.form, inputs, presented);
-                network.forward_layers(0..*frozen, memory.live, presented, rows, memory.forward, memory.panel);
+                let params = if memory.work[0].is_empty() { &*memory.live } else { &*memory.work[0] };
+                network.forward_layers(0..*frozen, params, presented, rows, memory.forward, memory.panel);
                 let made = network.features(*frozen, presented, rows, memory.forward);
                 features.iter_mut().zip(made).for_each(|(to, made)| *to = *made);
             }
@@ -511,6 +525,16 @@ impl<'m> Adapter<'m> {
         }
         self.rollback();
         Err(Corrupted)
+    }
+
+    /// Flips the bits of `mask` in the parameter at `index` of those that predict, as a disturbance would; past the last it does nothing.
+    ///
+    /// For tests of what happens then.
+    #[cfg(feature = "fault-injection")]
+    pub fn disturb(&mut self, index: usize, mask: u32) {
+        if let Some(value) = self.memory.live.get_mut(index) {
+            *value = f32::from_bits(value.to_bits() ^ mask);
+        }
     }
 
     /// Back to the meta-learned start. The support rows stay, unless [`Limits::recovery`] asks for new ones.

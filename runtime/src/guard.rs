@@ -8,7 +8,7 @@ pub enum Guard {
     /// And it has a lower loss on the support rows than the meta-learned start: of all steps the one with the lowest loss is committed.
     #[default]
     Improve,
-    /// As [`Guard::Improve`], on the newest so many support rows, which are held back from learning.
+    /// As [`Guard::Improve`], on the newest so many support rows, which are held back from learning; with 0 it is [`Guard::Improve`].
     HeldBack(usize),
 }
 

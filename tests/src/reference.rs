@@ -79,6 +79,16 @@ fn activate(activation: Activation, z: Dual) -> Dual {
 
 /// Outputs of all heads side by side for one presented row.
 pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
+    features_and_outputs(spec, params, x).1
+}
+
+/// What the heads see of one presented row.
+pub fn features(spec: &NetworkSpec, params: &[f64], x: &[f64]) -> Vec<f64> {
+    let params: Vec<Dual> = params.iter().map(|p| Dual::constant(*p)).collect();
+    features_and_outputs(spec, &params, x).0.iter().map(|z| z.value).collect()
+}
+
+fn features_and_outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> (Vec<Dual>, Vec<Dual>) {
     let input: Vec<Dual> = x.iter().map(|x| Dual::constant(*x)).collect();
     let (mut features, mut values, mut all) = (input.clone(), input, Vec::new());
     let layers: Vec<_> = spec.layers().collect();
@@ -102,7 +112,7 @@ pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
             all.extend_from_slice(&values);
         }
     }
-    all
+    (features, all)
 }
 
 /// What a layer makes of `x` before its activation.
@@ -239,12 +249,17 @@ fn row_loss(loss: Loss, z: &[Dual], y: &[f64]) -> Dual {
             let half = Dual::constant(0.5);
             if size.value <= delta.value { half * e * e } else { delta * (size - half * delta) }
         })),
+        // −y ln σ(z) − (1 − y) ln(1 − σ(z)), in a form that no large z overflows; so is the next.
         Loss::BinaryCrossEntropy => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let (y, p) = (Dual::constant(*y), one / (one + (Dual::default() - *z).exp()));
-            Dual::default() - y * p.ln() - (one - y) * (one - p).ln()
+            let zero = Dual::default();
+            let softplus = |z: Dual| {
+                if z.value > 0.0 { z + (one + (zero - z).exp()).ln() } else { (one + z.exp()).ln() }
+            };
+            Dual::constant(*y) * softplus(zero - *z) + Dual::constant(1.0 - *y) * softplus(*z)
         })),
         Loss::CrossEntropy => {
-            let whole = sum(&mut z.iter().map(|z| z.exp())).ln();
+            let top = Dual::constant(z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.value)));
+            let whole = top + sum(&mut z.iter().map(|z| (*z - top).exp())).ln();
             sum(&mut z.iter().zip(y).map(|(z, y)| Dual::constant(*y) * (whole - *z)))
         }
     }

@@ -37,9 +37,11 @@ impl Budget {
         };
         let learn = capacity - held_back;
         let units_of = |rows: usize, most: usize| rows.div_ceil(most.max(1));
+        // Rows that are held back cut the ring in two.
+        let judge_units = if held_back > 0 { units_in_two(judge, *unit_rows_behind) } else { units_of(judge, *unit_rows_behind) };
         let cost_of = |rows: usize, each: u64| rows as u64 * each;
         let features =
-            if *frozen > 0 { (units_of(capacity, *unit_rows), cost_of(capacity, frozen_forward)) } else { (0, 0) };
+            if *frozen > 0 { (units_in_two(capacity, *unit_rows), cost_of(capacity, frozen_forward)) } else { (0, 0) };
         let (features_unit, judge_unit) =
             (cost_of((*unit_rows).min(capacity), frozen_forward), cost_of(judge.min(*unit_rows_behind), forward));
         let (k, outputs) = (behind.input_len() as u64 + 1, behind.output_len() as u64);
@@ -61,7 +63,7 @@ impl Budget {
                     + system * system * system / 6
                     + 2 * system * system * outputs
                     + 2 * rows * k * outputs;
-                (solve, 1 + 2 * units_of(judge, *unit_rows_behind), solve + 2 * cost_of(judge, forward))
+                (solve, 1 + 2 * judge_units, solve + 2 * cost_of(judge, forward))
             }
             #[cfg(feature = "rules")]
             Learner::Recursive { .. } => {
@@ -70,19 +72,19 @@ impl Budget {
                 let update = 2 * update;
                 let solve = k * k / 2 * outputs;
                 let closing = 2 * cost_of(judge, forward) + solve;
-                let units = learn + 1 + 2 * units_of(judge, *unit_rows_behind);
+                let units = learn + 1 + 2 * judge_units;
                 (update.max(solve + judge_unit), units, cost_of(learn, update) + closing)
             }
             #[cfg(feature = "rules")]
             Learner::Prototype { .. } => {
-                let units = learn + 1 + 2 * units_of(judge, *unit_rows_behind);
+                let units = learn + 1 + 2 * judge_units;
                 let heads = 2 * k * outputs;
                 (k.max(heads + judge_unit), units, cost_of(learn, k) + heads + 2 * cost_of(judge, forward))
             }
             #[cfg(feature = "rules")]
             Learner::Siamese => (0, 0, 0),
         };
-        let _ = (k, outputs);
+        let _ = (k, outputs, judge_units);
         #[cfg(feature = "rules")]
         let prediction = if matches!(learner, Learner::Siamese) {
             frozen_forward + capacity as u64 * behind.input_len() as u64
@@ -100,6 +102,12 @@ impl Budget {
             adaptation: adaptation + features.1,
         }
     }
+}
+
+/// Units of at most `most` rows that `rows` make at most if they lie in two runs.
+fn units_in_two(rows: usize, most: usize) -> usize {
+    // A run of one row, and one that ends with as little in its last unit as can be.
+    if rows < 2 { rows } else { 2 + (rows - 2) / most.max(1) }
 }
 
 /// Of one row: a forward pass, and one with the gradient.
@@ -125,7 +133,14 @@ fn descent(
         Guard::Improve => (1, learn),
         Guard::HeldBack(_) => (steps + 1, judge),
     };
-    let units = steps * units_of(learn) + judgements * units_of(judged);
+    let units = if matches!(guard, Guard::HeldBack(_)) {
+        // Either of the two parts of the ring may lie around its end, but not both.
+        let learns_around = steps * units_in_two(learn, most) + judgements * units_of(judged);
+        let judges_around = steps * units_of(learn) + judgements * units_in_two(judged, most);
+        learns_around.max(judges_around)
+    } else {
+        steps * units_of(learn) + judgements * units_of(judged)
+    };
     let all = steps as u64 * (learn as u64 * gradient + more) + (judgements * judged) as u64 * forward;
     (learn.min(most) as u64 * gradient + more, units, all)
 }

@@ -375,7 +375,8 @@ fn solve_ridge(
     let (phi, y) = (part(fit.x, 0, rows * size.inputs), part(fit.y, 0, rows * size.outputs));
     let solved = ridge::solve(network.path(), size, lambda, (phi, y), counts, rule.prior, rule.stacked, rule.scratch);
     let logit = part(numbers, 1, 2 * size.outputs);
-    judge_heads(fit, work, solved.then_some((&*rule.stacked, logit)), rows, until)
+    let samples = fit.learn.len();
+    judge_heads(fit, work, solved.then_some((&*rule.stacked, logit)), samples, until)
 }
 
 /// Puts stacked heads into the second buffer and judges them; `None` could not be solved for.

@@ -46,16 +46,24 @@ unsafe fn finite_fast<V>(values: &[f32]) -> bool {
 ///
 /// The same number on every path and target.
 pub fn checksum(path: Path, values: &[f32]) -> u32 {
+    checksum_from(path, 0, values)
+}
+
+/// What the values from `place` on, of which `values` are the first, give to the checksum of the whole: those of parts that follow
+/// one another add up, modulo 2³², to that of the whole.
+pub fn checksum_from(path: Path, place: usize, values: &[f32]) -> u32 {
+    let place = place as u32;
     // Contract of the generic kernel: none beyond the features.
-    vectors!(path, sum_of_bits(values), sum_of_bits_fast(values: &[f32] = values) -> u32)
+    vectors!(path, sum_of_bits(place, values), sum_of_bits_fast(place: u32 = place, values: &[f32] = values) -> u32)
 }
 
 /// Each value times an odd number of its place: the sum is blind to no change of one value, and to hardly any of several.
 #[inline(always)]
-fn sum_of_bits(values: &[f32]) -> u32 {
+fn sum_of_bits(first: u32, values: &[f32]) -> u32 {
     let mut sum = 0_u32;
     for (place, value) in values.iter().enumerate() {
-        sum = sum.wrapping_add(value.to_bits().wrapping_mul((place as u32).wrapping_mul(0x9e37_79b8) | 1));
+        let place = first.wrapping_add(place as u32);
+        sum = sum.wrapping_add(value.to_bits().wrapping_mul(place.wrapping_mul(0x9e37_79b8) | 1));
     }
     sum
 }
@@ -63,8 +71,8 @@ fn sum_of_bits(values: &[f32]) -> u32 {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
-unsafe fn sum_of_bits_fast<V>(values: &[f32]) -> u32 {
-    sum_of_bits(values)
+unsafe fn sum_of_bits_fast<V>(first: u32, values: &[f32]) -> u32 {
+    sum_of_bits(first, values)
 }
 
 /// Σ(a − b)², infinite where the sum is too large for an f32.
@@ -100,6 +108,10 @@ mod tests {
         let sum = checksum(Path::SCALAR, &values);
         for path in Path::available() {
             assert_eq!(checksum(path, &values), sum);
+            for cut in 0..=70 {
+                let (front, behind) = values.split_at(cut);
+                assert_eq!(checksum(path, front).wrapping_add(checksum_from(path, cut, behind)), sum);
+            }
             for (place, bit) in (0..70).flat_map(|place| (0..32).map(move |bit| (place, bit))) {
                 let mut flipped = values;
                 flipped[place] = f32::from_bits(values[place].to_bits() ^ 1 << bit);

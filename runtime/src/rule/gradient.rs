@@ -199,8 +199,11 @@ pub(crate) fn descend(
         } else if fit.guard == Guard::Improve {
             let learn = fit.learn.clone();
             fit.loss(&learn, params, until)
-        } else {
+        } else if steps > 0 {
             Some(trial.last)
+        } else {
+            // Without a step there is nothing that could be committed, or refused.
+            None
         };
         // What led here is whole; without a judge it counts even if time is up.
         if !judges && step > 0 {

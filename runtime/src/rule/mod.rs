@@ -105,7 +105,8 @@ impl Trial {
         self.judged = true;
         self.not_finite |= !loss.is_finite();
         let bar = if self.best.is_some() { self.last } else { self.first };
-        if loss <= bar {
+        // Two losses that are infinite cannot be compared.
+        if loss.is_finite() && loss <= bar {
             (self.best, self.steps, self.last) = (Some(which), steps, loss);
         } else if self.best.is_none() {
             (self.steps, self.last) = (steps, loss);
