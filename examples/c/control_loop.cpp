@@ -115,6 +115,8 @@ void misuse(sinew::Adapter& adapter) {
     const Features x{};
     std::array<float, 1> before{};
     std::array<float, 1> after{};
+    // Without a recovery, the support rows stay.
+    expect(SINEW_CODE_OK, adapter.set_limits(NO_RADIUS, 0, 0), "no limits");
     expect(SINEW_CODE_OK, adapter.rollback(), "roll back");
     expect(SINEW_CODE_OK, adapter.predict(x, before), "predict");
     const std::array<float, 1> broken{std::numeric_limits<float>::quiet_NaN()};
