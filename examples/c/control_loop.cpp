@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -32,6 +33,11 @@ constexpr auto PERIOD = 1ms;
 constexpr auto BUDGET = 200us;
 constexpr int TICKS = 600;
 constexpr int TICKS_PER_EDGE = 20;
+constexpr int TICKS_PER_CHECK = 100;
+// After so many refusals in a row, what was learned and what it was learned from is given up, and so many new samples are waited for.
+constexpr std::uint32_t PATIENCE = 5;
+constexpr std::size_t RECOVERY = 3;
+constexpr auto NO_RADIUS = std::numeric_limits<float>::infinity();
 
 using Features = std::array<float, INPUTS>;
 
@@ -66,6 +72,8 @@ void drive(sinew::Adapter& adapter) {
     work.reserve(TICKS);
     int committed = 0;
     int refused = 0;
+    expect(SINEW_CODE_OK, adapter.set_guard(SINEW_GUARD_IMPROVE), "set the guard");
+    expect(SINEW_CODE_OK, adapter.set_limits(NO_RADIUS, PATIENCE, RECOVERY), "set the limits");
 
     auto tick = Clock::now();
     for (int i = 1; i <= TICKS; ++i) {
@@ -80,6 +88,9 @@ void drive(sinew::Adapter& adapter) {
             ++(report.outcome == SINEW_OUTCOME_COMMITTED ? committed : refused);
             edge = rover.sense();
         }
+        if (i % TICKS_PER_CHECK == 0) {
+            expect(SINEW_CODE_OK, adapter.verify(), "verify the parameters");
+        }
         work.push_back(Clock::now() - begun);
         tick += PERIOD;
         std::this_thread::sleep_until(tick);
@@ -91,6 +102,10 @@ void drive(sinew::Adapter& adapter) {
     for (const double error : errors) {
         sum += error;
     }
+    sinew_novelty novelty;
+    expect(SINEW_CODE_OK, adapter.novelty(novelty), "novelty");
+    std::printf("novelty of the last %zu samples: %.2f, 1 on average over training\n", adapter.support_rows(),
+                static_cast<double>(novelty.score));
     std::printf("%d ticks: work p50 %.1f us, max %.1f us; %d adaptations committed, %d not; mean error of log energy %.2f\n", TICKS,
                 us(work[work.size() / 2]), us(work.back()), committed, refused, sum / static_cast<double>(errors.size()));
 }
@@ -100,6 +115,8 @@ void misuse(sinew::Adapter& adapter) {
     const Features x{};
     std::array<float, 1> before{};
     std::array<float, 1> after{};
+    // Without a recovery, the support rows stay.
+    expect(SINEW_CODE_OK, adapter.set_limits(NO_RADIUS, 0, 0), "no limits");
     expect(SINEW_CODE_OK, adapter.rollback(), "roll back");
     expect(SINEW_CODE_OK, adapter.predict(x, before), "predict");
     const std::array<float, 1> broken{std::numeric_limits<float>::quiet_NaN()};
@@ -107,6 +124,10 @@ void misuse(sinew::Adapter& adapter) {
     expect(SINEW_CODE_LENGTH, adapter.observe(before, before), "observe 1 value");
     expect(SINEW_CODE_OVERLAP, adapter.predict(sinew::Values(before.data(), 1), before), "predict in place");
     expect(SINEW_CODE_RULE_STEPS, adapter.set_steps(0), "no steps");
+    expect(SINEW_CODE_HELD_BACK, adapter.set_guard(SINEW_GUARD_HELD_BACK, CAPACITY), "hold all rows back");
+    expect(SINEW_CODE_TRUST_RADIUS, adapter.set_limits(-1.0F, 0, 0), "a radius below 0");
+    // Gradient descent knows no variance.
+    expect(SINEW_CODE_PREDICT_NO_VARIANCE, adapter.predict_with_variance(x, before, after), "predict with variance");
     // A callback cannot use the adapter that asks it.
     sinew_report report;
     sinew_code inner = SINEW_CODE_OK;

@@ -100,6 +100,12 @@ int main(int count, char **arguments) {
         return EXIT_FAILURE;
     }
 
+    /* Known before the first sample: how often the deadline is asked for, and by how much it may be passed. */
+    sinew_budget budget;
+    expect(SINEW_CODE_OK, sinew_adapter_budget(adapter, &budget), "budget");
+    printf("at most %llu multiply-adds in %llu units, %llu in one of them\n", (unsigned long long)budget.adaptation,
+           (unsigned long long)budget.units, (unsigned long long)budget.unit);
+
     float before;
     expect(SINEW_CODE_OK, sinew_adapter_predict(adapter, AHEAD, INPUTS, &before, OUTPUTS), "predict");
     sinew_report report;
@@ -117,7 +123,7 @@ int main(int count, char **arguments) {
         return EXIT_FAILURE;
     }
 
-    /* A deadline that has passed takes no step; with all the time there is, it takes all of them. */
+    /* A deadline that has passed leaves everything as it was; with all the time there is, all steps are taken. */
     int64_t deadline = now_ns();
     expect(SINEW_CODE_OK, sinew_adapter_adapt(adapter, is_over, &deadline, &report), "adapt too late");
     if (report.outcome != SINEW_OUTCOME_OUT_OF_TIME) {
@@ -132,6 +138,7 @@ int main(int count, char **arguments) {
         return EXIT_FAILURE;
     }
 
+    expect(SINEW_CODE_OK, sinew_adapter_verify(adapter), "verify");
     float after;
     expect(SINEW_CODE_OK, sinew_adapter_predict(adapter, AHEAD, INPUTS, &after, OUTPUTS), "predict");
     float back;

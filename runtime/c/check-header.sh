@@ -16,7 +16,7 @@ cbindgen=${CBINDGEN:-cbindgen}
 if ! is_wanted "$cbindgen"; then
     cbindgen=$target/cbindgen/bin/cbindgen
     if ! is_wanted "$cbindgen"; then
-        cargo install cbindgen --version "$version" --locked --quiet --root "$target/cbindgen"
+        cargo install cbindgen --version "$version" --locked --quiet --debug --root "$target/cbindgen"
     fi
 fi
 

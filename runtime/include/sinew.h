@@ -2,7 +2,8 @@
  * sinew: adapts a trained model to the task in front of it, in memory of the caller. docs/c-api.md tells how to use it.
  *
  * An adapter lives in a block of memory that the caller gives. Nothing is allocated, nothing is global, no function blocks, logs, reads
- * a clock or unwinds. A function that returns a code other than SINEW_CODE_OK has done nothing. What a caller has to keep:
+ * a clock or unwinds. A function that returns a code other than SINEW_CODE_OK has done nothing, but for sinew_adapter_verify, which mends.
+ * What a caller has to keep:
  *
  * - a pointer that is neither NULL nor misaligned points to as many values as the length beside it says;
  * - block and bundle stay where they are, and unchanged by others, for as long as the adapter is used;
@@ -23,7 +24,7 @@
 #define SINEW_ABI_VERSION 1
 
 /**
- * What became of a call: 0, or why nothing was done. A hundred numbers are kept for each kind of reason; a number never changes its
+ * What became of a call: 0, or why it was not done. A hundred numbers are kept for each kind of reason; a number never changes its
  * meaning, and later versions may return new ones.
  */
 enum sinew_code
@@ -67,6 +68,14 @@ enum sinew_code
      * This is no value of sinew_guard.
      */
     SINEW_CODE_UNKNOWN_GUARD = 8,
+    /**
+     * The guard cannot hold back so many rows: SINEW_GUARD_HELD_BACK takes 1 to one less than there is room for, another guard 0.
+     */
+    SINEW_CODE_HELD_BACK = 9,
+    /**
+     * The trust radius is NaN or below 0.
+     */
+    SINEW_CODE_TRUST_RADIUS = 10,
     /**
      * The file is shorter than the header that it announces.
      */
@@ -156,9 +165,9 @@ enum sinew_code
      */
     SINEW_CODE_NETWORK_HEAD_TWICE = 204,
     /**
-     * The network: a head has no layer.
+     * The network: a head does not end in a dense layer.
      */
-    SINEW_CODE_NETWORK_HEAD_WITHOUT_LAYERS = 205,
+    SINEW_CODE_NETWORK_HEAD_END = 205,
     /**
      * The network: a head with a classification loss ends in an activation.
      */
@@ -172,17 +181,49 @@ enum sinew_code
      */
     SINEW_CODE_NETWORK_HEAD_WEIGHT = 208,
     /**
+     * The network: the input has not as many values as its image, or is presented in both forms.
+     */
+    SINEW_CODE_NETWORK_IMAGE = 209,
+    /**
+     * The network: a layer cannot take what comes to it.
+     */
+    SINEW_CODE_NETWORK_LAYER = 210,
+    /**
+     * The network: too many parameters.
+     */
+    SINEW_CODE_NETWORK_PARAMETERS = 211,
+    /**
      * The rule: expected 1 to 1000 inner steps.
      */
     SINEW_CODE_RULE_STEPS = 300,
     /**
-     * The rule: the list of layers to adapt is empty.
+     * The rule: no layer with parameters is to be adapted.
      */
     SINEW_CODE_RULE_NOTHING_TO_ADAPT = 301,
     /**
      * The rule: a layer is to be adapted that the network does not have.
      */
     SINEW_CODE_RULE_NO_SUCH_LAYER = 302,
+    /**
+     * The rule: too many hidden units in the LSTM.
+     */
+    SINEW_CODE_RULE_HIDDEN = 303,
+    /**
+     * The rule: a closed form on too many features.
+     */
+    SINEW_CODE_RULE_FEATURES = 304,
+    /**
+     * The rule: no classes, or too many.
+     */
+    SINEW_CODE_RULE_CLASSES = 305,
+    /**
+     * The rule: it takes a network with one head (of one output, for similarities).
+     */
+    SINEW_CODE_RULE_ONE_HEAD = 306,
+    /**
+     * The rule: it takes heads of one dense layer without activation.
+     */
+    SINEW_CODE_RULE_HEAD_NOT_LINEAR = 307,
     /**
      * Set-up: expected room for at least 1 support row, and for so few that they fit the address space.
      */
@@ -192,13 +233,29 @@ enum sinew_code
      */
     SINEW_CODE_SETUP_TENSOR_LENGTH = 401,
     /**
+     * Set-up: the library was built without the kind of a layer.
+     */
+    SINEW_CODE_SETUP_LAYER_LEFT_OUT = 402,
+    /**
+     * Set-up: the library was built without the rule, or its numbers cannot be worked with.
+     */
+    SINEW_CODE_SETUP_RULE = 403,
+    /**
      * Observing: a value is NaN or infinite.
      */
     SINEW_CODE_OBSERVE_NOT_FINITE = 500,
     /**
-     * Adapting: there are no support rows.
+     * Adapting: there are no support rows, or none besides those that are held back.
      */
     SINEW_CODE_ADAPT_NO_SUPPORT = 600,
+    /**
+     * Predicting: the rule of the bundle knows no variance; a Bayesian one does.
+     */
+    SINEW_CODE_PREDICT_NO_VARIANCE = 700,
+    /**
+     * Verifying: the parameters were changed by something other than an adaptation; the meta-learned start is back.
+     */
+    SINEW_CODE_VERIFY_CORRUPTED = 800,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -221,7 +278,7 @@ enum sinew_outcome
      */
     SINEW_OUTCOME_COMMITTED = 0,
     /**
-     * The deadline came before the first step; parameters are as they were.
+     * The deadline came before there was anything to judge; parameters are as they were.
      */
     SINEW_OUTCOME_OUT_OF_TIME = 1,
     /**
@@ -229,9 +286,21 @@ enum sinew_outcome
      */
     SINEW_OUTCOME_NOT_FINITE = 2,
     /**
-     * The support loss got worse; parameters are as they were.
+     * The loss did not get better; parameters are as they were.
      */
     SINEW_OUTCOME_WORSE = 3,
+    /**
+     * It went farther than the trust radius; parameters are as they were.
+     */
+    SINEW_OUTCOME_OUTSIDE_TRUST = 4,
+    /**
+     * There was no sample that the rule has not worked in before; nothing was tried.
+     */
+    SINEW_OUTCOME_NOTHING_NEW = 5,
+    /**
+     * It is being waited for samples after a return to the start; nothing was tried.
+     */
+    SINEW_OUTCOME_RECOVERING = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -254,9 +323,14 @@ enum sinew_guard
      */
     SINEW_GUARD_FINITE = 0,
     /**
-     * And the support loss after the last step is at most the one before the first: costs one more forward pass. This is the default.
+     * And it has a lower loss on the support rows than the meta-learned start: of all steps the one with the lowest loss is committed. This
+     * is the default.
      */
     SINEW_GUARD_IMPROVE = 1,
+    /**
+     * As SINEW_GUARD_IMPROVE, on the newest support rows, which are held back from learning.
+     */
+    SINEW_GUARD_HELD_BACK = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -272,7 +346,7 @@ typedef int32_t sinew_guard;
 typedef struct sinew_adapter sinew_adapter;
 
 /**
- * Asked before each inner step, with the context that was given to sinew_adapter_adapt: anything but 0 ends the adaptation. It must
+ * Asked before each unit of work, with the context that was given to sinew_adapter_adapt: anything but 0 ends the adaptation. It must
  * return: no exception and no longjmp may leave it.
  */
 typedef int (*sinew_until)(void *context);
@@ -286,22 +360,80 @@ typedef struct sinew_report {
      */
     sinew_outcome outcome;
     /**
-     * Inner steps that were taken.
+     * Inner steps that led to the parameters that were committed, or that were tried if none were; for the rules that take no steps,
+     * samples that were worked in.
      */
     uint32_t steps;
     /**
-     * Support loss of the meta-learned start, summed over heads with their weights; NaN if no step was taken.
+     * Loss of the meta-learned start on the rows that judge, summed over heads with their weights; NaN if it was not reached.
      */
     float loss_before;
     /**
-     * Support loss after the last step, with SINEW_GUARD_IMPROVE; before the last step otherwise.
+     * Loss of what was committed, or of what was tried last; with SINEW_GUARD_FINITE, that before the last step.
      */
     float loss_after;
     /**
+     * 1 if refusals used up the patience, so that the meta-learned start is back; 0 otherwise.
+     */
+    uint32_t rolled_back;
+    /**
      * For what later versions report; 0.
      */
-    uint32_t reserved[12];
+    uint32_t reserved[11];
 } sinew_report;
+
+/**
+ * How new the inputs of a task are: 12 bytes.
+ */
+typedef struct sinew_novelty {
+    /**
+     * The mean square of the support inputs as they are presented, 1 on average over training; NaN without support rows.
+     */
+    float score;
+    /**
+     * Its median over training tasks; NaN if the bundle does not know it.
+     */
+    float median;
+    /**
+     * Its 99th percentile over training tasks: a score above it is rarer than one task in a hundred; NaN if the bundle does not know it.
+     */
+    float limit;
+} sinew_novelty;
+
+/**
+ * What work costs at most, in multiply-adds of products and convolutions: 64 bytes. The numbers depend on the bundle, the capacity, the
+ * steps and the guard, never on the data.
+ */
+typedef struct sinew_budget {
+    /**
+     * Of one predicted row.
+     */
+    uint64_t prediction;
+    /**
+     * Of one adaptation with a full support ring, of which all samples are new.
+     */
+    uint64_t adaptation;
+    /**
+     * Units of work of such an adaptation: before each of them the deadline callback is asked.
+     */
+    uint64_t units;
+    /**
+     * Of the largest unit of work: what a deadline may be passed by.
+     */
+    uint64_t unit;
+    /**
+     * Rows of one unit of work over layers that stay as they are, and of a prediction of many rows.
+     */
+    uint64_t unit_rows;
+    /**
+     * Rows of one unit of work over what is adapted.
+     */
+    uint64_t unit_rows_behind;
+    /**
+     * For what later versions tell; 0.
+     */
+    uint64_t reserved[2];
+} sinew_budget;
 
 #ifdef __cplusplus
 extern "C" {
@@ -363,8 +495,8 @@ sinew_code sinew_adapter_observe(struct sinew_adapter *adapter,
 /**
  * Fits the network to the support rows, from the meta-learned start, and commits the result if the guard lets it; report tells.
  *
- * until is asked before each inner step, whose cost is fixed, and ends the adaptation: the steps taken so far are then judged by the
- * guard. NULL takes all steps. All or nothing: whatever happens, predictions come from whole, finite, accepted parameters. An update
+ * until is asked before each unit of work, whose cost is fixed (sinew_adapter_budget), and ends the adaptation: of what was judged so
+ * far the best is committed, or nothing. NULL does all of the work. All or nothing: whatever happens, predictions come from whole, finite, accepted parameters. An update
  * that the guard refuses is no error: the outcome says so. While it runs, every call on this adapter is refused, until's too.
  */
 sinew_code sinew_adapter_adapt(struct sinew_adapter *adapter,
@@ -383,12 +515,42 @@ sinew_code sinew_adapter_predict(struct sinew_adapter *adapter,
                                  size_t y_len);
 
 /**
- * The loss of the parameters that predict now, on the support rows, summed over heads with their weights.
+ * As sinew_adapter_predict, with the variance of each prediction, noise included, in squares of the bundle's units: variance
+ * [rows, output_len]. No two of x, y and variance may overlap.
  */
-sinew_code sinew_adapter_support_loss(struct sinew_adapter *adapter, float *loss);
+sinew_code sinew_adapter_predict_with_variance(struct sinew_adapter *adapter,
+                                               const float *x,
+                                               size_t x_len,
+                                               float *y,
+                                               size_t y_len,
+                                               float *variance,
+                                               size_t variance_len);
 
 /**
- * Back to the meta-learned start; the support rows stay.
+ * The loss of the parameters that predict now, on the support rows, summed over heads with their weights; NaN for similarities, which
+ * have none.
+ */
+sinew_code sinew_adapter_support_loss(struct sinew_adapter *adapter,
+                                      float *loss);
+
+/**
+ * How far the support inputs are from what the bundle was trained on. What is not known is NaN.
+ */
+sinew_code sinew_adapter_novelty(struct sinew_adapter *adapter, struct sinew_novelty *novelty);
+
+/**
+ * What adaptation and prediction cost at most, with the steps and the guard that are set.
+ */
+sinew_code sinew_adapter_budget(struct sinew_adapter *adapter, struct sinew_budget *budget);
+
+/**
+ * Whether the parameters that predict are, to the bit, those that were committed. If not, the meta-learned start is brought back from the
+ * bundle, and SINEW_CODE_VERIFY_CORRUPTED says so. For where memory can be disturbed: it reads every parameter once.
+ */
+sinew_code sinew_adapter_verify(struct sinew_adapter *adapter);
+
+/**
+ * Back to the meta-learned start; the support rows stay, unless a recovery is set that asks for new ones.
  */
 sinew_code sinew_adapter_rollback(struct sinew_adapter *adapter);
 
@@ -403,9 +565,23 @@ sinew_code sinew_adapter_reset(struct sinew_adapter *adapter);
 sinew_code sinew_adapter_set_steps(struct sinew_adapter *adapter, uint32_t steps);
 
 /**
- * Commits adaptations as guard says from now on: a value of sinew_guard.
+ * Commits adaptations as guard says from now on: a value of sinew_guard. With SINEW_GUARD_HELD_BACK, held_back newest support rows
+ * judge and are not learned from: 1 to one less than there is room for. 0 with another guard.
  */
-sinew_code sinew_adapter_set_guard(struct sinew_adapter *adapter, int32_t guard);
+sinew_code sinew_adapter_set_guard(struct sinew_adapter *adapter,
+                                   int32_t guard,
+                                   size_t held_back);
+
+/**
+ * Bounds adaptations from now on. trust_radius: the longest way from the meta-learned start, the root of the summed squares of what the
+ * parameters changed by, that is committed; INFINITY, as at first, for no limit. patience: so many refused adaptations in a row bring the
+ * start back; 0, as at first, for never. recovery: after a return to the start the support rows are forgotten, and so many new ones are
+ * waited for before adapting again; 0, as at first, keeps the rows and goes on at once.
+ */
+sinew_code sinew_adapter_set_limits(struct sinew_adapter *adapter,
+                                    float trust_radius,
+                                    uint32_t patience,
+                                    size_t recovery);
 
 /**
  * Values in one input row; 0 where another function would refuse the adapter.

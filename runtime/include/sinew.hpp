@@ -117,14 +117,14 @@ public:
         return sinew_adapter_observe(adapter_, x.data(), x.size(), y.data(), y.size());
     }
 
-    // Asks until(), which must not throw, before each inner step, and ends when it says true.
+    // Asks until(), which must not throw, before each unit of work, and ends when it says true.
     template <class Until>
     [[nodiscard]] sinew_code adapt(const Until& until, sinew_report& report) noexcept {
         const auto ask = [](void* context) noexcept { return (*static_cast<const Until*>(context))() ? 1 : 0; };
         return sinew_adapter_adapt(adapter_, ask, const_cast<void*>(static_cast<const void*>(std::addressof(until))), &report);
     }
 
-    // Takes all steps.
+    // Does all of the work.
     [[nodiscard]] sinew_code adapt(sinew_report& report) noexcept {
         return sinew_adapter_adapt(adapter_, nullptr, nullptr, &report);
     }
@@ -133,11 +133,28 @@ public:
         return sinew_adapter_predict(adapter_, x.data(), x.size(), y.data(), y.size());
     }
 
+    // With the variance of each prediction, if the bundle's rule knows one.
+    [[nodiscard]] sinew_code predict_with_variance(Values x, MutableValues y, MutableValues variance) noexcept {
+        return sinew_adapter_predict_with_variance(adapter_, x.data(), x.size(), y.data(), y.size(), variance.data(),
+                                                   variance.size());
+    }
+
     [[nodiscard]] sinew_code support_loss(float& loss) noexcept { return sinew_adapter_support_loss(adapter_, &loss); }
+    [[nodiscard]] sinew_code novelty(sinew_novelty& novelty) noexcept { return sinew_adapter_novelty(adapter_, &novelty); }
+    [[nodiscard]] sinew_code budget(sinew_budget& budget) noexcept { return sinew_adapter_budget(adapter_, &budget); }
+    [[nodiscard]] sinew_code verify() noexcept { return sinew_adapter_verify(adapter_); }
     [[nodiscard]] sinew_code rollback() noexcept { return sinew_adapter_rollback(adapter_); }
     [[nodiscard]] sinew_code reset() noexcept { return sinew_adapter_reset(adapter_); }
     [[nodiscard]] sinew_code set_steps(std::uint32_t steps) noexcept { return sinew_adapter_set_steps(adapter_, steps); }
-    [[nodiscard]] sinew_code set_guard(sinew_guard guard) noexcept { return sinew_adapter_set_guard(adapter_, guard); }
+
+    // held_back is for SINEW_GUARD_HELD_BACK.
+    [[nodiscard]] sinew_code set_guard(sinew_guard guard, std::size_t held_back = 0) noexcept {
+        return sinew_adapter_set_guard(adapter_, guard, held_back);
+    }
+
+    [[nodiscard]] sinew_code set_limits(float trust_radius, std::uint32_t patience, std::size_t recovery) noexcept {
+        return sinew_adapter_set_limits(adapter_, trust_radius, patience, recovery);
+    }
 
     std::size_t input_len() const noexcept { return sinew_adapter_input_len(adapter_); }
     std::size_t output_len() const noexcept { return sinew_adapter_output_len(adapter_); }

@@ -4,8 +4,11 @@ use std::ffi::{CStr, c_int, c_void};
 use std::mem::size_of;
 use std::ptr::{null, null_mut};
 
+use serde_json::{Value, json};
+use sinew_models::bundle::{RULE_FORGETTING, RULE_NOISE, RULE_PRECISION, RULE_RATE, SUPPORT_NOVELTY};
+use sinew_models::rule::Rule;
 use sinew_runtime::c_api::*;
-use sinew_runtime::{Adapter, Bundle, Guard};
+use sinew_runtime::{Adapter, Bundle, Guard, VarianceError};
 
 /// Bundles to try: one output with a rate for each parameter, one network with several heads, one with every activation and loss.
 const BUNDLES: [&[u8]; 3] = [
@@ -16,6 +19,33 @@ const BUNDLES: [&[u8]; 3] = [
 const TERRAIN: &[u8] = BUNDLES[0];
 const HEADER: &str = include_str!("../../runtime/include/sinew.h");
 const CAPACITY: usize = 6;
+
+/// The bundle of the terrain with a Bayesian last layer in place of gradient descent, and with what is known of the novelty of tasks.
+fn bayes() -> Vec<u8> {
+    let (len, rest) = TERRAIN.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*len) as usize);
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let mut data = data.to_vec();
+    let mut metadata: Value = serde_json::from_str(header["__metadata__"]["sinew"].as_str().unwrap()).unwrap();
+    metadata["rule"] = json!("bayes");
+    header["__metadata__"]["sinew"] = json!(metadata.to_string());
+    header.remove(RULE_RATE).unwrap();
+    let unknowns = 65;
+    let precision = (0..unknowns * unknowns).map(|i| if i % (unknowns + 1) == 0 { 1.0 } else { 0.0 }).collect();
+    for (name, shape, values) in [
+        (RULE_PRECISION, json!([unknowns, unknowns]), precision),
+        (RULE_NOISE, json!([1]), vec![0.04_f32]),
+        (RULE_FORGETTING, json!([1]), vec![0.98]),
+        (SUPPORT_NOVELTY, json!([2]), vec![0.75, 2.5]),
+    ] {
+        let begin = data.len();
+        data.extend(values.iter().flat_map(|value: &f32| value.to_le_bytes()));
+        let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
+        header.insert(name.to_owned(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
 
 /// A block of the caller, with bytes that are no zeros.
 struct Block(Vec<u64>);
@@ -61,12 +91,43 @@ fn predict(adapter: *mut SinewAdapter, x: &[f32], y: &mut [f32]) -> SinewCode {
     unsafe { sinew_adapter_predict(adapter, x.as_ptr(), x.len(), y.as_mut_ptr(), y.len()) }
 }
 
+fn predict_with_variance(adapter: *mut SinewAdapter, x: &[f32], y: &mut [f32], variance: &mut [f32]) -> SinewCode {
+    let (len, at) = (variance.len(), variance.as_mut_ptr());
+    // SAFETY: as above.
+    unsafe { sinew_adapter_predict_with_variance(adapter, x.as_ptr(), x.len(), y.as_mut_ptr(), y.len(), at, len) }
+}
+
+fn novelty(adapter: *mut SinewAdapter) -> SinewNovelty {
+    let mut novelty = SinewNovelty { score: 7.0, median: 7.0, limit: 7.0 };
+    // SAFETY: as above.
+    assert_eq!(unsafe { sinew_adapter_novelty(adapter, &raw mut novelty) }, SinewCode::Ok);
+    novelty
+}
+
+fn budget(adapter: *mut SinewAdapter) -> SinewBudget {
+    let mut budget = NO_BUDGET;
+    // SAFETY: as above.
+    assert_eq!(unsafe { sinew_adapter_budget(adapter, &raw mut budget) }, SinewCode::Ok);
+    budget
+}
+
+const NO_BUDGET: SinewBudget = SinewBudget {
+    prediction: 7,
+    adaptation: 7,
+    units: 7,
+    unit: 7,
+    unit_rows: 7,
+    unit_rows_behind: 7,
+    reserved: [7; 2],
+};
+
 const NO_REPORT: SinewReport = SinewReport {
     outcome: SinewOutcome::OutOfTime,
     steps: 0,
     loss_before: f32::NAN,
     loss_after: f32::NAN,
-    reserved: [7; 12],
+    rolled_back: 7,
+    reserved: [7; 11],
 };
 
 fn adapt(adapter: *mut SinewAdapter, until: SinewUntil, context: *mut c_void) -> (SinewCode, SinewReport) {
@@ -91,6 +152,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// A report with its losses to the bit, so that NaN equals itself.
+fn told(report: SinewReport) -> (SinewOutcome, u32, Vec<u32>, u32) {
+    (report.outcome, report.steps, bits(&[report.loss_before, report.loss_after]), report.rolled_back)
+}
+
 /// Ends an adaptation when the number that it counts down is 0.
 unsafe extern "C" fn countdown(context: *mut c_void) -> c_int {
     // SAFETY: the tests give a number.
@@ -102,8 +168,10 @@ unsafe extern "C" fn countdown(context: *mut c_void) -> c_int {
 
 #[test]
 fn the_same_bits_as_from_rust() {
-    for bytes in BUNDLES {
+    let bayes = bayes();
+    for bytes in BUNDLES.into_iter().chain([&*bayes]) {
         let bundle = Bundle::parse(bytes).unwrap();
+        let is_bayes = *bundle.rule() == Rule::Bayes;
         let mut memory = vec![f32::NAN; Adapter::memory_len(&bundle, CAPACITY).unwrap()];
         let mut rust = Adapter::new(&bundle, CAPACITY, &mut memory).unwrap();
         let mut block = Block::of(bytes, CAPACITY);
@@ -133,11 +201,16 @@ fn the_same_bits_as_from_rust() {
         // SAFETY: it is an adapter.
         assert_eq!(unsafe { sinew_adapter_support_rows(c) }, CAPACITY);
 
-        for (guard, number, steps) in [(Guard::Improve, 1, None), (Guard::Finite, 0, Some(1)), (Guard::Finite, 0, None)]
-        {
+        for (guard, number, held_back, steps) in [
+            (Guard::Improve, 1, 0, None),
+            (Guard::HeldBack(2), 2, 2, None),
+            (Guard::Finite, 0, 0, Some(1)),
+            (Guard::Finite, 0, 0, None),
+        ] {
             rust.set_guard(guard);
             // SAFETY: it is an adapter.
-            assert_eq!(unsafe { sinew_adapter_set_guard(c, number) }, SinewCode::Ok);
+            assert_eq!(unsafe { sinew_adapter_set_guard(c, number, held_back) }, SinewCode::Ok);
+            assert_eq!(budget(c), SinewBudget::from(rust.budget()));
             let (mut left, mut left_in_c) = (steps.unwrap_or(u32::MAX), steps.unwrap_or(u32::MAX));
             let want = rust.adapt(|| {
                 let over = left == 0;
@@ -147,14 +220,28 @@ fn the_same_bits_as_from_rust() {
             let (code, report) = adapt(c, Some(countdown), (&raw mut left_in_c).cast());
             assert_eq!((code, left_in_c), (SinewCode::Ok, left));
             let want = SinewReport::from(want.unwrap());
-            assert_eq!(report, want);
-            assert_eq!(report.reserved, [0; 12]);
+            assert_eq!(told(report), told(want));
+            assert_eq!((report.rolled_back, report.reserved), (0, [0; 11]));
             let adapted = same(&mut rust, "adapted");
             assert_eq!(report.outcome == SinewOutcome::Committed, bits(&adapted) != bits(&start));
             let mut loss = f32::NAN;
             // SAFETY: it is an adapter, and a number.
             assert_eq!(unsafe { sinew_adapter_support_loss(c, &raw mut loss) }, SinewCode::Ok);
             assert_eq!(loss.to_bits(), rust.support_loss().unwrap().to_bits());
+            assert_eq!(bits(&[novelty(c).score]), bits(&[rust.novelty().unwrap().score]));
+
+            let (mut values, mut variance) = (vec![f32::NAN; y.len()], vec![f32::NAN; y.len()]);
+            let code = predict_with_variance(c, &x, &mut values, &mut variance);
+            let mut want = vec![f32::NAN; y.len()];
+            if is_bayes {
+                assert_eq!(rust.predict_with_variance(&x, &mut values.clone(), &mut want), Ok(()));
+                assert_eq!((code, bits(&values), bits(&variance)), (SinewCode::Ok, bits(&adapted), bits(&want)));
+                assert!(variance.iter().all(|variance| *variance > 0.0));
+            } else {
+                let refused = rust.predict_with_variance(&x, &mut values.clone(), &mut want);
+                assert_eq!((code, refused), (SinewCode::PredictNoVariance, Err(VarianceError::NoVariance)));
+                assert!(values.iter().chain(&variance).all(|value| value.is_nan()));
+            }
 
             rust.rollback();
             // SAFETY: it is an adapter.
@@ -166,8 +253,9 @@ fn the_same_bits_as_from_rust() {
         // SAFETY: it is an adapter.
         assert_eq!(unsafe { sinew_adapter_set_steps(c, 2) }, SinewCode::Ok);
         let want = SinewReport::from(rust.adapt(|| false).unwrap());
-        assert_eq!(adapt(c, None, null_mut()), (SinewCode::Ok, want));
-        assert_eq!(want.steps, 2);
+        let (code, report) = adapt(c, None, null_mut());
+        assert_eq!((code, told(report)), (SinewCode::Ok, told(want)));
+        assert_eq!(want.steps, if is_bayes { CAPACITY as u32 } else { 2 });
         same(&mut rust, "two steps");
 
         rust.reset();
@@ -206,17 +294,22 @@ fn an_adapter_that_adapts_refuses_every_call() {
         // SAFETY: this test gives one of these.
         let seen = unsafe { &mut *context.cast::<Seen>() };
         let adapter = seen.adapter;
-        let mut loss = 0.0;
+        let (mut loss, mut report) = (0.0, NO_BUDGET);
         seen.codes.push(observe(adapter, &[0.0; 10], &[0.0]));
         seen.codes.push(predict(adapter, &[0.0; 10], &mut [0.0]));
+        seen.codes.push(predict_with_variance(adapter, &[0.0; 10], &mut [0.0], &mut [0.0]));
         seen.codes.push(adapt(adapter, None, null_mut()).0);
         // SAFETY: it is an adapter.
         unsafe {
             seen.codes.push(sinew_adapter_rollback(adapter));
             seen.codes.push(sinew_adapter_reset(adapter));
             seen.codes.push(sinew_adapter_set_steps(adapter, 1));
-            seen.codes.push(sinew_adapter_set_guard(adapter, 0));
+            seen.codes.push(sinew_adapter_set_guard(adapter, 0, 0));
+            seen.codes.push(sinew_adapter_set_limits(adapter, 1.0, 0, 0));
+            seen.codes.push(sinew_adapter_verify(adapter));
             seen.codes.push(sinew_adapter_support_loss(adapter, &raw mut loss));
+            seen.codes.push(sinew_adapter_novelty(adapter, (&raw mut report).cast()));
+            seen.codes.push(sinew_adapter_budget(adapter, (&raw mut report).cast()));
             seen.rows += sinew_adapter_support_rows(adapter);
         }
         1
@@ -228,7 +321,7 @@ fn an_adapter_that_adapts_refuses_every_call() {
     let mut seen = Seen { adapter, codes: Vec::new(), rows: 0 };
     let (code, report) = adapt(adapter, Some(call), (&raw mut seen).cast());
     assert_eq!((code, report.outcome), (SinewCode::Ok, SinewOutcome::OutOfTime));
-    assert_eq!((seen.codes, seen.rows), (vec![SinewCode::InUse; 8], 0));
+    assert_eq!((seen.codes, seen.rows), (vec![SinewCode::InUse; 13], 0));
     // And is free again afterwards.
     let (code, report) = adapt(adapter, None, null_mut());
     assert_eq!((code, report.outcome), (SinewCode::Ok, SinewOutcome::Committed));
@@ -255,7 +348,13 @@ fn pointers_that_cannot_be_are_refused() {
             assert_eq!(sinew_adapter_observe(adapter, x.as_ptr(), 10, wrong, 1), code);
             assert_eq!(sinew_adapter_predict(adapter, wrong, 10, out, 1), code);
             assert_eq!(sinew_adapter_predict(adapter, x.as_ptr(), 10, wrong.cast_mut(), 1), code);
+            let beside = x.as_ptr().cast_mut();
+            assert_eq!(sinew_adapter_predict_with_variance(adapter, wrong, 10, out, 1, beside, 1), code);
+            assert_eq!(sinew_adapter_predict_with_variance(adapter, x.as_ptr(), 10, out, 1, wrong.cast_mut(), 1), code);
+            assert_eq!(sinew_adapter_predict_with_variance(adapter, x.as_ptr(), 10, wrong.cast_mut(), 1, out, 1), code);
             assert_eq!(sinew_adapter_support_loss(adapter, wrong.cast_mut()), code);
+            assert_eq!(sinew_adapter_novelty(adapter, wrong.cast_mut().cast()), code);
+            assert_eq!(sinew_adapter_budget(adapter, wrong.cast_mut().cast()), code);
             assert_eq!(sinew_adapter_adapt(adapter, None, null_mut(), wrong.cast_mut().cast()), code);
             assert_eq!(sinew_adapter_size(bundle, len, 1, wrong.cast_mut().cast(), &raw mut align), code);
             assert_eq!(sinew_adapter_size(bundle, len, 1, &raw mut size, wrong.cast_mut().cast()), code);
@@ -267,7 +366,9 @@ fn pointers_that_cannot_be_are_refused() {
             assert_eq!(sinew_adapter_rollback(handle), code);
             assert_eq!(sinew_adapter_reset(handle), code);
             assert_eq!(sinew_adapter_set_steps(handle, 1), code);
-            assert_eq!(sinew_adapter_set_guard(handle, 1), code);
+            assert_eq!(sinew_adapter_set_guard(handle, 1, 0), code);
+            assert_eq!(sinew_adapter_set_limits(handle, 1.0, 0, 0), code);
+            assert_eq!(sinew_adapter_verify(handle), code);
             assert_eq!(sinew_adapter_input_len(handle) + sinew_adapter_output_len(handle), 0);
             assert_eq!(sinew_adapter_capacity(handle) + sinew_adapter_support_rows(handle), 0);
             assert_eq!(sinew_adapter_steps(handle), 0);
@@ -315,8 +416,14 @@ fn lengths_and_values_that_do_not_fit_are_refused() {
             assert_eq!(sinew_adapter_set_steps(adapter, wrong), SinewCode::RuleSteps);
         }
         assert_eq!(sinew_adapter_steps(adapter), steps);
-        for wrong in [-1, 2, i32::MIN, i32::MAX] {
-            assert_eq!(sinew_adapter_set_guard(adapter, wrong), SinewCode::UnknownGuard);
+        for wrong in [-1, 3, i32::MIN, i32::MAX] {
+            assert_eq!(sinew_adapter_set_guard(adapter, wrong, 0), SinewCode::UnknownGuard);
+        }
+        for (guard, wrong) in [(0, 1), (1, 1), (2, 0), (2, CAPACITY), (2, usize::MAX)] {
+            assert_eq!(sinew_adapter_set_guard(adapter, guard, wrong), SinewCode::HeldBack);
+        }
+        for wrong in [f32::NAN, -0.5, f32::NEG_INFINITY] {
+            assert_eq!(sinew_adapter_set_limits(adapter, wrong, 0, 0), SinewCode::TrustRadius);
         }
     }
     assert_eq!(loss, 0.5);
@@ -341,7 +448,13 @@ fn arrays_that_overlap_are_refused() {
         assert_eq!(sinew_adapter_predict(adapter, x.add(1), 10, x, 2), SinewCode::Overlap);
         assert_eq!(sinew_adapter_predict(adapter, x, 10, x.add(10), 1), Ok);
         assert_eq!(sinew_adapter_predict(adapter, x.add(1), 10, x, 1), Ok);
+        let two = |y, variance| sinew_adapter_predict_with_variance(adapter, x.add(4), 10, y, 1, variance, 1);
+        assert_eq!((two(x, x), two(x.add(4), x), two(x, x.add(4))), (Overlap, Overlap, Overlap));
+        assert_eq!((two(inside, x), two(x, inside)), (Overlap, Overlap));
+        assert_eq!(two(x, x.add(1)), SinewCode::PredictNoVariance);
         assert_eq!(sinew_adapter_support_loss(adapter, inside), Overlap);
+        assert_eq!(sinew_adapter_novelty(adapter, inside.cast()), Overlap);
+        assert_eq!(sinew_adapter_budget(adapter, inside.cast()), Overlap);
         assert_eq!(sinew_adapter_adapt(adapter, None, null_mut(), inside.cast()), Overlap);
         let bundle = adapter.cast::<u8>().wrapping_add(size - 1);
         let mut other = adapter;
@@ -376,7 +489,7 @@ fn a_block_without_an_adapter_is_refused() {
         (size, TERRAIN, CAPACITY + 1, SinewCode::BlockTooSmall),
         (size, TERRAIN, 0, SinewCode::SetupCapacity),
         (size, TERRAIN, usize::MAX, SinewCode::SetupCapacity),
-        (size, TERRAIN, usize::MAX / 512, SinewCode::SetupCapacity),
+        (size, TERRAIN, usize::MAX / 32, SinewCode::SetupCapacity),
         (size, &TERRAIN[..100], CAPACITY, SinewCode::BundleHeader),
         (size, &[], CAPACITY, SinewCode::BundleHeader),
     ] {
@@ -395,6 +508,112 @@ fn a_block_without_an_adapter_is_refused() {
     refused(&mut moved);
     let adapter = block.0.as_mut_ptr().cast();
     assert_eq!(predict(adapter, &[0.0; 10], &mut [0.0]), SinewCode::Ok);
+}
+
+#[test]
+fn refusals_bring_the_start_back_and_wait_for_new_samples() {
+    let mut block = Block::of(TERRAIN, CAPACITY);
+    let adapter = block.init(TERRAIN, CAPACITY);
+    let (x, y) = samples(10, 1, CAPACITY);
+    let observe_rows = |from: usize, to: usize| {
+        for row in from..to {
+            assert_eq!(observe(adapter, &x[row * 10..(row + 1) * 10], &y[row..=row]), SinewCode::Ok);
+        }
+    };
+    let adapt = || adapt(adapter, None, null_mut());
+    observe_rows(0, CAPACITY);
+    let (code, report) = adapt();
+    assert_eq!((code, report.outcome), (SinewCode::Ok, SinewOutcome::Committed));
+    let (patience, recovery) = (2, 3);
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_set_limits(adapter, 1e-6, patience, recovery) }, SinewCode::Ok);
+    for (rolled_back, rows) in [(0, CAPACITY), (1, 0)] {
+        let (code, report) = adapt();
+        assert_eq!(
+            (code, report.outcome, report.rolled_back),
+            (SinewCode::Ok, SinewOutcome::OutsideTrust, rolled_back)
+        );
+        // SAFETY: it is an adapter.
+        assert_eq!(unsafe { sinew_adapter_support_rows(adapter) }, rows);
+    }
+    assert_eq!(adapt().0, SinewCode::AdaptNoSupport);
+    observe_rows(0, recovery - 1);
+    let (code, report) = adapt();
+    assert_eq!((code, report.outcome, report.steps), (SinewCode::Ok, SinewOutcome::Recovering, 0));
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_set_limits(adapter, f32::INFINITY, 0, 0) }, SinewCode::Ok);
+    observe_rows(recovery - 1, recovery);
+    let (code, report) = adapt();
+    assert_eq!((code, report.outcome), (SinewCode::Ok, SinewOutcome::Committed));
+}
+
+#[test]
+fn a_rule_that_works_samples_in_once_has_nothing_new_to_work_in() {
+    let bytes = bayes();
+    let mut block = Block::of(&bytes, CAPACITY);
+    let adapter = block.init(&bytes, CAPACITY);
+    let known = novelty(adapter);
+    assert!(known.score.is_nan() && known.median.is_nan() && known.limit.is_nan());
+    let (x, y) = samples(10, 1, 1);
+    assert_eq!(observe(adapter, &x, &y), SinewCode::Ok);
+    let known = novelty(adapter);
+    assert!(known.score > 0.0);
+    assert_eq!((known.median, known.limit), (0.75, 2.5));
+    for (outcome, steps) in [(SinewOutcome::Committed, 1), (SinewOutcome::NothingNew, 0)] {
+        let (code, report) = adapt(adapter, None, null_mut());
+        assert_eq!((code, report.outcome, report.steps), (SinewCode::Ok, outcome, steps));
+    }
+    // Two values for one row, and a row without one.
+    let mut values = [0.0; 2];
+    assert_eq!(predict_with_variance(adapter, &x, &mut [0.0], &mut values), SinewCode::Length);
+    assert_eq!(predict_with_variance(adapter, &x, &mut values, &mut [0.0]), SinewCode::Length);
+    // The bundle of the terrain knows nothing of it.
+    let mut block = Block::of(TERRAIN, CAPACITY);
+    let adapter = block.init(TERRAIN, CAPACITY);
+    assert_eq!(observe(adapter, &x, &y), SinewCode::Ok);
+    let known = novelty(adapter);
+    assert!(known.score > 0.0 && known.median.is_nan() && known.limit.is_nan());
+}
+
+#[test]
+fn a_parameter_that_was_disturbed_is_seen_and_mended() {
+    let mut block = Block::of(TERRAIN, CAPACITY);
+    let c = block.init(TERRAIN, CAPACITY);
+    let bundle = Bundle::parse(TERRAIN).unwrap();
+    let mut memory = vec![0.0; Adapter::memory_len(&bundle, CAPACITY).unwrap()];
+    let mut rust = Adapter::new(&bundle, CAPACITY, &mut memory).unwrap();
+    let (x, y) = samples(10, 1, 3);
+    let mut start = [0.0; 3];
+    assert_eq!(predict(c, &x, &mut start), SinewCode::Ok);
+    for (x, y) in x.chunks(10).zip(&y) {
+        rust.observe(x, &[*y]).unwrap();
+        assert_eq!(observe(c, x, &[*y]), SinewCode::Ok);
+    }
+    rust.adapt(|| false).unwrap();
+    assert_eq!(adapt(c, None, null_mut()).1.outcome, SinewOutcome::Committed);
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_verify(c) }, SinewCode::Ok);
+
+    // The parameters of both are the same, so that they can be found in the block.
+    let wanted: Vec<u8> = rust.parameters().iter().flat_map(|value| value.to_ne_bytes()).collect();
+    let whole: Vec<u8> = block.0.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let places: Vec<usize> = (0..whole.len() - wanted.len())
+        .step_by(size_of::<f32>())
+        .filter(|&place| whole[place..].starts_with(&wanted))
+        .collect();
+    assert!(!places.is_empty());
+    for place in places {
+        // SAFETY: within the block, which this test owns.
+        unsafe { *block.0.as_mut_ptr().cast::<u8>().add(place + wanted.len() / 2) ^= 1 };
+    }
+    // SAFETY: it is an adapter.
+    unsafe {
+        assert_eq!(sinew_adapter_verify(c), SinewCode::VerifyCorrupted);
+        assert_eq!(sinew_adapter_verify(c), SinewCode::Ok);
+    }
+    let mut mended = [0.0; 3];
+    assert_eq!(predict(c, &x, &mut mended), SinewCode::Ok);
+    assert_eq!(bits(&mended), bits(&start));
 }
 
 #[test]
@@ -431,7 +650,7 @@ fn every_code_of_the_header_has_a_text() {
         .filter_map(|line| line.trim().strip_prefix("SINEW_CODE_")?.split_once(" = "))
         .map(|(_, number)| number.trim_end_matches(',').parse().unwrap())
         .collect();
-    assert!(codes.len() >= 42 && codes.is_sorted() && codes[0] == SinewCode::Ok as i32);
+    assert!(codes.len() >= 56 && codes.is_sorted() && codes[0] == SinewCode::Ok as i32);
     let mut texts: Vec<&str> = codes.iter().map(|code| text(*code)).collect();
     assert!(texts.iter().all(|text| !text.is_empty() && *text != "unknown code"));
     texts.sort_unstable();
@@ -448,5 +667,7 @@ fn the_header_has_the_version_of_the_library() {
     let line = format!("#define SINEW_ABI_VERSION {}\n", sinew_abi_version());
     assert!(HEADER.contains(&line));
     assert_eq!((size_of::<SinewReport>(), align_of::<SinewReport>()), (64, 4));
+    assert_eq!((size_of::<SinewBudget>(), align_of::<SinewBudget>()), (64, 8));
+    assert_eq!((size_of::<SinewNovelty>(), align_of::<SinewNovelty>()), (12, 4));
     assert_eq!((size_of::<SinewCode>(), size_of::<SinewOutcome>(), size_of::<SinewGuard>()), (4, 4, 4));
 }

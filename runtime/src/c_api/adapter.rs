@@ -6,10 +6,11 @@ use sinew_models::rule::{MAX_STEPS, RuleError};
 
 use super::block::{SinewAdapter, array, array_mut, overlap, span};
 use super::code::SinewCode;
-use super::report::{SinewGuard, SinewReport};
+use super::report::{SinewBudget, SinewGuard, SinewNovelty, SinewReport};
 use crate::adapter::Adapter;
+use crate::guard::Limits;
 
-/// Asked before each inner step, with the context that was given to sinew_adapter_adapt: anything but 0 ends the adaptation. It must
+/// Asked before each unit of work, with the context that was given to sinew_adapter_adapt: anything but 0 ends the adaptation. It must
 /// return: no exception and no longjmp may leave it.
 pub type SinewUntil = Option<unsafe extern "C" fn(context: *mut c_void) -> c_int>;
 
@@ -38,8 +39,8 @@ pub unsafe extern "C" fn sinew_adapter_observe(
 
 /// Fits the network to the support rows, from the meta-learned start, and commits the result if the guard lets it; report tells.
 ///
-/// until is asked before each inner step, whose cost is fixed, and ends the adaptation: the steps taken so far are then judged by the
-/// guard. NULL takes all steps. All or nothing: whatever happens, predictions come from whole, finite, accepted parameters. An update
+/// until is asked before each unit of work, whose cost is fixed (sinew_adapter_budget), and ends the adaptation: of what was judged so
+/// far the best is committed, or nothing. NULL does all of the work. All or nothing: whatever happens, predictions come from whole, finite, accepted parameters. An update
 /// that the guard refuses is no error: the outcome says so. While it runs, every call on this adapter is refused, until's too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sinew_adapter_adapt(
@@ -94,24 +95,70 @@ pub unsafe extern "C" fn sinew_adapter_predict(
     predict().into()
 }
 
-/// The loss of the parameters that predict now, on the support rows, summed over heads with their weights.
+/// As sinew_adapter_predict, with the variance of each prediction, noise included, in squares of the bundle's units: variance
+/// [rows, output_len]. No two of x, y and variance may overlap.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sinew_adapter_support_loss(adapter: *mut SinewAdapter, loss: *mut f32) -> SinewCode {
-    let judge = || {
+pub unsafe extern "C" fn sinew_adapter_predict_with_variance(
+    adapter: *mut SinewAdapter,
+    x: *const f32,
+    x_len: usize,
+    y: *mut f32,
+    y_len: usize,
+    variance: *mut f32,
+    variance_len: usize,
+) -> SinewCode {
+    let predict = || {
         // SAFETY: the contract of this module.
         let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        if overlap(block, span(loss, 1)?) {
+        let (read, written, beside) = (span(x, x_len)?, span(y, y_len)?, span(variance, variance_len)?);
+        if overlap(block, read) || overlap(block, written) || overlap(block, beside) {
             return Err(SinewCode::Overlap);
         }
-        let value = adapter.support_loss()?;
-        // SAFETY: neither null nor misaligned, so writable.
-        unsafe { loss.write(value) };
-        Ok(())
+        if overlap(read, written) || overlap(read, beside) || overlap(written, beside) {
+            return Err(SinewCode::Overlap);
+        }
+        // SAFETY: the contract of this module; they do not overlap.
+        let (x, y, variance) = unsafe { (array(x, x_len)?, array_mut(y, y_len)?, array_mut(variance, variance_len)?) };
+        Ok(adapter.predict_with_variance(x, y, variance)?)
     };
-    judge().into()
+    predict().into()
 }
 
-/// Back to the meta-learned start; the support rows stay.
+/// The loss of the parameters that predict now, on the support rows, summed over heads with their weights; NaN for similarities, which
+/// have none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_support_loss(adapter: *mut SinewAdapter, loss: *mut f32) -> SinewCode {
+    // SAFETY: the contract of this module.
+    unsafe { tell(adapter, loss, |adapter| Ok(adapter.support_loss()?)) }
+}
+
+/// How far the support inputs are from what the bundle was trained on. What is not known is NaN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_novelty(adapter: *mut SinewAdapter, novelty: *mut SinewNovelty) -> SinewCode {
+    // SAFETY: the contract of this module.
+    unsafe { tell(adapter, novelty, |adapter| Ok(adapter.novelty().into())) }
+}
+
+/// What adaptation and prediction cost at most, with the steps and the guard that are set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_budget(adapter: *mut SinewAdapter, budget: *mut SinewBudget) -> SinewCode {
+    // SAFETY: the contract of this module.
+    unsafe { tell(adapter, budget, |adapter| Ok(adapter.budget().into())) }
+}
+
+/// Whether the parameters that predict are, to the bit, those that were committed. If not, the meta-learned start is brought back from the
+/// bundle, and SINEW_CODE_VERIFY_CORRUPTED says so. For where memory can be disturbed: it reads every parameter once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_verify(adapter: *mut SinewAdapter) -> SinewCode {
+    let verify = || {
+        // SAFETY: the contract of this module.
+        let (adapter, _) = unsafe { SinewAdapter::enter(adapter) }?;
+        Ok(adapter.verify()?)
+    };
+    verify().into()
+}
+
+/// Back to the meta-learned start; the support rows stay, unless a recovery is set that asks for new ones.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sinew_adapter_rollback(adapter: *mut SinewAdapter) -> SinewCode {
     let rollback = || {
@@ -151,13 +198,42 @@ pub unsafe extern "C" fn sinew_adapter_set_steps(adapter: *mut SinewAdapter, ste
     set().into()
 }
 
-/// Commits adaptations as guard says from now on: a value of sinew_guard.
+/// Commits adaptations as guard says from now on: a value of sinew_guard. With SINEW_GUARD_HELD_BACK, held_back newest support rows
+/// judge and are not learned from: 1 to one less than there is room for. 0 with another guard.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sinew_adapter_set_guard(adapter: *mut SinewAdapter, guard: i32) -> SinewCode {
+pub unsafe extern "C" fn sinew_adapter_set_guard(
+    adapter: *mut SinewAdapter,
+    guard: i32,
+    held_back: usize,
+) -> SinewCode {
     let set = || {
         // SAFETY: the contract of this module.
         let (adapter, _) = unsafe { SinewAdapter::enter(adapter) }?;
-        adapter.set_guard(SinewGuard::of(guard).ok_or(SinewCode::UnknownGuard)?);
+        adapter.set_guard(SinewGuard::of(guard, held_back, adapter.support().capacity())?);
+        Ok(())
+    };
+    set().into()
+}
+
+/// Bounds adaptations from now on. trust_radius: the longest way from the meta-learned start, the root of the summed squares of what the
+/// parameters changed by, that is committed; INFINITY, as at first, for no limit. patience: so many refused adaptations in a row bring the
+/// start back; 0, as at first, for never. recovery: after a return to the start the support rows are forgotten, and so many new ones are
+/// waited for before adapting again; 0, as at first, keeps the rows and goes on at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_set_limits(
+    adapter: *mut SinewAdapter,
+    trust_radius: f32,
+    patience: u32,
+    recovery: usize,
+) -> SinewCode {
+    let set = || {
+        // SAFETY: the contract of this module.
+        let (adapter, _) = unsafe { SinewAdapter::enter(adapter) }?;
+        // Not by what it is below, which NaN would pass.
+        if !matches!(trust_radius, 0.0..) {
+            return Err(SinewCode::TrustRadius);
+        }
+        adapter.set_limits(Limits { trust_radius, patience, recovery });
         Ok(())
     };
     set().into()
@@ -196,6 +272,29 @@ pub unsafe extern "C" fn sinew_adapter_support_rows(adapter: *const SinewAdapter
 pub unsafe extern "C" fn sinew_adapter_steps(adapter: *const SinewAdapter) -> u32 {
     // SAFETY: the contract of this module.
     unsafe { ask(adapter, |adapter| u32::try_from(adapter.steps()).unwrap_or(u32::MAX)) }
+}
+
+/// Writes to `to` what `answer` says of the adapter.
+///
+/// # Safety
+/// The contract of this module.
+unsafe fn tell<T>(
+    adapter: *mut SinewAdapter,
+    to: *mut T,
+    answer: impl FnOnce(&mut Adapter<'static>) -> Result<T, SinewCode>,
+) -> SinewCode {
+    let tell = || {
+        // SAFETY: the contract of this module.
+        let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
+        if overlap(block, span(to, 1)?) {
+            return Err(SinewCode::Overlap);
+        }
+        let value = answer(adapter)?;
+        // SAFETY: neither null nor misaligned, so writable.
+        unsafe { to.write(value) };
+        Ok(())
+    };
+    tell().into()
 }
 
 /// What `answer` says of the adapter, or the default.

@@ -5,10 +5,11 @@ use core::ffi::CStr;
 use sinew_models::rule::RuleError;
 use sinew_models::spec::SpecError;
 
-use crate::adapter::{AdaptError, ObserveError, SetupError};
+use crate::adapter::{AdaptError, Corrupted, ObserveError, SetupError, VarianceError};
+use crate::network::NetworkError;
 use crate::reader::{BundleError, LengthError};
 
-/// What became of a call: 0, or why nothing was done. A hundred numbers are kept for each kind of reason; a number never changes its
+/// What became of a call: 0, or why it was not done. A hundred numbers are kept for each kind of reason; a number never changes its
 /// meaning, and later versions may return new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
@@ -32,6 +33,10 @@ pub enum SinewCode {
     Overlap = 7,
     /// This is no value of sinew_guard.
     UnknownGuard = 8,
+    /// The guard cannot hold back so many rows: SINEW_GUARD_HELD_BACK takes 1 to one less than there is room for, another guard 0.
+    HeldBack = 9,
+    /// The trust radius is NaN or below 0.
+    TrustRadius = 10,
 
     /// The file is shorter than the header that it announces.
     BundleHeader = 100,
@@ -78,36 +83,62 @@ pub enum SinewCode {
     NetworkHeadName = 203,
     /// The network: two heads have one name.
     NetworkHeadTwice = 204,
-    /// The network: a head has no layer.
-    NetworkHeadWithoutLayers = 205,
+    /// The network: a head does not end in a dense layer.
+    NetworkHeadEnd = 205,
     /// The network: a head with a classification loss ends in an activation.
     NetworkNotLogits = 206,
     /// The network: a Huber delta is not a positive number.
     NetworkHuberDelta = 207,
     /// The network: the weight of a head's loss is not a number from 0 up.
     NetworkHeadWeight = 208,
+    /// The network: the input has not as many values as its image, or is presented in both forms.
+    NetworkImage = 209,
+    /// The network: a layer cannot take what comes to it.
+    NetworkLayer = 210,
+    /// The network: too many parameters.
+    NetworkParameters = 211,
 
     /// The rule: expected 1 to 1000 inner steps.
     RuleSteps = 300,
-    /// The rule: the list of layers to adapt is empty.
+    /// The rule: no layer with parameters is to be adapted.
     RuleNothingToAdapt = 301,
     /// The rule: a layer is to be adapted that the network does not have.
     RuleNoSuchLayer = 302,
+    /// The rule: too many hidden units in the LSTM.
+    RuleHidden = 303,
+    /// The rule: a closed form on too many features.
+    RuleFeatures = 304,
+    /// The rule: no classes, or too many.
+    RuleClasses = 305,
+    /// The rule: it takes a network with one head (of one output, for similarities).
+    RuleOneHead = 306,
+    /// The rule: it takes heads of one dense layer without activation.
+    RuleHeadNotLinear = 307,
 
     /// Set-up: expected room for at least 1 support row, and for so few that they fit the address space.
     SetupCapacity = 400,
     /// Set-up: a tensor of the bundle has another length than its network says.
     SetupTensorLength = 401,
+    /// Set-up: the library was built without the kind of a layer.
+    SetupLayerLeftOut = 402,
+    /// Set-up: the library was built without the rule, or its numbers cannot be worked with.
+    SetupRule = 403,
 
     /// Observing: a value is NaN or infinite.
     ObserveNotFinite = 500,
 
-    /// Adapting: there are no support rows.
+    /// Adapting: there are no support rows, or none besides those that are held back.
     AdaptNoSupport = 600,
+
+    /// Predicting: the rule of the bundle knows no variance; a Bayesian one does.
+    PredictNoVariance = 700,
+
+    /// Verifying: the parameters were changed by something other than an adaptation; the meta-learned start is back.
+    VerifyCorrupted = 800,
 }
 
 /// All codes. A test holds it against the committed header.
-const ALL: [SinewCode; 42] = [
+const ALL: [SinewCode; 56] = [
     SinewCode::Ok,
     SinewCode::NullPointer,
     SinewCode::Misaligned,
@@ -117,6 +148,8 @@ const ALL: [SinewCode; 42] = [
     SinewCode::BlockTooSmall,
     SinewCode::Overlap,
     SinewCode::UnknownGuard,
+    SinewCode::HeldBack,
+    SinewCode::TrustRadius,
     SinewCode::BundleHeader,
     SinewCode::BundleUtf8,
     SinewCode::BundleJson,
@@ -139,17 +172,29 @@ const ALL: [SinewCode; 42] = [
     SinewCode::NetworkNoHead,
     SinewCode::NetworkHeadName,
     SinewCode::NetworkHeadTwice,
-    SinewCode::NetworkHeadWithoutLayers,
+    SinewCode::NetworkHeadEnd,
     SinewCode::NetworkNotLogits,
     SinewCode::NetworkHuberDelta,
     SinewCode::NetworkHeadWeight,
+    SinewCode::NetworkImage,
+    SinewCode::NetworkLayer,
+    SinewCode::NetworkParameters,
     SinewCode::RuleSteps,
     SinewCode::RuleNothingToAdapt,
     SinewCode::RuleNoSuchLayer,
+    SinewCode::RuleHidden,
+    SinewCode::RuleFeatures,
+    SinewCode::RuleClasses,
+    SinewCode::RuleOneHead,
+    SinewCode::RuleHeadNotLinear,
     SinewCode::SetupCapacity,
     SinewCode::SetupTensorLength,
+    SinewCode::SetupLayerLeftOut,
+    SinewCode::SetupRule,
     SinewCode::ObserveNotFinite,
     SinewCode::AdaptNoSupport,
+    SinewCode::PredictNoVariance,
+    SinewCode::VerifyCorrupted,
 ];
 
 impl SinewCode {
@@ -170,6 +215,8 @@ impl SinewCode {
             Self::BlockTooSmall => c"the block is smaller than sinew_adapter_size says",
             Self::Overlap => c"arrays overlap with the block, or what is read with what is written",
             Self::UnknownGuard => c"no such guard",
+            Self::HeldBack => c"the guard cannot hold back so many support rows",
+            Self::TrustRadius => c"the trust radius is NaN or below 0",
             Self::BundleHeader => c"bundle: the file is shorter than the header that it announces",
             Self::BundleUtf8 => c"bundle: the header is not UTF-8",
             Self::BundleJson => c"bundle: the header is not the JSON of a .safetensors file",
@@ -192,19 +239,35 @@ impl SinewCode {
             Self::NetworkNoHead => c"network: expected at least one head",
             Self::NetworkHeadName => c"network: a head has an empty, too long or unusual name",
             Self::NetworkHeadTwice => c"network: two heads have one name",
-            Self::NetworkHeadWithoutLayers => c"network: a head has no layer",
+            Self::NetworkHeadEnd => c"network: a head does not end in a dense layer",
             Self::NetworkNotLogits => {
                 c"network: a cross-entropy loss takes logits, but the last layer has an activation"
             }
             Self::NetworkHuberDelta => c"network: expected a positive Huber delta",
             Self::NetworkHeadWeight => c"network: expected a finite loss weight from 0 up",
+            Self::NetworkImage => {
+                c"network: the input has not the values of its image, or is to be presented in both forms"
+            }
+            Self::NetworkLayer => c"network: a layer cannot take what comes to it",
+            Self::NetworkParameters => c"network: too many parameters",
             Self::RuleSteps => c"rule: expected 1 to 1000 inner steps",
-            Self::RuleNothingToAdapt => c"rule: the list of layers to adapt is empty",
+            Self::RuleNothingToAdapt => c"rule: no layer with parameters is to be adapted",
             Self::RuleNoSuchLayer => c"rule: a layer is to be adapted that the network does not have",
+            Self::RuleHidden => c"rule: too many hidden units in the LSTM",
+            Self::RuleFeatures => c"rule: too many features for a closed form",
+            Self::RuleClasses => c"rule: no classes, or too many",
+            Self::RuleOneHead => c"rule: expected a network with one head (of one output, for similarities)",
+            Self::RuleHeadNotLinear => c"rule: expected heads of one dense layer without activation",
             Self::SetupCapacity => c"set-up: expected room for at least 1 support row that fits the address space",
             Self::SetupTensorLength => c"set-up: a tensor has another length than its network says",
+            Self::SetupLayerLeftOut => c"set-up: the library was built without the kind of a layer",
+            Self::SetupRule => c"set-up: the library was built without the rule, or its numbers cannot be worked with",
             Self::ObserveNotFinite => c"observe: a value is NaN or infinite",
-            Self::AdaptNoSupport => c"adapt: no support rows: observe before adapting",
+            Self::AdaptNoSupport => c"adapt: no support rows, or none besides those held back: observe before adapting",
+            Self::PredictNoVariance => c"predict: the rule knows no variance; a Bayesian one does",
+            Self::VerifyCorrupted => {
+                c"verify: the parameters were changed from outside; the meta-learned start is back"
+            }
         }
     }
 }
@@ -240,12 +303,15 @@ impl From<BundleError> for SinewCode {
 impl From<SpecError> for SinewCode {
     fn from(error: SpecError) -> Self {
         match error {
-            SpecError::Units(_) => Self::NetworkUnits,
+            SpecError::Units { .. } => Self::NetworkUnits,
+            SpecError::Image(_) => Self::NetworkImage,
+            SpecError::Layer { .. } => Self::NetworkLayer,
+            SpecError::Parameters => Self::NetworkParameters,
             SpecError::TooMany => Self::NetworkTooMany,
             SpecError::NoHead => Self::NetworkNoHead,
             SpecError::HeadName(_) => Self::NetworkHeadName,
             SpecError::HeadTwice(_) => Self::NetworkHeadTwice,
-            SpecError::HeadWithoutLayers(_) => Self::NetworkHeadWithoutLayers,
+            SpecError::HeadEnd(_) => Self::NetworkHeadEnd,
             SpecError::NotLogits(_) => Self::NetworkNotLogits,
             SpecError::HuberDelta(_) => Self::NetworkHuberDelta,
             SpecError::HeadWeight(_) => Self::NetworkHeadWeight,
@@ -259,6 +325,11 @@ impl From<RuleError> for SinewCode {
             RuleError::Steps(_) => Self::RuleSteps,
             RuleError::NothingToAdapt => Self::RuleNothingToAdapt,
             RuleError::NoSuchLayer { .. } => Self::RuleNoSuchLayer,
+            RuleError::Hidden(_) => Self::RuleHidden,
+            RuleError::Features(_) => Self::RuleFeatures,
+            RuleError::Classes(_) => Self::RuleClasses,
+            RuleError::OneHead(_) => Self::RuleOneHead,
+            RuleError::HeadNotLinear(_) => Self::RuleHeadNotLinear,
         }
     }
 }
@@ -266,7 +337,9 @@ impl From<RuleError> for SinewCode {
 impl From<SetupError> for SinewCode {
     fn from(error: SetupError) -> Self {
         match error {
-            SetupError::Network(error) => error.into(),
+            SetupError::Network(NetworkError::Spec(error)) => error.into(),
+            SetupError::Network(NetworkError::NoSuchLayer(_)) => Self::SetupLayerLeftOut,
+            SetupError::Rule => Self::SetupRule,
             SetupError::Capacity(_) => Self::SetupCapacity,
             SetupError::Memory { .. } => Self::BlockTooSmall,
             SetupError::Length(_) => Self::SetupTensorLength,
@@ -286,8 +359,23 @@ impl From<ObserveError> for SinewCode {
 impl From<AdaptError> for SinewCode {
     fn from(error: AdaptError) -> Self {
         match error {
-            AdaptError::NoSupport => Self::AdaptNoSupport,
+            AdaptError::NoSupport { .. } => Self::AdaptNoSupport,
         }
+    }
+}
+
+impl From<VarianceError> for SinewCode {
+    fn from(error: VarianceError) -> Self {
+        match error {
+            VarianceError::Length(error) => error.into(),
+            VarianceError::NoVariance => Self::PredictNoVariance,
+        }
+    }
+}
+
+impl From<Corrupted> for SinewCode {
+    fn from(Corrupted: Corrupted) -> Self {
+        Self::VerifyCorrupted
     }
 }
 

@@ -20,7 +20,7 @@ pub use adapter::*;
 pub use block::SinewAdapter;
 use block::{array, array_mut, check, overlap, span};
 pub use code::SinewCode;
-pub use report::{SinewGuard, SinewOutcome, SinewReport};
+pub use report::{SinewBudget, SinewGuard, SinewNovelty, SinewOutcome, SinewReport};
 
 use crate::reader::Bundle;
 
