@@ -114,6 +114,16 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
+    unsafe fn splat_pair(from: *const f32) -> Self {
+        // SAFETY: as above; both values are read, wherever they lie.
+        unsafe { Self(vreinterpretq_f32_f64(vdupq_n_f64(from.cast::<f64>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn pair_sums(self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(vpaddq_f32(self.0, vdupq_n_f32(0.0))) }
+    }
+    #[inline(always)]
     unsafe fn columns(terms: &[Term], target: &Target, rows: usize, column: usize, width: usize) {
         // SAFETY: as above.
         unsafe { columns_of_quad(terms, target, rows, column, width) }
