@@ -136,12 +136,7 @@ impl Known {
         Ok(())
     }
 
-    fn play(
-        &mut self,
-        parts: &Parts,
-        adapter: &mut Adapter<'_>,
-        event: Event,
-    ) -> Result<(), TestCaseError> {
+    fn play(&mut self, parts: &Parts, adapter: &mut Adapter<'_>, event: Event) -> Result<(), TestCaseError> {
         let before = bits(adapter.parameters());
         match event {
             Event::Observe(fault, seed) => {

@@ -6,8 +6,11 @@ use crate::kernel::Path;
 use crate::network::{LayerSet, Network, NetworkError};
 use crate::reader::Bundle;
 
-/// Values of both traces of one unit of work: what a second-level cache of a small processor holds.
+/// Values of both traces of one unit of work: what the second-level cache of a small processor holds.
 const UNIT_VALUES: usize = 1 << 15;
+/// The same on a fast path, which packs the weights of a convolution anew for each unit: half of the second-level cache of a processor
+/// with long vectors, so that it packs for some rows together.
+const FAST_UNIT_VALUES: usize = 1 << 17;
 
 /// The network, and the part of it that is adapted.
 #[derive(Clone, Debug)]
@@ -37,7 +40,8 @@ impl Plan {
             _ => bundle.network().backbone.len(),
         };
         let behind = network.behind(frozen);
-        let rows = |values: usize| (UNIT_VALUES / values.max(1)).clamp(1, capacity.max(1));
+        let most = if path == Path::SCALAR { UNIT_VALUES } else { FAST_UNIT_VALUES };
+        let rows = |values: usize| (most / values.max(1)).clamp(1, capacity.max(1));
         let unit_rows = rows(network.forward_len(1) + network.backward_len(1));
         let unit_rows_behind = rows(behind.forward_len(1) + behind.backward_len(1));
         Ok(Self { network, behind, frozen, adapted, unit_rows, unit_rows_behind })

@@ -106,6 +106,16 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
+    unsafe fn splat_pair(from: *const f32) -> Self {
+        // SAFETY: as above; both values are read, wherever they lie.
+        unsafe { Self(vreinterpretq_f32_f64(vdupq_n_f64(from.cast::<f64>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn pair_sums(self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(vpaddq_f32(self.0, vdupq_n_f32(0.0))) }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 4 are written.
         unsafe {

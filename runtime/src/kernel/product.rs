@@ -407,7 +407,14 @@ pub(crate) const fn sideways_pays<V: Vector>(rows: usize, inputs: usize, outputs
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn turn<V: Vector>(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
+pub(crate) unsafe fn turn<V: Vector>(
+    from: *const f32,
+    step: usize,
+    rows: usize,
+    columns: usize,
+    to: *mut f32,
+    to_step: usize,
+) {
     // What is turned in squares, and then the rest below and beside them.
     let (mut square_rows, mut square_columns) = (0, 0);
     if V::SQUARE > 0 && rows >= V::SQUARE && columns >= V::SQUARE {

@@ -115,6 +115,19 @@ impl Vector for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn splat_pair(from: *const f32) -> Self {
+        // SAFETY: as above; both values are read, wherever they lie.
+        unsafe { Self(_mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn pair_sums(self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let (low, high) = (_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            Self(_mm256_zextps128_ps256(_mm_hadd_ps(low, high)))
+        }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 8 are written.
         unsafe {
@@ -299,6 +312,22 @@ impl Vector for Zmm {
         unsafe {
             let unordered = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             Self(_mm512_mask_mov_ps(_mm512_max_ps(self.0, other.0), unordered, self.0))
+        }
+    }
+    #[inline(always)]
+    unsafe fn splat_pair(from: *const f32) -> Self {
+        // SAFETY: as above; both values are read, wherever they lie.
+        unsafe { Self(_mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn pair_sums(self) -> Ymm {
+        // SAFETY: as above.
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            let (even, odd) =
+                (_mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14), _mm256_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15));
+            let even = _mm256_permutex2var_ps(low, even, high);
+            Ymm(_mm256_add_ps(even, _mm256_permutex2var_ps(low, odd, high)))
         }
     }
     #[inline(always)]

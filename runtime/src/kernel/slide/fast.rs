@@ -1,10 +1,11 @@
-//! The fast passes: rows are padded, weights packed, and [`tile`](super::tile) does the sums.
+//! The fast passes: rows are padded, weights packed, and [`tile`](super::tile) or [`lines`](super::lines) does the sums.
 
 use super::{
-    Axis, Pair, Slide,
+    Axis, Pair, Slide, lines,
+    pack::{PAIRED, pack, pack_turned, pair_up, unpack},
     tile::{self, Grid, Target, Term, Walk},
 };
-use crate::kernel::{Path, dense::Update, product::Gate};
+use crate::kernel::{Kind, Path, dense::Update, product::Gate};
 
 /// Packed weights begin at a cache line, so that a vector of them does not lie across two.
 const LINE: usize = 16;
@@ -118,13 +119,18 @@ pub(super) fn outputs(
     let [down, across] = slide.axes;
     let image = Padded::input(slide);
     let (mut packed, mut copies) = rooms(slide, image, scratch);
-    for (packed, (_, w)) in packed.iter_mut().zip(pairs) {
-        pack(slide, w, packed);
+    let by_lines = lines::fits(path, slide, pairs.len());
+    let paired = is_paired(path, slide, slide.outputs, slide.inputs);
+    for (packed, (_, w)) in packed.iter_mut().zip(pairs).filter(|_| !by_lines) {
+        pack(path, slide, w, packed);
+        if paired {
+            pair_up(path, packed);
+        }
     }
     copies.iter_mut().take(pairs.len()).for_each(|copy| copy.fill(0.0));
     let line = image.line();
     let (len, a_step) = taps_along(slide, across.size, slide.inputs);
-    let walk = Walk { outer: down.size, a_outer: line, len, a_step, b_step: slide.outputs };
+    let walk = Walk { outer: down.size, a_outer: line, len, a_step, b_step: slide.outputs, paired };
     let grid = Grid {
         height: down.output,
         width: across.output,
@@ -136,8 +142,16 @@ pub(super) fn outputs(
     let gate = if rectified { Gate::Positive } else { Gate::All };
     for (row, z) in z.chunks_exact_mut(slide.output_len()).enumerate() {
         let mut addends = Addends::default();
-        for ((packed, copy), (x, _)) in packed.iter().zip(&mut copies).zip(pairs) {
-            addends.push(image.of(row_of(x, row, slide.input_len()), copy), packed.as_ptr());
+        for ((packed, copy), (x, w)) in packed.iter().zip(&mut copies).zip(pairs) {
+            let weights = if by_lines { w.as_ptr() } else { packed.as_ptr() };
+            addends.push(image.of(row_of(x, row, slide.input_len()), copy), weights);
+        }
+        if by_lines {
+            let sources = addends.terms.map(|term| (term.a, term.b));
+            let sources = sources.get(..addends.count).unwrap_or_default();
+            // SAFETY: `fits` said so; the last place of the window ends within the padded image, as below.
+            unsafe { lines::outputs(path, slide, sources, line, b.as_ptr(), gate, z.as_mut_ptr()) }
+            continue;
         }
         let (start, finish) = (Some(b.as_ptr()), Update::Store);
         let target = Target { c: z.as_mut_ptr(), channels: slide.outputs, start, finish, gate };
@@ -145,6 +159,16 @@ pub(super) fn outputs(
         // packed weights hold `outputs` values for each of the taps and inner channels; `z` is one row of the output.
         unsafe { tile::slide(path, slide.depthwise, addends.terms(), &walk, &grid, &target) }
     }
+}
+
+/// Whether a product with so many channels takes its addends, of which a pixel has `addends`, two by two: where the channels are half
+/// a vector, the other half would be idle.
+fn is_paired(path: Path, slide: Slide, channels: usize, addends: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let long = path.0 == Kind::Avx512;
+    #[cfg(not(target_arch = "x86_64"))]
+    let long = false;
+    long && !slide.depthwise && channels == PAIRED && addends % 2 == 0
 }
 
 /// Of `size` taps along a line whose pixels have `channels` values: the addends of one sum, and from one to the next.
@@ -159,19 +183,19 @@ fn row_of(values: &[f32], row: usize, len: usize) -> &[f32] {
 
 /// One axis of a phase: the pixels of the input that see the same taps, `stride` apart.
 #[derive(Clone, Copy)]
-struct Phase {
+pub(super) struct Phase {
     /// The first of the pixels, and how many there are.
     pixel: usize,
     count: usize,
     /// The first tap that they see; the others are `stride` apart.
-    tap: usize,
-    taps: usize,
+    pub tap: usize,
+    pub taps: usize,
     /// Where the first pixel begins to look in the padded output.
     from: usize,
 }
 
 impl Phase {
-    const fn of(axis: Axis, pixel: usize) -> Self {
+    pub const fn of(axis: Axis, pixel: usize) -> Self {
         let (quotient, tap) = ((pixel + axis.padding) / axis.stride, (pixel + axis.padding) % axis.stride);
         let taps = axis.size.saturating_sub(tap).div_ceil(axis.stride);
         let count = (axis.input - pixel).div_ceil(axis.stride);
@@ -194,8 +218,12 @@ pub(super) fn inputs(
     let [down, across] = slide.axes;
     let image = Padded::output(slide);
     let (mut packed, mut copies) = rooms(slide, image, scratch);
+    let paired = is_paired(path, slide, slide.inputs, slide.outputs);
     for (packed, (_, w)) in packed.iter_mut().zip(pairs) {
-        pack_turned(slide, w, packed);
+        pack_turned(path, slide, w, packed);
+        if paired {
+            pair_up(path, packed);
+        }
     }
     copies.iter_mut().take(pairs.len()).for_each(|copy| copy.fill(0.0));
     let line = image.line();
@@ -209,7 +237,7 @@ pub(super) fn inputs(
             for x in 0..across.stride.min(across.input) {
                 let horizontal = Phase::of(across, x);
                 let (len, a_step) = taps_along(slide, horizontal.taps, slide.outputs);
-                let walk = Walk { outer: vertical.taps, a_outer: line, len, a_step, b_step: slide.inputs };
+                let walk = Walk { outer: vertical.taps, a_outer: line, len, a_step, b_step: slide.inputs, paired };
                 let grid = Grid {
                     height: vertical.count,
                     width: horizontal.count,
@@ -260,6 +288,7 @@ pub(super) fn weights(
         len: across.output,
         a_step: across.stride * slide.inputs,
         b_step: slide.outputs,
+        paired: false,
     };
     let (width, a_pixel) = taps_along(slide, across.size, slide.inputs);
     let (c_line, c_pixel) = (width * slide.outputs, slide.outputs);
@@ -280,7 +309,7 @@ pub(super) fn weights(
     if rows == 0 {
         sums.fill(0.0);
     }
-    unpack(slide, sums, dw, update);
+    unpack(path, slide, sums, dw, update);
 }
 
 /// Up to two addends, on their way through the packed weights.
@@ -316,53 +345,5 @@ impl Addends {
     /// The same, `by` values further in the weights.
     fn past(self, by: usize) -> Self {
         Self { terms: self.terms.map(|term| Term { b: term.b.wrapping_add(by), ..term }), ..self }
-    }
-}
-
-/// `[outputs, inner, taps]` to `[taps, inner, outputs]`.
-fn pack(slide: Slide, w: &[f32], packed: &mut [f32]) {
-    let (taps, inner) = (slide.taps(), slide.inner());
-    for (row, to) in packed.chunks_exact_mut(slide.outputs).take(taps * inner).enumerate() {
-        let from = w.get(row % inner * taps + row / inner..).unwrap_or_default();
-        for (to, from) in to.iter_mut().zip(from.iter().step_by(inner * taps)) {
-            *to = *from;
-        }
-    }
-}
-
-/// `[taps, inner, outputs]` back to `[outputs, inner, taps]`.
-fn unpack(slide: Slide, packed: &[f32], w: &mut [f32], update: Update) {
-    let (taps, inner) = (slide.taps(), slide.inner());
-    for (row, from) in packed.chunks_exact(slide.outputs).take(taps * inner).enumerate() {
-        let to = w.get_mut(row % inner * taps + row / inner..).unwrap_or_default();
-        for (from, to) in from.iter().zip(to.iter_mut().step_by(inner * taps)) {
-            update.apply(to, *from);
-        }
-    }
-}
-
-/// `[outputs, inner, taps]` to `[taps, outputs, inputs]`, phase by phase as [`inputs`] goes through them, taps from the last to the
-/// first.
-fn pack_turned(slide: Slide, w: &[f32], packed: &mut [f32]) {
-    let [down, across] = slide.axes;
-    let taps = slide.taps();
-    let outputs = if slide.depthwise { 1 } else { slide.outputs };
-    let mut rows = packed.chunks_exact_mut(slide.inputs);
-    for y in 0..down.stride.min(down.input) {
-        let vertical = Phase::of(down, y);
-        for x in 0..across.stride.min(across.input) {
-            let horizontal = Phase::of(across, x);
-            for j in (0..vertical.taps).rev() {
-                for i in (0..horizontal.taps).rev() {
-                    let tap = (vertical.tap + j * down.stride) * across.size + horizontal.tap + i * across.stride;
-                    for (o, to) in rows.by_ref().take(outputs).enumerate() {
-                        let from = w.get(o * slide.inner() * taps + tap..).unwrap_or_default();
-                        for (to, from) in to.iter_mut().zip(from.iter().step_by(taps)) {
-                            *to = *from;
-                        }
-                    }
-                }
-            }
-        }
     }
 }

@@ -13,9 +13,15 @@ use sinew_models::spec::{Shape, Window};
 use super::{Path, dense::Update, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{product::some, vector::Vector};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use fast::Phase;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod fast;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod lines;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod pack;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! A tile is up to 12 pixels × 2 vectors of channels. Its pixels follow one another in the result and go on in the next line of
 //! the image, so small images fill tiles too.
 
+use super::pack::PAIRED;
 use crate::kernel::{
     Path,
     dense::Update,
@@ -11,6 +12,11 @@ use crate::kernel::{
     vector::Vector,
     vectors,
 };
+
+/// What is multiplied with a vector of `b`: one value, a vector where each channel keeps to itself, or two values for two addends.
+const FULL: u8 = 0;
+const DEPTHWISE: u8 = 1;
+const PAIRS: u8 = 2;
 
 /// The most pixels of a tile.
 const MOST: usize = 12;
@@ -33,6 +39,8 @@ pub(super) struct Walk {
     pub a_step: usize,
     /// From one addend to the next in `b`, which does not jump.
     pub b_step: usize,
+    /// Whether `b` has [`PAIRED`] channels and its addends two by two, `[len / 2, channels, 2]`; `a_step` is 1 and `len` even then.
+    pub paired: bool,
 }
 
 /// Where sums begin in `a` and go to in `c`: `height` lines of `width` pixels.
@@ -81,33 +89,35 @@ pub(super) unsafe fn slide(path: Path, depthwise: bool, terms: &[Term], walk: &W
 unsafe fn slide_fast<V: Vector>(depthwise: bool, terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
     // SAFETY: the caller's contract.
     unsafe {
-        if depthwise {
-            columns::<V, true>(terms, walk, grid, target);
+        if V::LANES > V::Half::LANES && walk.paired {
+            strip::<V, PAIRS, 1>(terms, walk, grid, target, 0, 0);
+        } else if depthwise {
+            columns::<V, DEPTHWISE>(terms, walk, grid, target);
         } else {
-            columns::<V, false>(terms, walk, grid, target);
+            columns::<V, FULL>(terms, walk, grid, target);
         }
     }
 }
 
 /// All channels, one or two vectors at a time.
 #[inline(always)]
-unsafe fn columns<V: Vector, const DEPTHWISE: bool>(terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
+unsafe fn columns<V: Vector, const KIND: u8>(terms: &[Term], walk: &Walk, grid: &Grid, target: &Target) {
     let mut at = 0;
     // SAFETY: the caller's contract; `at` and what each call takes stay within the channels.
     unsafe {
         while at < target.channels {
             let rest = target.channels - at;
             at += if rest <= V::Half::LANES {
-                strip::<V::Half, DEPTHWISE, 1>(terms, walk, grid, target, at, rest % V::Half::LANES);
+                strip::<V::Half, KIND, 1>(terms, walk, grid, target, at, rest % V::Half::LANES);
                 rest
-            } else if DEPTHWISE || (V::LANES > V::Half::LANES && rest <= V::LANES) {
+            } else if KIND == DEPTHWISE || (V::LANES > V::Half::LANES && rest <= V::LANES) {
                 // A depthwise sum loads as much for two vectors as for one and one.
                 let here = rest.min(V::LANES);
-                strip::<V, DEPTHWISE, 1>(terms, walk, grid, target, at, here % V::LANES);
+                strip::<V, KIND, 1>(terms, walk, grid, target, at, here % V::LANES);
                 here
             } else {
                 let here = rest.min(2 * V::LANES);
-                strip::<V, DEPTHWISE, 2>(terms, walk, grid, target, at, here % V::LANES);
+                strip::<V, KIND, 2>(terms, walk, grid, target, at, here % V::LANES);
                 here
             };
         }
@@ -131,7 +141,7 @@ const fn tile_height<V: Vector>(n: usize, pixels: usize) -> usize {
 
 /// All pixels of `N` vectors from `column` on.
 #[inline(always)]
-unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
+unsafe fn strip<V: Vector, const KIND: u8, const N: usize>(
     terms: &[Term],
     walk: &Walk,
     grid: &Grid,
@@ -158,13 +168,13 @@ unsafe fn strip<V: Vector, const DEPTHWISE: bool, const N: usize>(
         // SAFETY: the caller's contract; the places are pixels of the grid.
         unsafe {
             match (N, height) {
-                (_, 1) => tile::<V, DEPTHWISE, 1, N>(terms, walk, target, &a, &c, column, left),
-                (_, 2) => tile::<V, DEPTHWISE, 2, N>(terms, walk, target, &a, &c, column, left),
-                (_, 4) => tile::<V, DEPTHWISE, 4, N>(terms, walk, target, &a, &c, column, left),
-                (_, 6) => tile::<V, DEPTHWISE, 6, N>(terms, walk, target, &a, &c, column, left),
-                (2, _) => tile::<V, DEPTHWISE, 8, N>(terms, walk, target, &a, &c, column, left),
-                (_, 9) => tile::<V, DEPTHWISE, 9, N>(terms, walk, target, &a, &c, column, left),
-                (_, _) => tile::<V, DEPTHWISE, 12, N>(terms, walk, target, &a, &c, column, left),
+                (_, 1) => tile::<V, KIND, 1, N>(terms, walk, target, &a, &c, column, left),
+                (_, 2) => tile::<V, KIND, 2, N>(terms, walk, target, &a, &c, column, left),
+                (_, 4) => tile::<V, KIND, 4, N>(terms, walk, target, &a, &c, column, left),
+                (_, 6) => tile::<V, KIND, 6, N>(terms, walk, target, &a, &c, column, left),
+                (2, _) => tile::<V, KIND, 8, N>(terms, walk, target, &a, &c, column, left),
+                (_, 9) => tile::<V, KIND, 9, N>(terms, walk, target, &a, &c, column, left),
+                (_, _) => tile::<V, KIND, 12, N>(terms, walk, target, &a, &c, column, left),
             }
         }
     }
@@ -187,7 +197,7 @@ unsafe fn vectors<V: Vector, const N: usize>(from: *const f32, left: usize) -> [
 ///
 /// `a` and `c` say where the sum of each pixel begins and goes.
 #[inline(always)]
-unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>(
+unsafe fn tile<V: Vector, const KIND: u8, const M: usize, const N: usize>(
     terms: &[Term],
     walk: &Walk,
     target: &Target,
@@ -198,10 +208,15 @@ unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>
 ) {
     // SAFETY: the caller's contract; `left` keeps the last vector inside.
     unsafe {
-        let mut sums: [[V; N]; M] = match target.start {
-            None => [[V::splat(0.0); N]; M],
-            Some(bias) => [vectors::<V, N>(bias.add(column), left); M],
-        };
+        if KIND == PAIRS {
+            let pairs = pairs::<V, M>(terms, walk, a);
+            let mut sums = start::<V::Half, M, 1>(target, column, left);
+            for (sums, pairs) in sums.iter_mut().zip(pairs) {
+                sums[0] = sums[0].add(pairs.pair_sums());
+            }
+            return put::<V::Half, M, 1>(sums, target, c, left);
+        }
+        let mut sums = start::<V, M, N>(target, column, left);
         for term in terms {
             let mut line = term.a;
             let mut b = term.b.wrapping_add(column);
@@ -211,8 +226,11 @@ unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>
                     let vectors_b = vectors::<V, N>(b, left);
                     for (sums, a) in sums.iter_mut().zip(a) {
                         let from = from.add(*a);
-                        let factors =
-                            if DEPTHWISE { vectors::<V, N>(from.add(column), left) } else { [V::splat(*from); N] };
+                        let factors = if KIND == DEPTHWISE {
+                            vectors::<V, N>(from.add(column), left)
+                        } else {
+                            [V::splat(*from); N]
+                        };
                         for ((sum, vector), factor) in sums.iter_mut().zip(vectors_b).zip(factors) {
                             *sum = factor.mul_add(vector, *sum);
                         }
@@ -223,6 +241,58 @@ unsafe fn tile<V: Vector, const DEPTHWISE: bool, const M: usize, const N: usize>
                 line = line.wrapping_add(walk.a_outer);
             }
         }
+        put::<V, M, N>(sums, target, c, left);
+    }
+}
+
+/// The sums of `M` pixels over addends that are packed two by two: those of the first of each two in the even lanes, those of the second
+/// in the odd ones.
+#[inline(always)]
+unsafe fn pairs<V: Vector, const M: usize>(terms: &[Term], walk: &Walk, a: &[usize; MOST]) -> [V; M] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut sums = [V::splat(0.0); M];
+        for term in terms {
+            let (mut line, mut b) = (term.a, term.b);
+            for _ in 0..walk.outer {
+                let mut from = line;
+                for _ in 0..walk.len / 2 {
+                    let vector = V::load(b);
+                    for (sum, a) in sums.iter_mut().zip(a) {
+                        *sum = V::splat_pair(from.add(*a)).mul_add(vector, *sum);
+                    }
+                    from = from.wrapping_add(2);
+                    b = b.wrapping_add(2 * PAIRED);
+                }
+                line = line.wrapping_add(walk.a_outer);
+            }
+        }
+        sums
+    }
+}
+
+/// What the sums of a tile begin with.
+#[inline(always)]
+unsafe fn start<V: Vector, const M: usize, const N: usize>(target: &Target, column: usize, left: usize) -> [[V; N]; M] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match target.start {
+            None => [[V::splat(0.0); N]; M],
+            Some(bias) => [vectors::<V, N>(bias.add(column), left); M],
+        }
+    }
+}
+
+/// Takes the sums of a tile to where `c` says.
+#[inline(always)]
+unsafe fn put<V: Vector, const M: usize, const N: usize>(
+    mut sums: [[V; N]; M],
+    target: &Target,
+    c: &[usize; MOST],
+    left: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
         if let Update::Add(factor) = target.finish {
             // All loads before the first store: a partial store would hold up a load of the pixel behind it.
             let factor = V::splat(factor);
