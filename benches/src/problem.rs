@@ -52,7 +52,7 @@ impl Problem {
             |count: usize, limit: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(-limit..limit)).collect() };
         let mut parameters = Vec::new();
         for layer in network.layers() {
-            parameters.extend(uniform(layer.param_len(), 1.0 / (layer.inputs as f32).sqrt()));
+            parameters.extend(uniform(layer.param_len(), 1.0 / (layer.inputs() as f32).sqrt()));
         }
         let (x, y) = (uniform(rows * inputs, 1.7), uniform(rows * outputs, 1.7));
         Self { sizes: sizes.to_vec(), network, parameters, rows, x, y }
