@@ -76,14 +76,15 @@ impl Problem {
         let (inputs, outputs) = (self.network.input.len, self.network.output_len());
         export::to_bytes(&Export {
             network: &self.network,
-            rule: &Rule::Gradient { steps: Self::STEPS, rate: Rate::Constant, scope: Scope::All },
+            rule: &Rule::Gradient { steps: Self::STEPS, rate: Rate::Constant, scope: Scope::All, momentum: false },
             parameters: &self.parameters,
-            rate: &[Self::RATE],
+            numbers: &[Self::RATE],
             input_mean: &vec![0.0; inputs],
             input_scale: &vec![1.0; inputs],
             input_relative_scale: &vec![1.0; inputs],
             output_mean: &vec![0.0; outputs],
             output_scale: &vec![1.0; outputs],
+            novelty: None,
             about: &About::default(),
         })
         .expect("the lengths are right")

@@ -12,7 +12,7 @@ use crate::spec::NetworkSpec;
 /// The version of the format that this crate reads and writes.
 pub const FORMAT: u32 = 1;
 /// Most bytes of the JSON under [`METADATA_KEY`], unescaped.
-pub const MAX_METADATA: usize = 2048;
+pub const MAX_METADATA: usize = 4096;
 /// The key of [`Metadata`].
 pub const METADATA_KEY: &str = "sinew";
 /// The key of what only people read.
@@ -30,8 +30,34 @@ pub const OUTPUT_MEAN: &str = "output.mean";
 pub const OUTPUT_SCALE: &str = "output.scale";
 /// `[heads, 2]`: of each head its λ and its Huber δ (0 where the loss has none).
 pub const LOSS_CONSTANTS: &str = "loss.constants";
-/// The inner rates; its shape depends on [`crate::rule::Rate`].
+/// The inner rates of [`Rule::Gradient`]; its shape depends on [`crate::rule::Rate`].
 pub const RULE_RATE: &str = "rule.rate";
+/// `[1]`: μ of [`Rule::Gradient`] with momentum, from 0 to below 1.
+pub const RULE_MOMENTUM: &str = "rule.momentum";
+/// `[1]`: λ of [`Rule::Ridge`], above 0.
+pub const RULE_RIDGE: &str = "rule.ridge";
+/// `[outputs, 2]`: of each output of [`Rule::Ridge`] the factor a and the addend b that make its output a z + b of the regression's z;
+/// 1 and 0 for regression.
+pub const RULE_LOGIT: &str = "rule.logit";
+/// `[1]`: γ of [`Rule::Bayes`] and of the recursive [`Rule::Ridge`], above 0 and at most 1: what one more sample leaves of the weight of
+/// those before it.
+pub const RULE_FORGETTING: &str = "rule.forgetting";
+/// `[features + 1, features + 1]`: the upper triangular factor R of the prior's precision RᵀR of [`Rule::Bayes`], the bias last; its
+/// diagonal is above 0, what is below the diagonal is not read.
+pub const RULE_PRECISION: &str = "rule.precision";
+/// `[outputs]`: the variance of the noise of [`Rule::Bayes`], in squares of the scaled outputs, above 0.
+pub const RULE_NOISE: &str = "rule.noise";
+/// `[1]`: what [`Rule::Prototype`] multiplies squared distances with, above 0.
+pub const RULE_DISTANCE: &str = "rule.distance";
+/// `[4 hidden, 4]`, `[4 hidden, hidden]`, `[4 hidden]`: the LSTM of [`Rule::MetaLstm`], gates in PyTorch's order (input, forget, cell,
+/// output); absent where there are no hidden units.
+pub const RULE_LSTM: [&str; 3] = ["rule.lstm.weight_ih", "rule.lstm.weight_hh", "rule.lstm.bias"];
+/// `[2, seen + 2]`, `[2]`: the gates of [`Rule::MetaLstm`], forget then input, over what they see (the hidden units, or four values of
+/// loss and gradient), θ and the gate before.
+pub const RULE_GATES: [&str; 2] = ["rule.gates.weight", "rule.gates.bias"];
+/// `[2]`, optional: the median and the 99th percentile, over training tasks, of the mean square of the plain presentation of their
+/// support inputs.
+pub const SUPPORT_NOVELTY: &str = "support.novelty";
 
 /// What a device must know of a bundle besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_largest_metadata_fits() {
-        let layer = Layer::Dense { outputs: MAX_UNITS, activation: Activation::Identity };
+        let window = Window { size: [255; 2], stride: [255; 2], padding: [255; 2] };
+        let layer = Layer::Convolution { outputs: MAX_UNITS, window, activation: Activation::Identity };
         let head = Head {
             name: Name::try_from("a_name_of_24_characters_").unwrap(),
             layers: core::iter::repeat_n(layer, MAX_HEAD_LAYERS).collect(),
@@ -61,12 +88,16 @@ mod tests {
             weight: 1.0,
         };
         let network = NetworkSpec {
-            input: Input { len: MAX_UNITS, form: InputForm::Relative },
+            input: Input {
+                len: MAX_VALUES,
+                form: InputForm::Relative,
+                image: Some(Shape { height: 4096, width: 4096, channels: 4096 }),
+            },
             backbone: core::iter::repeat_n(layer, MAX_BACKBONE).collect(),
             heads: core::iter::repeat_n(head, MAX_HEADS).collect(),
         };
         let scope = Scope::Layers((0..MAX_LAYERS as u8).collect());
-        let rule = Rule::Gradient { steps: 1000, rate: Rate::PerLayerStep, scope };
+        let rule = Rule::Gradient { steps: 1000, rate: Rate::PerLayerStep, scope, momentum: true };
         let text = serde_json::to_string(&Metadata { format: FORMAT, network, rule }).unwrap();
         assert!(text.len() <= MAX_METADATA, "{} bytes", text.len());
     }
@@ -74,7 +105,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_left_to_later_versions() {
         let network = networks::mlp(1, InputForm::Plain, &[4], Activation::Relu, "y", 1, Loss::MeanSquared).unwrap();
-        let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All };
+        let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false };
         let metadata = Metadata { format: FORMAT, network, rule };
         let mut text = serde_json::to_string(&metadata).unwrap();
         text.insert_str(1, r#""later":{"a":[1,2,"x"]},"#);

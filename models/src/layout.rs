@@ -4,13 +4,13 @@
 
 use heapless::String;
 
-use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, NetworkSpec};
+use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, NetworkSpec, Shape};
 
-/// Longest name of a tensor: `heads.` + name + `.` + digit + `.weight`.
+/// Longest name of a tensor: `heads.` + name + `.` + digit + `.context`.
 pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
 
-// An index is written as one digit.
-const _: () = assert!(MAX_BACKBONE <= 10 && MAX_HEAD_LAYERS <= 10);
+// An index is written as one digit, or as two in the backbone.
+const _: () = assert!(MAX_BACKBONE <= 100 && MAX_HEAD_LAYERS <= 10);
 
 /// The name of a tensor.
 pub type TensorName = String<MAX_TENSOR_NAME>;
@@ -31,35 +31,91 @@ pub struct PlacedLayer {
     pub place: Place,
     /// Which layer of the backbone or of the head.
     pub index: usize,
-    /// Values in.
-    pub inputs: usize,
-    /// Values out.
-    pub outputs: usize,
-    /// What follows the sum.
-    pub activation: Activation,
-    /// Where its weight, of `outputs · inputs` values, begins; the bias follows it.
+    /// What it does.
+    pub layer: Layer,
+    /// What comes in.
+    pub input: Shape,
+    /// What comes out.
+    pub output: Shape,
+    /// Where its weight begins; the bias follows it.
     pub offset: usize,
 }
 
 impl PlacedLayer {
-    /// Values of the weight.
+    /// Values in.
+    pub const fn inputs(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Values out.
+    pub const fn outputs(&self) -> usize {
+        self.output.len()
+    }
+
+    /// What follows the sum.
+    pub const fn activation(&self) -> Activation {
+        self.layer.activation()
+    }
+
+    /// Values of the weight, or of the context.
     pub const fn weight_len(&self) -> usize {
-        self.inputs * self.outputs
+        self.layer.weight_len(self.input)
+    }
+
+    /// Values of the bias.
+    pub const fn bias_len(&self) -> usize {
+        self.layer.bias_len(self.input)
     }
 
     /// Values of the weight and the bias.
     pub const fn param_len(&self) -> usize {
-        self.weight_len() + self.outputs
+        self.weight_len() + self.bias_len()
     }
 }
 
-/// Weight or bias.
+impl Layer {
+    /// Values of the weight, or of the context, for such an input.
+    pub const fn weight_len(&self, input: Shape) -> usize {
+        match *self {
+            Layer::Dense { outputs, .. } => outputs * input.len(),
+            Layer::Convolution { outputs, window, .. } => {
+                outputs * input.channels * window.size[0] as usize * window.size[1] as usize
+            }
+            Layer::Depthwise { window, .. } => input.channels * window.size[0] as usize * window.size[1] as usize,
+            Layer::LayerNorm { .. } => input.channels,
+            Layer::Context { len } => len,
+            Layer::MaxPool { .. }
+            | Layer::AveragePool { .. }
+            | Layer::GlobalAveragePool
+            | Layer::Residual { .. }
+            | Layer::Flatten => 0,
+        }
+    }
+
+    /// Values of the bias, for such an input.
+    pub const fn bias_len(&self, input: Shape) -> usize {
+        match *self {
+            Layer::Dense { outputs, .. } | Layer::Convolution { outputs, .. } => outputs,
+            Layer::Depthwise { .. } | Layer::LayerNorm { .. } => input.channels,
+            Layer::MaxPool { .. }
+            | Layer::AveragePool { .. }
+            | Layer::GlobalAveragePool
+            | Layer::Residual { .. }
+            | Layer::Flatten
+            | Layer::Context { .. } => 0,
+        }
+    }
+}
+
+/// Which tensor of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// `[outputs, inputs]`
+    /// The weight.
     Weight,
-    /// `[outputs]`
+    /// The bias.
     Bias,
+    /// The values that a context adds.
+    Context,
 }
 
 /// One tensor of a network.
@@ -93,10 +149,15 @@ impl Slot<'_> {
                 push(".");
             }
         }
-        push(core::str::from_utf8(&[b'0' + self.placed.index as u8]).unwrap_or_default());
+        let digit = |value: usize| [b'0' + (value % 10) as u8];
+        if self.placed.index >= 10 {
+            push(core::str::from_utf8(&digit(self.placed.index / 10)).unwrap_or_default());
+        }
+        push(core::str::from_utf8(&digit(self.placed.index)).unwrap_or_default());
         push(match self.part {
             Part::Weight => ".weight",
             Part::Bias => ".bias",
+            Part::Context => ".context",
         });
         name
     }
@@ -104,7 +165,7 @@ impl Slot<'_> {
     /// Where its values begin in the flat parameter vector.
     pub const fn offset(&self) -> usize {
         match self.part {
-            Part::Weight => self.placed.offset,
+            Part::Weight | Part::Context => self.placed.offset,
             Part::Bias => self.placed.offset + self.placed.weight_len(),
         }
     }
@@ -112,8 +173,8 @@ impl Slot<'_> {
     /// How many values it has.
     pub const fn len(&self) -> usize {
         match self.part {
-            Part::Weight => self.placed.weight_len(),
-            Part::Bias => self.placed.outputs,
+            Part::Weight | Part::Context => self.placed.weight_len(),
+            Part::Bias => self.placed.bias_len(),
         }
     }
 
@@ -122,21 +183,29 @@ impl Slot<'_> {
         self.len() == 0
     }
 
-    /// Its shape: `[outputs, inputs]` or `[outputs]`, in the first `rank` places.
-    pub fn shape(&self) -> heapless::Vec<usize, 2> {
-        let mut shape = heapless::Vec::new();
-        let _ = shape.push(self.placed.outputs);
-        if self.part == Part::Weight {
-            let _ = shape.push(self.placed.inputs);
+    /// Its shape, as [`Layer`] says and PyTorch has it.
+    pub fn shape(&self) -> heapless::Vec<usize, 4> {
+        let placed = &self.placed;
+        let channels = placed.input.channels;
+        let kernel = |outputs: usize, inputs: usize, [height, width]: [u8; 2]| {
+            heapless::Vec::from_array([outputs, inputs, height.into(), width.into()])
+        };
+        match (self.part, placed.layer) {
+            (Part::Weight, Layer::Dense { outputs, .. }) => {
+                heapless::Vec::from_slice(&[outputs, placed.inputs()]).unwrap_or_default()
+            }
+            (Part::Weight, Layer::Convolution { outputs, window, .. }) => kernel(outputs, channels, window.size),
+            (Part::Weight, Layer::Depthwise { window, .. }) => kernel(channels, 1, window.size),
+            _ => heapless::Vec::from_slice(&[self.len()]).unwrap_or_default(),
         }
-        shape
     }
 }
 
 impl NetworkSpec {
     /// All layers in the order of the flat parameter vector.
     pub fn layers(&self) -> impl Iterator<Item = PlacedLayer> + '_ {
-        Layers { network: self, place: Place::Backbone, index: 0, inputs: self.input.presented_len(), offset: 0 }
+        let input = self.input.presented();
+        Layers { network: self, place: Place::Backbone, index: 0, input, features: input, offset: 0 }
     }
 
     /// All tensors in the order of the flat parameter vector.
@@ -147,13 +216,16 @@ impl NetworkSpec {
             if let Some(bias) = bias.take() {
                 return Some(bias);
             }
-            let (layer, placed) = layers.next()?;
+            let (layer, placed) = layers.find(|(_, placed)| placed.param_len() > 0)?;
             let head = match placed.place {
                 Place::Backbone => "",
-                Place::Head(head) => self.heads[head].name.as_str(),
+                Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
             };
-            bias = Some(Slot { layer, placed, part: Part::Bias, head });
-            Some(Slot { layer, placed, part: Part::Weight, head })
+            if placed.bias_len() > 0 {
+                bias = Some(Slot { layer, placed, part: Part::Bias, head });
+            }
+            let part = if matches!(placed.layer, Layer::Context { .. }) { Part::Context } else { Part::Weight };
+            Some(Slot { layer, placed, part, head })
         })
     }
 
@@ -169,7 +241,9 @@ struct Layers<'a> {
     /// Where the next layer is, if it is not the end there.
     place: Place,
     index: usize,
-    inputs: usize,
+    input: Shape,
+    /// What the backbone has made so far.
+    features: Shape,
     offset: usize,
 }
 
@@ -183,19 +257,23 @@ impl Iterator for Layers<'_> {
                 Place::Backbone => &self.network.backbone,
                 Place::Head(head) => &self.network.heads.get(head)?.layers,
             };
-            let Some(&Layer::Dense { outputs, activation }) = layers.get(self.index) else {
+            let Some(&layer) = layers.get(self.index) else {
                 self.place = match self.place {
                     Place::Backbone => Place::Head(0),
                     Place::Head(head) => Place::Head(head + 1),
                 };
                 self.index = 0;
-                self.inputs = self.network.feature_len();
+                self.input = self.features;
                 continue;
             };
-            let &mut Layers { place, index, inputs, offset, .. } = self;
-            let placed = PlacedLayer { place, index, inputs, outputs, activation, offset };
+            let &mut Layers { place, index, input, offset, .. } = self;
+            let output = layer.output(input)?;
+            let placed = PlacedLayer { place, index, layer, input, output, offset };
             self.index += 1;
-            self.inputs = outputs;
+            self.input = output;
+            if place == Place::Backbone {
+                self.features = output;
+            }
             self.offset += placed.param_len();
             return Some(placed);
         }

@@ -26,7 +26,7 @@ pub fn mlp(
     let name = Name::try_from(head).map_err(|_| SpecError::HeadName(0))?;
     let mut heads = Vec::new();
     heads.push(Head { name, layers, loss, weight: 1.0 }).map_err(|_| SpecError::TooMany)?;
-    let network = NetworkSpec { input: Input { len: inputs, form }, backbone, heads };
+    let network = NetworkSpec { input: Input::vector(inputs, form), backbone, heads };
     network.check()?;
     Ok(network)
 }

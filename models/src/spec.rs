@@ -6,7 +6,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Serialize};
 
 /// Most layers in a backbone.
-pub const MAX_BACKBONE: usize = 8;
+pub const MAX_BACKBONE: usize = 16;
 /// Most heads on a backbone.
 pub const MAX_HEADS: usize = 4;
 /// Most layers in a head.
@@ -15,8 +15,12 @@ pub const MAX_HEAD_LAYERS: usize = 3;
 pub const MAX_LAYERS: usize = MAX_BACKBONE + MAX_HEADS * MAX_HEAD_LAYERS;
 /// Longest name of a head, in bytes.
 pub const MAX_NAME: usize = 24;
-/// Most units in a layer, and most values in an input.
+/// Most units of a dense layer, channels of an image, and values of a vector.
 pub const MAX_UNITS: usize = 4096;
+/// Most values of an image.
+pub const MAX_VALUES: usize = 1 << 16;
+/// Most parameters of a network.
+pub const MAX_PARAMS: usize = 1 << 26;
 
 /// The name of a head.
 pub type Name = String<MAX_NAME>;
@@ -41,6 +45,9 @@ pub struct Input {
     pub len: usize,
     /// How the row is presented to the first layer.
     pub form: InputForm,
+    /// The image that a row is, if it is one: `len` values, `[height, width, channels]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Shape>,
 }
 
 /// How an input row x is presented to the first layer; m is the mean of the support inputs of the task at hand.
@@ -122,6 +129,8 @@ impl Window {
 }
 
 /// One layer.
+///
+/// Dense layers, contexts and outputs are vectors; an image becomes one by [`Layer::Flatten`] or [`Layer::GlobalAveragePool`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -131,6 +140,55 @@ pub enum Layer {
         outputs: usize,
         /// What follows the sum.
         activation: Activation,
+    },
+    /// `activation(W * x + b)`, a convolution (as networks have it: a cross-correlation) with `W` of shape
+    /// `[outputs, channels, height, width]`.
+    Convolution {
+        /// Channels that it puts out.
+        outputs: usize,
+        /// Its kernel.
+        window: Window,
+        /// What follows the sum.
+        activation: Activation,
+    },
+    /// A convolution of each channel alone, with `W` of shape `[channels, 1, height, width]` (Howard et al. 2017).
+    Depthwise {
+        /// Its kernel.
+        window: Window,
+        /// What follows the sum.
+        activation: Activation,
+    },
+    /// The largest value in the window, of each channel; padding counts for nothing.
+    MaxPool {
+        /// What slides over the image.
+        window: Window,
+    },
+    /// The mean of the window, of each channel; padding counts as zeros.
+    AveragePool {
+        /// What slides over the image.
+        window: Window,
+    },
+    /// The mean of each channel over the whole image: a vector.
+    GlobalAveragePool,
+    /// `activation(w (x − mean) / √(variance + 1e-5) + b)`, mean and variance over all values of the row, `w` and `b` of each
+    /// channel (Ba et al. 2016; for images a group normalisation with one group, Wu and He 2018).
+    LayerNorm {
+        /// What follows.
+        activation: Activation,
+    },
+    /// `activation(x + s)`, where s is what the layer `layers` before this one took in (He et al. 2016).
+    Residual {
+        /// Layers that s goes around: at least 1, none outside of this backbone or head.
+        layers: usize,
+        /// What follows the sum.
+        activation: Activation,
+    },
+    /// An image as a vector, channel by channel, `[channels, height, width]`, which is PyTorch's order.
+    Flatten,
+    /// x and then `len` values that are parameters, the same for every row: what CAVIA adapts (Zintgraf et al. 2019).
+    Context {
+        /// Values that are added.
+        len: usize,
     },
 }
 
@@ -156,7 +214,7 @@ pub enum Activation {
 pub struct Head {
     /// Lower-case letters, digits and `_`; unique in the network.
     pub name: Name,
-    /// At least one layer; the last one makes the outputs (logits, for classification).
+    /// At least one layer; the last one is dense and makes the outputs (logits, for classification).
     pub layers: Vec<Layer, MAX_HEAD_LAYERS>,
     /// What compares outputs with targets. In a bundle only its kind is in the JSON, the number is in a tensor.
     #[serde(with = "kind")]
@@ -224,11 +282,29 @@ mod kind {
 }
 
 impl Input {
+    /// A row that is a vector.
+    pub const fn vector(len: usize, form: InputForm) -> Self {
+        Self { len, form, image: None }
+    }
+
+    /// A row that is an image, presented as it is.
+    pub const fn image(shape: Shape) -> Self {
+        Self { len: shape.len(), form: InputForm::Plain, image: Some(shape) }
+    }
+
     /// Values that the first layer sees.
     pub const fn presented_len(&self) -> usize {
         match self.form {
             InputForm::Plain | InputForm::Relative => self.len,
             InputForm::Both => 2 * self.len,
+        }
+    }
+
+    /// What the first layer sees.
+    pub const fn presented(&self) -> Shape {
+        match self.image {
+            Some(shape) => shape,
+            None => Shape::vector(self.presented_len()),
         }
     }
 
@@ -239,25 +315,50 @@ impl Input {
 }
 
 impl Layer {
-    /// Units in the layer.
-    pub const fn outputs(&self) -> usize {
-        match *self {
-            Layer::Dense { outputs, .. } => outputs,
-        }
-    }
-
     /// What follows the sum.
     pub const fn activation(&self) -> Activation {
         match *self {
-            Layer::Dense { activation, .. } => activation,
+            Layer::Dense { activation, .. }
+            | Layer::Convolution { activation, .. }
+            | Layer::Depthwise { activation, .. }
+            | Layer::LayerNorm { activation }
+            | Layer::Residual { activation, .. } => activation,
+            Layer::MaxPool { .. }
+            | Layer::AveragePool { .. }
+            | Layer::GlobalAveragePool
+            | Layer::Flatten
+            | Layer::Context { .. } => Activation::Identity,
+        }
+    }
+
+    /// What it makes of an `input`; `None` if it takes no such input.
+    pub fn output(&self, input: Shape) -> Option<Shape> {
+        let slid = |window: Window, channels| {
+            let [height, width] = window.places(input)?;
+            Some(Shape { height, width, channels })
+        };
+        match *self {
+            Layer::Dense { outputs, .. } => input.is_vector().then_some(Shape::vector(outputs)),
+            Layer::Context { len } => input.is_vector().then_some(Shape::vector(input.channels + len)),
+            Layer::Convolution { outputs, window, .. } => slid(window, outputs),
+            Layer::Depthwise { window, .. } | Layer::AveragePool { window } => slid(window, input.channels),
+            // A window within the padding would have no largest value.
+            Layer::MaxPool { window } if (0..2).any(|axis| window.padding[axis] >= window.size[axis]) => None,
+            Layer::MaxPool { window } => slid(window, input.channels),
+            Layer::GlobalAveragePool => Some(Shape::vector(input.channels)),
+            Layer::Flatten => Some(Shape::vector(input.len())),
+            Layer::LayerNorm { .. } | Layer::Residual { .. } => Some(input),
         }
     }
 }
 
 impl Head {
-    /// Values that the head puts out; 0 for a head without layers.
+    /// Values that the head puts out; 0 for a head that does not end in a dense layer.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, Layer::outputs)
+        match self.layers.last() {
+            Some(Layer::Dense { outputs, .. }) => *outputs,
+            _ => 0,
+        }
     }
 }
 
@@ -274,9 +375,15 @@ impl NetworkSpec {
         self.heads.iter().map(Head::outputs).sum()
     }
 
+    /// What the heads see; the shape of a vector of 0 values if the backbone cannot be.
+    pub fn features(&self) -> Shape {
+        let shape = self.backbone.iter().try_fold(self.input.presented(), |shape, layer| layer.output(shape));
+        shape.unwrap_or(Shape::vector(0))
+    }
+
     /// Values that the heads see.
     pub fn feature_len(&self) -> usize {
-        self.backbone.last().map_or(self.input.presented_len(), Layer::outputs)
+        self.features().len()
     }
 
     /// Layers in the network, heads included.
@@ -291,30 +398,36 @@ impl NetworkSpec {
     /// # Errors
     /// The first of [`SpecError`] that applies.
     pub fn check(&self) -> Result<(), SpecError> {
-        let units = |units: usize| match units {
-            1..=MAX_UNITS => Ok(()),
-            _ => Err(SpecError::Units(units)),
-        };
-        units(self.input.len)?;
-        for layer in &self.backbone {
-            units(layer.outputs())?;
+        let Input { len, form, image } = self.input;
+        match image {
+            None => within(len, MAX_UNITS)?,
+            Some(shape) => {
+                check_shape(shape)?;
+                if shape.len() != len || form == InputForm::Both {
+                    return Err(SpecError::Image(shape));
+                }
+            }
         }
+        let mut params = 0;
+        let features = check_layers(&self.backbone, self.input.presented(), 0, &mut params)?;
         if self.heads.is_empty() {
             return Err(SpecError::NoHead);
         }
+        let mut first = self.backbone.len();
         for (index, head) in self.heads.iter().enumerate() {
             let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
             if head.name.is_empty() || !head.name.bytes().all(letter) {
                 return Err(SpecError::HeadName(index));
             }
-            if self.heads[..index].iter().any(|other| other.name == head.name) {
+            if self.heads.iter().take(index).any(|other| other.name == head.name) {
                 return Err(SpecError::HeadTwice(index));
             }
-            let last = head.layers.last().ok_or(SpecError::HeadWithoutLayers(index))?;
-            for layer in &head.layers {
-                units(layer.outputs())?;
-            }
-            if head.loss.is_classification() && last.activation() != Activation::Identity {
+            check_layers(&head.layers, features, first, &mut params)?;
+            first += head.layers.len();
+            let Some(Layer::Dense { activation, .. }) = head.layers.last() else {
+                return Err(SpecError::HeadEnd(index));
+            };
+            if head.loss.is_classification() && *activation != Activation::Identity {
                 return Err(SpecError::NotLogits(index));
             }
             if let Loss::Huber { delta } = head.loss
@@ -330,11 +443,75 @@ impl NetworkSpec {
     }
 }
 
+fn within(got: usize, most: usize) -> Result<(), SpecError> {
+    if (1..=most).contains(&got) { Ok(()) } else { Err(SpecError::Units { got, most }) }
+}
+
+fn check_shape(shape: Shape) -> Result<(), SpecError> {
+    let Shape { height, width, channels } = shape;
+    if shape.is_vector() {
+        // What was flattened may be as long as an image.
+        return within(channels, MAX_VALUES);
+    }
+    within(channels, MAX_UNITS)?;
+    let values = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).unwrap_or(usize::MAX);
+    within(values, MAX_VALUES)
+}
+
+/// Follows an input through layers, of which the first has the number `first`; adds up the parameters.
+fn check_layers(layers: &[Layer], input: Shape, first: usize, params: &mut usize) -> Result<Shape, SpecError> {
+    let mut shape = input;
+    for (index, layer) in layers.iter().enumerate() {
+        let refused = SpecError::Layer { layer: first + index, input: shape };
+        match *layer {
+            Layer::Dense { outputs: units, .. }
+            | Layer::Convolution { outputs: units, .. }
+            | Layer::Context { len: units } => {
+                within(units, MAX_UNITS)?;
+            }
+            Layer::Residual { layers: around, .. } => {
+                let goes_around = (1..=index).contains(&around).then(|| index - around).ok_or(refused)?;
+                let start = layers.iter().take(goes_around).try_fold(input, |shape, layer| layer.output(shape));
+                if start != Some(shape) {
+                    return Err(refused);
+                }
+            }
+            _ => {}
+        }
+        let output = layer.output(shape).ok_or(refused)?;
+        check_shape(output)?;
+        // Within these limits one layer's product fits 32 bits.
+        *params += layer.weight_len(shape) + layer.bias_len(shape);
+        if *params > MAX_PARAMS {
+            return Err(SpecError::Parameters);
+        }
+        shape = output;
+    }
+    Ok(shape)
+}
+
 /// Why a network cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpecError {
-    /// An input or layer has this many values; 1 to [`MAX_UNITS`] are expected.
-    Units(usize),
+    /// An input or layer has this many values or channels.
+    Units {
+        /// How many.
+        got: usize,
+        /// How many at most; at least 1.
+        most: usize,
+    },
+    /// The image of the input has not as many values as the input, or is to be presented in both forms.
+    Image(Shape),
+    /// This layer, counted through backbone and heads, cannot take what comes to it: a dense layer or a context takes vectors, a window
+    /// must fit into the image, a residual goes around layers of its own backbone or head that keep the shape.
+    Layer {
+        /// Which layer.
+        layer: usize,
+        /// What comes to it.
+        input: Shape,
+    },
+    /// There are more than [`MAX_PARAMS`] parameters.
+    Parameters,
     /// There are more layers or heads than the limits of this module.
     TooMany,
     /// There is no head.
@@ -343,8 +520,8 @@ pub enum SpecError {
     HeadName(usize),
     /// This head has the name of an earlier one.
     HeadTwice(usize),
-    /// This head has no layer.
-    HeadWithoutLayers(usize),
+    /// This head's last layer is not a dense one.
+    HeadEnd(usize),
     /// This head has a classification loss, which wants logits, but its last layer has an activation.
     NotLogits(usize),
     /// This head's Huber δ is not a positive number.
@@ -356,7 +533,17 @@ pub enum SpecError {
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            SpecError::Units(got) => write!(f, "expected 1 to {MAX_UNITS} values in every input and layer, got {got}"),
+            SpecError::Units { got, most } => write!(f, "expected 1 to {most} values in an input or layer, got {got}"),
+            SpecError::Image(Shape { height, width, channels }) => write!(
+                f,
+                "expected the input to have the {height} x {width} x {channels} values of its image, and to be presented in one form"
+            ),
+            SpecError::Layer { layer, input: Shape { height, width, channels } } => write!(
+                f,
+                "layer {layer} cannot take an input of {height} x {width} x {channels}: dense layers and contexts take vectors \
+                 (flatten first), windows must fit, a residual goes around at least one layer and keeps the shape"
+            ),
+            SpecError::Parameters => write!(f, "expected at most {MAX_PARAMS} parameters"),
             SpecError::TooMany => write!(
                 f,
                 "expected at most {MAX_BACKBONE} backbone layers, {MAX_HEADS} heads and {MAX_HEAD_LAYERS} layers in each"
@@ -366,7 +553,7 @@ impl fmt::Display for SpecError {
                 write!(f, "head {head}: expected a name of 1 to {MAX_NAME} lower-case letters, digits and underscores")
             }
             SpecError::HeadTwice(head) => write!(f, "head {head}: an earlier head has the same name"),
-            SpecError::HeadWithoutLayers(head) => write!(f, "head {head}: expected at least one layer, got none"),
+            SpecError::HeadEnd(head) => write!(f, "head {head}: expected a dense layer at its end"),
             SpecError::NotLogits(head) => write!(
                 f,
                 "head {head}: a cross-entropy loss takes logits, so the last layer's activation must be identity"
@@ -405,15 +592,15 @@ mod tests {
             change(&mut network);
             network.check().unwrap_err()
         };
-        assert_eq!(broken(|n| n.input.len = 0), SpecError::Units(0));
+        assert_eq!(broken(|n| n.input.len = 0), SpecError::Units { got: 0, most: MAX_UNITS });
         assert_eq!(
             broken(|n| n.backbone[0] = Layer::Dense { outputs: 5000, activation: Activation::Relu }),
-            SpecError::Units(5000)
+            SpecError::Units { got: 5000, most: MAX_UNITS }
         );
         assert_eq!(broken(|n| n.heads.clear()), SpecError::NoHead);
         assert_eq!(broken(|n| n.heads[0].name = Name::try_from("Slip").unwrap()), SpecError::HeadName(0));
         assert_eq!(broken(|n| n.heads.push(n.heads[0].clone()).unwrap()), SpecError::HeadTwice(1));
-        assert_eq!(broken(|n| n.heads[0].layers.clear()), SpecError::HeadWithoutLayers(0));
+        assert_eq!(broken(|n| n.heads[0].layers.clear()), SpecError::HeadEnd(0));
         assert_eq!(
             broken(|n| n.heads[0].layers[0] = Layer::Dense { outputs: 2, activation: Activation::Relu }),
             SpecError::NotLogits(0)

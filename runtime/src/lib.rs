@@ -9,16 +9,23 @@
 extern crate std;
 
 pub mod adapter;
+#[cfg(feature = "c-api")]
+pub mod c_api;
+pub mod grasp;
 pub mod guard;
 pub mod kernel;
+pub mod live;
 pub mod network;
 mod part;
+pub mod plan;
 pub mod reader;
 pub mod rule;
 pub mod support;
 
-pub use adapter::{AdaptError, Adapter, ObserveError, Report, SetupError};
-pub use guard::{Guard, Outcome};
+pub use adapter::{
+    AdaptError, Adapter, Budget, Corrupted, Novelty, ObserveError, Predictor, SetupError, VarianceError,
+};
+pub use guard::{Guard, Limits, Outcome, Report};
 pub use kernel::Path;
 pub use network::Network;
 pub use reader::{Bundle, BundleError, LengthError, View};

@@ -13,6 +13,12 @@ pub(crate) fn part_mut<T>(values: &mut [T], from: usize, len: usize) -> &mut [T]
     values.get_mut(from..).and_then(|rest| rest.get_mut(..len)).unwrap_or_default()
 }
 
+/// Cuts at `at`; everything is in the first part where there is less.
+pub(crate) fn cut<T>(values: &mut [T], at: usize) -> (&mut [T], &mut [T]) {
+    let at = at.min(values.len());
+    values.split_at_mut_checked(at).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +38,7 @@ mod tests {
             assert_eq!(part(&values, from, len), expected);
             assert_eq!(part_mut(&mut values, from, len), expected);
         }
+        assert_eq!(cut(&mut values, 1), (&mut [0][..], &mut [1, 2, 3][..]));
+        assert_eq!(cut(&mut values, 5), (&mut [0, 1, 2, 3][..], &mut [][..]));
     }
 }

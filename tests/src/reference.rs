@@ -2,8 +2,8 @@
 
 use std::ops::{Add, Div, Mul, Sub};
 
-use sinew_models::layout::Place;
-use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_models::layout::{Place, PlacedLayer};
+use sinew_models::spec::{Activation, Layer, Loss, NetworkSpec, Shape, Window};
 
 /// A number with a derivative: `value + slope ε`, ε² = 0.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,10 @@ impl Dual {
     fn exp(self) -> Self {
         let e = self.value.exp();
         self.chain(e, e)
+    }
+    fn sqrt(self) -> Self {
+        let root = self.value.sqrt();
+        self.chain(root, 0.5 / root)
     }
     fn ln(self) -> Self {
         self.chain(self.value.ln(), 1.0 / self.value)
@@ -75,21 +79,31 @@ fn activate(activation: Activation, z: Dual) -> Dual {
 
 /// Outputs of all heads side by side for one presented row.
 pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
+    features_and_outputs(spec, params, x).1
+}
+
+/// What the heads see of one presented row.
+pub fn features(spec: &NetworkSpec, params: &[f64], x: &[f64]) -> Vec<f64> {
+    let params: Vec<Dual> = params.iter().map(|p| Dual::constant(*p)).collect();
+    features_and_outputs(spec, &params, x).0.iter().map(|z| z.value).collect()
+}
+
+fn features_and_outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> (Vec<Dual>, Vec<Dual>) {
     let input: Vec<Dual> = x.iter().map(|x| Dual::constant(*x)).collect();
     let (mut features, mut values, mut all) = (input.clone(), input, Vec::new());
     let layers: Vec<_> = spec.layers().collect();
+    // What each layer of this backbone or head took in.
+    let mut taken: Vec<Vec<Dual>> = Vec::new();
     for (number, layer) in layers.iter().enumerate() {
+        if layer.index == 0 {
+            taken.clear();
+        }
         if layer.place != Place::Backbone && layer.index == 0 {
             values = features.clone();
         }
-        let w = &params[layer.offset..];
-        let b = &params[layer.offset + layer.weight_len()..];
-        values = (0..layer.outputs)
-            .map(|o| {
-                let products = values.iter().enumerate().map(|(i, x)| w[o * layer.inputs + i] * *x);
-                activate(layer.activation, products.fold(b[o], |sum, product| sum + product))
-            })
-            .collect();
+        taken.push(values.clone());
+        let (w, b) = params[layer.offset..][..layer.param_len()].split_at(layer.weight_len());
+        values = sums(layer, w, b, &values, &taken).into_iter().map(|z| activate(layer.activation(), z)).collect();
         if layer.place == Place::Backbone {
             features = values.clone();
         }
@@ -98,7 +112,108 @@ pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
             all.extend_from_slice(&values);
         }
     }
-    all
+    (features, all)
+}
+
+/// What a layer makes of `x` before its activation.
+fn sums(layer: &PlacedLayer, w: &[Dual], b: &[Dual], x: &[Dual], taken: &[Vec<Dual>]) -> Vec<Dual> {
+    let Shape { height, width, channels } = layer.input;
+    let zero = Dual::default();
+    let sum = |values: &mut dyn Iterator<Item = Dual>, start: Dual| values.fold(start, |sum, value| sum + value);
+    // The pixel at a place that may lie in the padding.
+    let pixel = |y: isize, x_at: isize, channel: usize| {
+        let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x_at);
+        inside.then(|| x[(y as usize * width + x_at as usize) * channels + channel])
+    };
+    // For each place and tap of a window: tap, and where in the image it lies.
+    let taps = |window: Window, at: [usize; 2]| -> Vec<([usize; 2], isize, isize)> {
+        let [kernel_height, kernel_width] = window.size.map(usize::from);
+        let from =
+            |axis: usize| (at[axis] * usize::from(window.stride[axis])) as isize - isize::from(window.padding[axis]);
+        (0..kernel_height)
+            .flat_map(|v| (0..kernel_width).map(move |h| [v, h]))
+            .map(|[v, h]| ([v, h], from(0) + v as isize, from(1) + h as isize))
+            .collect()
+    };
+    let mut z = Vec::new();
+    let over_places = |each: &mut dyn FnMut([usize; 2])| {
+        for v in 0..layer.output.height {
+            for h in 0..layer.output.width {
+                each([v, h]);
+            }
+        }
+    };
+    match layer.layer {
+        Layer::Dense { outputs, .. } => {
+            for o in 0..outputs {
+                z.push(sum(&mut x.iter().enumerate().map(|(i, x)| w[o * layer.inputs() + i] * *x), b[o]));
+            }
+        }
+        Layer::Convolution { outputs, window, .. } => {
+            let [kernel_height, kernel_width] = window.size.map(usize::from);
+            over_places(&mut |at| {
+                for o in 0..outputs {
+                    let mut total = b[o];
+                    for ([v, h], y, x) in taps(window, at) {
+                        for c in 0..channels {
+                            let weight = w[((o * channels + c) * kernel_height + v) * kernel_width + h];
+                            total = total + pixel(y, x, c).map_or(zero, |value| weight * value);
+                        }
+                    }
+                    z.push(total);
+                }
+            });
+        }
+        Layer::Depthwise { window, .. } => {
+            let [kernel_height, kernel_width] = window.size.map(usize::from);
+            over_places(&mut |at| {
+                for c in 0..channels {
+                    let products = taps(window, at).into_iter().map(|([v, h], y, x)| {
+                        pixel(y, x, c).map_or(zero, |value| w[(c * kernel_height + v) * kernel_width + h] * value)
+                    });
+                    z.push(products.fold(b[c], |sum, product| sum + product));
+                }
+            });
+        }
+        Layer::MaxPool { window } => over_places(&mut |at| {
+            for c in 0..channels {
+                let values = taps(window, at).into_iter().filter_map(|(_, y, x)| pixel(y, x, c));
+                z.extend(values.reduce(|best, value| if value.value > best.value { value } else { best }));
+            }
+        }),
+        Layer::AveragePool { window } => over_places(&mut |at| {
+            for c in 0..channels {
+                let taps = taps(window, at);
+                let count = Dual::constant(taps.len() as f64);
+                z.push(sum(&mut taps.into_iter().filter_map(|(_, y, x)| pixel(y, x, c)), zero) / count);
+            }
+        }),
+        Layer::GlobalAveragePool => {
+            for c in 0..channels {
+                let values = sum(&mut x.iter().skip(c).step_by(channels).copied(), zero);
+                z.push(values / Dual::constant((height * width) as f64));
+            }
+        }
+        Layer::LayerNorm { .. } => {
+            let count = Dual::constant(x.len() as f64);
+            let mean = sum(&mut x.iter().copied(), zero) / count;
+            let square = |value: &Dual| (*value - mean) * (*value - mean);
+            let variance = sum(&mut x.iter().map(square), zero) / count;
+            let deviation = (variance + Dual::constant(1e-5)).sqrt();
+            z.extend(x.iter().enumerate().map(|(i, x)| w[i % channels] * (*x - mean) / deviation + b[i % channels]));
+        }
+        Layer::Residual { layers, .. } => {
+            let skip = &taken[layer.index - layers];
+            z.extend(x.iter().zip(skip).map(|(x, skip)| *x + *skip));
+        }
+        Layer::Flatten => {
+            for c in 0..channels {
+                z.extend(x.iter().skip(c).step_by(channels));
+            }
+        }
+        Layer::Context { .. } => z.extend(x.iter().chain(w)),
+    }
+    z
 }
 
 /// Σ λ L over heads, the mean over rows.
@@ -134,12 +249,17 @@ fn row_loss(loss: Loss, z: &[Dual], y: &[f64]) -> Dual {
             let half = Dual::constant(0.5);
             if size.value <= delta.value { half * e * e } else { delta * (size - half * delta) }
         })),
+        // −y ln σ(z) − (1 − y) ln(1 − σ(z)), in a form that no large z overflows; so is the next.
         Loss::BinaryCrossEntropy => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let (y, p) = (Dual::constant(*y), one / (one + (Dual::default() - *z).exp()));
-            Dual::default() - y * p.ln() - (one - y) * (one - p).ln()
+            let zero = Dual::default();
+            let softplus = |z: Dual| {
+                if z.value > 0.0 { z + (one + (zero - z).exp()).ln() } else { (one + z.exp()).ln() }
+            };
+            Dual::constant(*y) * softplus(zero - *z) + Dual::constant(1.0 - *y) * softplus(*z)
         })),
         Loss::CrossEntropy => {
-            let whole = sum(&mut z.iter().map(|z| z.exp())).ln();
+            let top = Dual::constant(z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.value)));
+            let whole = top + sum(&mut z.iter().map(|z| (*z - top).exp())).ln();
             sum(&mut z.iter().zip(y).map(|(z, y)| Dual::constant(*y) * (whole - *z)))
         }
     }

@@ -51,7 +51,7 @@ pub fn network(inputs: usize, hidden: &[(usize, Activation)], heads: &[HeadSampl
         }
     };
     NetworkSpec {
-        input: Input { len: inputs, form: InputForm::Plain },
+        input: Input::vector(inputs, InputForm::Plain),
         backbone: hidden.iter().map(dense).collect(),
         heads: heads.iter().enumerate().map(head).collect(),
     }

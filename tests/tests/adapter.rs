@@ -1,15 +1,13 @@
 //! What a robot can count on: that an adapter descends the gradient, never gets worse, and goes back to the bit.
 
-mod bundle;
-
-use bundle::{Parts, gradient, several_heads};
 use sinew_models::layout::Place;
 use sinew_models::networks;
-use sinew_models::rule::{Rate, Scope};
+use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, InputForm, Loss};
 use sinew_runtime::{
     AdaptError, Adapter, Bundle, Guard, LengthError, Network, ObserveError, Outcome, Path, SetupError,
 };
+use sinew_tests::bundle::{Parts, gradient, several_heads};
 use sinew_tests::reference::relative_error;
 
 const FORMS: [InputForm; 3] = [InputForm::Plain, InputForm::Relative, InputForm::Both];
@@ -176,21 +174,36 @@ fn the_deadline_may_come_at_any_time() {
             let report = adapter.adapt(|| true).unwrap();
             assert_eq!((report.outcome, report.steps), (Outcome::OutOfTime, 0));
             assert_eq!(bits(adapter.parameters()), start);
-            for steps in 1..=3 {
-                adapter.set_steps(3);
-                let mut asked = 0;
-                let stopped = adapter.adapt(|| {
-                    asked += 1;
-                    asked > steps
-                });
-                let (stopped, parameters) = (stopped.unwrap(), bits(adapter.parameters()));
-                adapter.rollback();
-                adapter.set_steps(steps);
-                let whole = adapter.adapt(|| false).unwrap();
-                assert_eq!((stopped, stopped.steps), (whole, steps));
-                assert_eq!(parameters, bits(adapter.parameters()), "{steps} steps on {}", path.name());
-                assert_ne!(parameters, start);
+            for (guard, units) in [(Guard::Improve, 2..=4), (Guard::Finite, 1..=3)] {
+                adapter.set_guard(guard);
+                for units in units {
+                    adapter.set_steps(3);
+                    let mut asked = 0;
+                    let stopped = adapter.adapt(|| {
+                        asked += 1;
+                        asked > units
+                    });
+                    let (stopped, parameters) = (stopped.unwrap(), bits(adapter.parameters()));
+                    // The loss after a step is known only with the pass that follows it, so that a judge is one step behind.
+                    let steps = if guard == Guard::Finite { units } else { units - 1 };
+                    adapter.rollback();
+                    adapter.set_steps(steps);
+                    let whole = adapter.adapt(|| false).unwrap();
+                    assert_eq!((stopped, stopped.steps), (whole, steps), "{guard:?} on {}", path.name());
+                    assert_eq!(parameters, bits(adapter.parameters()), "{steps} steps on {}", path.name());
+                    assert_ne!(parameters, start);
+                    adapter.rollback();
+                }
             }
+            // The start alone was judged.
+            adapter.set_guard(Guard::Improve);
+            adapter.set_steps(3);
+            let mut asked = 0;
+            let report = adapter.adapt(|| {
+                asked += 1;
+                asked > 1
+            });
+            assert_eq!((report.unwrap().outcome, bits(adapter.parameters())), (Outcome::OutOfTime, start));
         });
     }
 }
@@ -244,26 +257,39 @@ fn it_goes_back_to_the_start_to_the_bit() {
         adapter.reset();
         assert_eq!(adapter.parameters(), parts.parameters);
         assert_eq!((adapter.support().rows(), bits(&predict(adapter, &new))), (0, start));
-        assert_eq!(adapter.adapt(|| false), Err(AdaptError::NoSupport));
-        assert_eq!(adapter.support_loss(), Err(AdaptError::NoSupport));
+        let nothing = AdaptError::NoSupport { expected: 1, got: 0 };
+        assert_eq!(adapter.adapt(|| false), Err(nothing));
+        assert_eq!(adapter.support_loss(), Err(nothing));
     });
 }
 
 #[test]
 fn memory_is_what_the_formula_says() {
-    for (rate, form) in RATES.into_iter().flat_map(|rate| FORMS.map(|form| (rate, form))) {
-        let parts = Parts::new(several_heads(form), gradient(rate, Scope::All), 0.05, 1);
-        let bytes = parts.bytes();
-        let bundle = Bundle::parse(&bytes).unwrap();
-        for capacity in [1, 2, 16, 33] {
-            let network = Network::new(&parts.network, Path::SCALAR).unwrap();
-            let (p, r) = (parts.parameters.len(), parts.rate.len());
-            let (i, n, o) = (parts.network.input.len, parts.network.input.presented_len(), parts.network.output_len());
-            let gradient = if rate == Rate::PerParameter { p } else { 0 };
-            let traces = network.forward_len(capacity) + network.backward_len(capacity);
-            assert_eq!(network.panel_len(), 0);
-            let want = 2 * p + r + gradient + 4 * i + 2 * o + capacity * (i + o + n) + traces;
-            assert_eq!(Adapter::memory_len_on(Path::SCALAR, &bundle, capacity), Ok(want));
+    let (gradient_rules, forms) = (RATES.map(|rate| [false, true].map(|momentum| (rate, momentum))), FORMS);
+    for ((rate, momentum), form) in gradient_rules.into_iter().flatten().flat_map(|rule| forms.map(|form| (rule, form)))
+    {
+        for scope in scopes() {
+            let rule = Rule::Gradient { steps: 3, rate, scope, momentum };
+            let parts = Parts::new(several_heads(form), rule, 0.05, 1);
+            let bytes = parts.bytes();
+            let bundle = Bundle::parse(&bytes).unwrap();
+            for capacity in [1, 2, 16, 33, 500] {
+                let network = Network::new(&parts.network, Path::SCALAR).unwrap();
+                let behind = network.behind(network.frozen(network.adapted(parts.rule.scope())));
+                let (p, r, c) = (parts.parameters.len(), parts.numbers.len(), capacity);
+                let (i, o) = (parts.network.input.len, parts.network.output_len());
+                let (n, k) = (network.input_len(), behind.input_len());
+                let mut memory = vec![0.0; Adapter::memory_len_on(Path::SCALAR, &bundle, c).unwrap()];
+                let budget = Adapter::new_on(Path::SCALAR, &bundle, c, &mut memory).unwrap().budget();
+                let (u, u2) = (budget.unit_rows, budget.unit_rows_behind);
+                assert!((1..=c).contains(&u) && (u..=c).contains(&u2));
+                assert_eq!(network.panel_len(), 0);
+                let forward = network.forward_len(u).max(behind.forward_len(u2));
+                let parameters = 4 * p + if momentum { p } else { 0 };
+                let traces = forward + behind.backward_len(u2) + u * n;
+                let want = parameters + traces + c * k + r + 4 * i + 2 * o + c * (i + o);
+                assert_eq!(memory.len(), want);
+            }
         }
     }
 }

@@ -1,15 +1,13 @@
 //! After set-up nothing allocates: observing, adapting, predicting and going back run in the caller's memory alone.
 
-mod bundle;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use bundle::{Parts, gradient, several_heads};
 use sinew_models::rule::{Rate, Scope};
 use sinew_models::spec::InputForm;
 use sinew_runtime::{Adapter, Bundle, Outcome, Path};
+use sinew_tests::bundle::{Parts, gradient, several_heads};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };

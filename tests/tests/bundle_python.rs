@@ -40,7 +40,7 @@ fn network() -> NetworkSpec {
 
 /// The rule of the example in `docs/bundle.md`.
 fn rule() -> Rule {
-    Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::Heads }
+    Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::Heads, momentum: false }
 }
 
 fn about() -> About {
@@ -85,12 +85,13 @@ fn written() -> Written {
         network: &network,
         rule: &rule,
         parameters: &parameters,
-        rate: &rate,
+        numbers: &rate,
         input_mean: &inputs[0],
         input_scale: &inputs[1],
         input_relative_scale: &inputs[2],
         output_mean: &outputs[0],
         output_scale: &outputs[1],
+        novelty: None,
         about: &about(),
     };
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = network
@@ -126,7 +127,7 @@ fn agrees(bytes: &[u8], written: &Written) {
     bundle.load_parameters(&mut parameters).unwrap();
     assert_eq!(parameters, written.parameters);
     let expected = |name: &str| &written.tensors.iter().find(|tensor| tensor.0 == name).unwrap().2;
-    assert_eq!(&loaded(bundle.rate()), expected(RULE_RATE));
+    assert_eq!(&bundle.numbers().flat_map(loaded).collect::<Vec<_>>(), expected(RULE_RATE));
     assert_eq!(&loaded(bundle.input_mean()), expected(INPUT_MEAN));
     assert_eq!(&loaded(bundle.input_scale()), expected(INPUT_SCALE));
     assert_eq!(&loaded(bundle.input_relative_scale()), expected(INPUT_RELATIVE_SCALE));
@@ -152,9 +153,9 @@ fn predict(bundle: &Bundle<'_>, x: &[f32], m: &[f32]) -> Vec<f64> {
         }
         let parameters = &parameters[layer.offset..][..layer.param_len()];
         let (weight, bias) = parameters.split_at(layer.weight_len());
-        let dense = weight.chunks(layer.inputs).zip(bias).map(|(row, &bias)| {
+        let dense = weight.chunks(layer.inputs()).zip(bias).map(|(row, &bias)| {
             let sum = row.iter().zip(&z).fold(f64::from(bias), |sum, (&w, z)| sum + f64::from(w) * z);
-            match layer.activation {
+            match layer.activation() {
                 Activation::Identity => sum,
                 Activation::Relu => sum.max(0.0),
                 Activation::Tanh => sum.tanh(),

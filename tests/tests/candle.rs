@@ -8,7 +8,8 @@ use oracle::meta_gradient::{Rows, candle_meta_gradient};
 use sinew_models::layout::Place;
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Loss, NetworkSpec};
-use sinew_runtime::network::{Destination, LayerSet, Network};
+use sinew_runtime::kernel::dense::Update;
+use sinew_runtime::network::{Batch, Destination, LayerSet, Network};
 use sinew_runtime::{Adapter, Bundle, Guard, Outcome, Path};
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
@@ -55,12 +56,15 @@ fn check(case: &Case) {
         let network = Network::new(spec, path).unwrap();
         let mut forward = vec![f32::NAN; network.forward_len(*rows)];
         let mut backward = vec![f32::NAN; network.backward_len(*rows)];
-        network.forward(&params, &x, *rows, &mut forward, &mut vec![f32::NAN; network.panel_len()]);
+        let mut panel = vec![f32::NAN; network.panel_len()];
+        network.forward(&params, &x, *rows, &mut forward, &mut panel);
         let mut outputs = vec![f32::NAN; rows * network.output_len()];
         network.outputs(&forward, *rows, &mut outputs);
         let mut gradient = vec![f32::NAN; params.len()];
-        let destination = Destination::Store { params: &params, gradient: &mut gradient, layers: LayerSet::ALL };
-        let loss = network.gradient(destination, &x, *rows, &y, &forward, &mut backward);
+        let (layers, update) = (LayerSet::ALL, Update::Store);
+        let destination = Destination::Gradient { params: &params, gradient: &mut gradient, layers, update };
+        let batch = Batch::whole(&x, &y, *rows);
+        let loss = network.gradient(destination, batch, &forward, &mut backward, &mut panel);
 
         let (name, error) = (path.name(), relative_error(&outputs, &want_outputs));
         assert!(error <= TOLERANCE, "outputs on {name}: {error}");
@@ -112,14 +116,15 @@ fn check_adaptation(case: &Case, scope: Scope, rate: f32) {
     let (inputs, outputs) = (spec.input.len, spec.output_len());
     let bytes = export::to_bytes(&Export {
         network: spec,
-        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone() },
+        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone(), momentum: false },
         parameters: &single(&case.params),
-        rate: &[rate],
+        numbers: &[rate],
         input_mean: &vec![0.0; inputs],
         input_scale: &vec![1.0; inputs],
         input_relative_scale: &vec![1.0; inputs],
         output_mean: &vec![0.0; outputs],
         output_scale: &vec![1.0; outputs],
+        novelty: None,
         about: &About::default(),
     })
     .unwrap();

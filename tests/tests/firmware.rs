@@ -4,15 +4,16 @@
 
 mod bundle;
 
-use bundle::{Parts, gradient, several_heads};
+use bundle::exported;
 use sinew_models::networks;
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, InputForm, Loss};
+use sinew_tests::bundle::{Parts, gradient, several_heads};
 
 /// A network of 8-32-1 units.
 fn arm() -> Parts {
     let network = networks::mlp(8, InputForm::Plain, &[32], Activation::Tanh, "torque", 1, Loss::MeanSquared).unwrap();
-    let rule = Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::All };
+    let rule = Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::All, momentum: false };
     Parts::new(network, rule, 0.0625, 1)
 }
 
@@ -25,7 +26,7 @@ fn all_kinds() -> Parts {
 fn bundles_are_what_is_exported() {
     for (name, parts) in [("arm", arm()), ("all_kinds", all_kinds())] {
         let file = format!("{}/../examples/firmware/bundles/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        let bytes = parts.bytes();
+        let bytes = exported(&parts);
         if std::env::var("SINEW_WRITE_BUNDLES").is_ok_and(|value| value == "1") {
             std::fs::write(&file, &bytes).unwrap();
         }

@@ -2,10 +2,10 @@
 //! every path of this machine.
 
 use proptest::prelude::*;
-use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::Path;
 use sinew_runtime::kernel::dense::Update;
-use sinew_runtime::network::{Destination, LayerSet, Network};
+use sinew_runtime::network::{Batch, Destination, LayerSet, Network};
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 
@@ -47,59 +47,69 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
         assert!(error <= 5e-6, "outputs on {name}: {error}");
 
         let mut gradient = vec![f32::NAN; params.len()];
-        let destination = Destination::Store { params: &params, gradient: &mut gradient, layers: LayerSet::ALL };
-        let loss = network.gradient(destination, &x, rows, &y, &forward, &mut backward);
+        let batch = Batch::whole(&x, &y, rows);
+        let layers = LayerSet::ALL;
+        let destination =
+            Destination::Gradient { params: &params, gradient: &mut gradient, layers, update: Update::Store };
+        let loss = network.gradient(destination, batch, &forward, &mut backward, &mut panel);
         assert!(
             (f64::from(loss) - want_loss).abs() <= 1e-5 * (1.0 + want_loss),
             "loss on {name}: {loss}, not {want_loss}"
         );
-        assert!((loss - network.loss(&forward, rows, &y)).abs() <= 1e-6 * (1.0 + loss));
+        assert!((loss - network.loss(batch, &forward)).abs() <= 1e-6 * (1.0 + loss));
         let error = relative_error(&gradient, &want);
         assert!(error <= 1e-5, "gradient on {name}: {error}");
 
         let mut product = vec![f32::NAN; params.len()];
         let traces = (&forward[..], &backward[..]);
         let mut panel = vec![f32::NAN; network.panel_len()];
-        network.hessian_vector(
-            &params,
-            &v,
-            &x,
-            rows,
-            &y,
-            traces,
-            &mut tangent,
-            &mut panel,
-            &mut product,
-            Update::Store,
-        );
+        let to = (&mut product[..], Update::Store);
+        network.hessian_vector((&params, &v), batch, traces, &mut tangent, &mut panel, to);
         let error = relative_error(&product, &want_product);
         assert!(error <= 1e-4, "Hessian-vector product on {name}: {error}");
 
         let mut twice = product.clone();
-        network.hessian_vector(
-            &params,
-            &v,
-            &x,
-            rows,
-            &y,
-            traces,
-            &mut tangent,
-            &mut panel,
-            &mut twice,
-            Update::Add(1.0),
-        );
+        let to = (&mut twice[..], Update::Add(1.0));
+        network.hessian_vector((&params, &v), batch, traces, &mut tangent, &mut panel, to);
         let doubled: Vec<f64> = product.iter().map(|p| 2.0 * f64::from(*p)).collect();
         assert!(relative_error(&twice, &doubled) <= 1e-6);
 
-        let mut stepped = params.clone();
+        let mut stepped = vec![f32::NAN; params.len()];
         let rates = vec![0.5; network.layer_count()];
-        let step = Destination::Step { params: &mut stepped, rates: &rates };
-        network.gradient(step, &x, rows, &y, &forward, &mut backward);
+        let step = Destination::Step { params: &params, stepped: &mut stepped, rates: &rates };
+        network.gradient(step, batch, &forward, &mut backward, &mut panel);
         let want_step: Vec<f64> =
             params.iter().zip(&gradient).map(|(p, g)| f64::from(*p) - 0.5 * f64::from(*g)).collect();
         let error = relative_error(&stepped, &want_step);
         assert!(error <= 1e-6, "step on {name}: {error}");
+
+        check_parts(&network, &params, (&x, &y, rows), (loss, &gradient));
     }
+}
+
+/// The gradient of two parts of the rows, one added to the other, is that of the whole.
+fn check_parts(network: &Network, params: &[f32], (x, y, rows): (&[f32], &[f32], usize), whole: (f32, &[f32])) {
+    let mut panel = vec![f32::NAN; network.panel_len()];
+    let (mut sum, mut gradient) = (0.0, vec![f32::NAN; params.len()]);
+    let mut update = Update::Store;
+    for (from, rows_here) in [(0, rows / 2), (rows / 2, rows - rows / 2)] {
+        if rows_here == 0 {
+            continue;
+        }
+        let x = &x[from * network.input_len()..][..rows_here * network.input_len()];
+        let y = &y[from * network.output_len()..][..rows_here * network.output_len()];
+        let batch = Batch { x, y, rows: rows_here, of: rows };
+        let mut forward = vec![f32::NAN; network.forward_len(rows_here)];
+        let mut backward = vec![f32::NAN; network.backward_len(rows_here)];
+        network.forward(params, x, rows_here, &mut forward, &mut panel);
+        let destination = Destination::Gradient { params, gradient: &mut gradient, layers: LayerSet::ALL, update };
+        sum += network.gradient(destination, batch, &forward, &mut backward, &mut panel);
+        update = Update::Add(1.0);
+    }
+    let close: Vec<f64> = whole.1.iter().map(|g| f64::from(*g)).collect();
+    let error = relative_error(&gradient, &close);
+    assert!(error <= 1e-5, "parts on {}: {error}", network.path().name());
+    assert!((sum - whole.0).abs() <= 1e-5 * (1.0 + whole.0.abs()));
 }
 
 #[test]
@@ -159,4 +169,104 @@ proptest! {
         prop_assume!(spec.param_len() <= 1200);
         check(&spec, rows, seed);
     }
+}
+
+/// Small images through every kind of layer.
+fn images(shape: Shape, backbone: &[Layer], heads: &[Layer], loss: Loss) -> NetworkSpec {
+    let head =
+        Head { name: Name::try_from("class").unwrap(), layers: heads.iter().copied().collect(), loss, weight: 1.0 };
+    let spec = NetworkSpec {
+        input: Input::image(shape),
+        backbone: backbone.iter().copied().collect(),
+        heads: [head].into_iter().collect(),
+    };
+    assert_eq!(spec.check(), Ok(()));
+    spec
+}
+
+const SILU: Activation = Activation::Silu;
+const RELU: Activation = Activation::Relu;
+const IDENTITY: Activation = Activation::Identity;
+
+fn dense(outputs: usize, activation: Activation) -> Layer {
+    Layer::Dense { outputs, activation }
+}
+
+#[test]
+fn convolutions_and_pools() {
+    let convolution = |outputs, window, activation| Layer::Convolution { outputs, window, activation };
+    let shape = Shape { height: 7, width: 6, channels: 2 };
+    let pools =
+        [Layer::MaxPool { window: Window::square(2, 2, 0) }, Layer::AveragePool { window: Window::square(3, 2, 1) }];
+    for (number, pool) in pools.into_iter().enumerate() {
+        for activation in [SILU, RELU] {
+            let layers = [
+                convolution(3, Window::square(3, 1, 1), activation),
+                pool,
+                convolution(4, Window { size: [3, 2], stride: [2, 1], padding: [1, 0] }, activation),
+                Layer::Flatten,
+            ];
+            check(&images(shape, &layers, &[dense(3, IDENTITY)], Loss::CrossEntropy), 3, number as u64 + 1);
+        }
+    }
+    let layers = [
+        Layer::Depthwise { window: Window::square(3, 2, 1), activation: RELU },
+        convolution(5, Window::square(1, 1, 0), SILU),
+        Layer::GlobalAveragePool,
+    ];
+    check(&images(shape, &layers, &[dense(4, RELU), dense(2, IDENTITY)], Loss::MeanSquared), 4, 9);
+}
+
+#[test]
+fn norms_residuals_and_contexts() {
+    let convolution = |outputs, activation| Layer::Convolution { outputs, window: Window::square(3, 1, 1), activation };
+    let shape = Shape { height: 4, width: 5, channels: 3 };
+    for activation in [RELU, SILU] {
+        let layers = [
+            convolution(3, activation),
+            Layer::LayerNorm { activation },
+            convolution(3, IDENTITY),
+            Layer::Residual { layers: 3, activation },
+            Layer::LayerNorm { activation: IDENTITY },
+            Layer::Residual { layers: 1, activation: IDENTITY },
+            Layer::MaxPool { window: Window::square(3, 1, 1) },
+            Layer::Flatten,
+            Layer::Context { len: 4 },
+        ];
+        let head = [dense(5, activation), dense(5, activation), Layer::Residual { layers: 1, activation: IDENTITY }];
+        let mut spec = images(shape, &layers, &[dense(3, IDENTITY)], Loss::CrossEntropy);
+        check(&spec, 3, 4);
+        // The first layer of a head may be gone around, and then so are the features that all heads share.
+        spec.backbone.push(dense(5, activation)).unwrap();
+        let around = [Layer::LayerNorm { activation }, Layer::Residual { layers: 1, activation }, dense(2, IDENTITY)];
+        for (name, layers) in [("around", around), ("deep", [head[0], head[2], dense(2, IDENTITY)])] {
+            let name = Name::try_from(name).unwrap();
+            spec.heads
+                .push(Head { name, layers: layers.into_iter().collect(), loss: Loss::MeanSquared, weight: 0.5 })
+                .unwrap();
+        }
+        assert_eq!(spec.check(), Ok(()));
+        check(&spec, 3, 5);
+    }
+}
+
+#[test]
+fn vectors_take_all_layers_that_are_not_for_images() {
+    let layers = [
+        dense(6, RELU),
+        Layer::LayerNorm { activation: Activation::Tanh },
+        Layer::Context { len: 3 },
+        dense(6, SILU),
+        Layer::Residual { layers: 1, activation: RELU },
+        dense(6, RELU),
+        Layer::Residual { layers: 2, activation: IDENTITY },
+    ];
+    let mut spec = images(Shape::vector(5), &layers[..4], &[dense(2, IDENTITY)], Loss::MeanSquared);
+    check(&spec, 5, 1);
+    spec.backbone = [dense(6, RELU), Layer::Residual { layers: 1, activation: RELU }, layers[0], layers[5], layers[6]]
+        .into_iter()
+        .collect();
+    spec.input = Input::vector(6, sinew_models::spec::InputForm::Plain);
+    assert_eq!(spec.check(), Ok(()));
+    check(&spec, 5, 2);
 }

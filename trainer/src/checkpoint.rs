@@ -101,6 +101,9 @@ impl Checkpoint {
             ("scaling.output_mean", &self.scaling.output_mean),
             ("scaling.output_scale", &self.scaling.output_scale),
         ];
+        if let Some(novelty) = &self.scaling.novelty {
+            tensors.push(("scaling.novelty", novelty));
+        }
         if let Some(best) = &self.best {
             tensors.push(("best.params", &best.state.params));
             tensors.push(("best.rates", &best.state.rates));
@@ -185,6 +188,14 @@ impl Checkpoint {
                 relative_scale: tensor("scaling.relative_scale")?,
                 output_mean: tensor("scaling.output_mean")?,
                 output_scale: tensor("scaling.output_scale")?,
+                novelty: match file.tensor("scaling.novelty") {
+                    Ok(_) => Some(
+                        tensor("scaling.novelty")?
+                            .try_into()
+                            .map_err(|_| "tensor `scaling.novelty`: expected 2 values")?,
+                    ),
+                    Err(_) => None,
+                },
             },
             config: header.config,
         };
@@ -261,6 +272,7 @@ mod tests {
                 relative_scale: vec![3.0],
                 output_mean: vec![],
                 output_scale: vec![],
+                novelty: Some([0.5, 4.0]),
             },
             config: "seed = 1\n".into(),
         }

@@ -347,7 +347,7 @@ impl Config {
     /// If it does not fit the network.
     pub fn rule(&self, network: &NetworkSpec) -> Result<Rule, ConfigError> {
         let LearnerConfig { steps, rate, adapt, .. } = &self.learner;
-        let rule = Rule::Gradient { steps: *steps, rate: *rate, scope: adapt.clone() };
+        let rule = Rule::Gradient { steps: *steps, rate: *rate, scope: adapt.clone(), momentum: false };
         rule.check(network)?;
         Ok(rule)
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use sinew_models::spec::SpecError;
 use sinew_runtime::adapter::SetupError;
+use sinew_runtime::network::NetworkError;
 use sinew_runtime::reader::BundleError;
 use sinew_runtime::{Adapter, Bundle, Guard, Network, Outcome, Path};
 
@@ -132,7 +132,7 @@ pub enum EvaluateError {
     Setup(#[from] SetupError),
     /// A network.
     #[error(transparent)]
-    Network(#[from] SpecError),
+    Network(#[from] NetworkError),
     /// A slice.
     #[error(transparent)]
     Length(#[from] sinew_runtime::LengthError),
@@ -272,7 +272,7 @@ struct Compared<'a> {
 }
 
 impl<'a> Compared<'a> {
-    fn new(baselines: &'a Baselines, world: &dyn World, settings: &Settings) -> Result<Self, SpecError> {
+    fn new(baselines: &'a Baselines, world: &dyn World, settings: &Settings) -> Result<Self, NetworkError> {
         let choice = choose(baselines, world, settings.shots, settings.seed)?;
         let network = Network::new(&baselines.pooled.network, Path::detect())?;
         let linear = Network::new(&baselines.linear.network, Path::detect())?;

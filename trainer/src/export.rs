@@ -8,9 +8,9 @@ use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
 use serde::{Deserialize, Deserializer, Serialize};
 use sinew_models::bundle::{
     ABOUT_KEY, FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, Metadata,
-    OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
+    OUTPUT_MEAN, OUTPUT_SCALE, SUPPORT_NOVELTY,
 };
-use sinew_models::rule::{Rate, Rule, RuleError};
+use sinew_models::rule::{Rule, RuleError};
 use sinew_models::spec::{Loss, NetworkSpec, SpecError};
 use sinew_runtime::reader::{Bundle, BundleError};
 use thiserror::Error;
@@ -26,8 +26,8 @@ pub struct Export<'a> {
     pub rule: &'a Rule,
     /// Weights and biases in the order of [`NetworkSpec::slots`]: `[param_len]`.
     pub parameters: &'a [f32],
-    /// Inner rates, in the shape that [`Rate`] says, row by row: `[rule.rate_len(network)]`.
-    pub rate: &'a [f32],
+    /// The numbers of the rule, such as inner rates: the tensors of [`Rule::tensors`] one after another, row by row.
+    pub numbers: &'a [f32],
     /// Mean of the training inputs: `[input.len]`.
     pub input_mean: &'a [f32],
     /// What the plain presentation is divided by, above 0: `[input.len]`.
@@ -38,6 +38,9 @@ pub struct Export<'a> {
     pub output_mean: &'a [f32],
     /// Above 0; 1 for classification: `[output_len]`.
     pub output_scale: &'a [f32],
+    /// The median and the 99th percentile over training tasks of the mean square of their support inputs' plain presentation, if
+    /// they are known.
+    pub novelty: Option<[f32; 2]>,
     /// What only people read.
     pub about: &'a About,
 }
@@ -155,12 +158,11 @@ pub fn to_bytes(export: &Export<'_>) -> Result<Vec<u8>, ExportError> {
     let &Export { network, rule, about, .. } = export;
     network.check()?;
     rule.check(network)?;
-    let (inputs, outputs) = (network.input.len, network.output_len());
-    let Rule::Gradient { rate, steps, .. } = rule;
-    let rate_shape = match rate {
-        Rate::PerLayerStep => vec![*steps, network.layer_count()],
-        Rate::Constant | Rate::PerParameter => vec![rule.rate_len(network)],
-    };
+    let (inputs, outputs) = (network.input.len, rule.output_len(network));
+    let rule_tensors = rule.tensors(network);
+    let what = if let [tensor] = &rule_tensors[..] { tensor.name } else { "the rule's numbers" };
+    length(what, rule_tensors.iter().map(|tensor| tensor.len()).sum(), export.numbers.len())?;
+    let mut numbers = export.numbers;
     let constants: Vec<f32> = network
         .heads
         .iter()
@@ -169,15 +171,23 @@ pub fn to_bytes(export: &Export<'_>) -> Result<Vec<u8>, ExportError> {
             [head.weight, delta]
         })
         .collect();
-    let parts = [
-        (RULE_RATE, rate_shape, export.rate),
-        (LOSS_CONSTANTS, vec![network.heads.len(), 2], &constants),
+    let mut parts = Vec::new();
+    for tensor in &rule_tensors {
+        let (here, behind) = numbers.split_at(tensor.len());
+        parts.push((tensor.name, tensor.shape.to_vec(), here));
+        numbers = behind;
+    }
+    if let Some(novelty) = &export.novelty {
+        parts.push((SUPPORT_NOVELTY, vec![2], novelty));
+    }
+    parts.extend([
+        (LOSS_CONSTANTS, vec![network.heads.len(), 2], &constants[..]),
         (INPUT_MEAN, vec![inputs], export.input_mean),
         (INPUT_SCALE, vec![inputs], export.input_scale),
         (INPUT_RELATIVE_SCALE, vec![inputs], export.input_relative_scale),
         (OUTPUT_MEAN, vec![outputs], export.output_mean),
         (OUTPUT_SCALE, vec![outputs], export.output_scale),
-    ];
+    ]);
     length("parameters", network.param_len(), export.parameters.len())?;
     for (name, shape, values) in &parts {
         length(name, shape.iter().product(), values.len())?;

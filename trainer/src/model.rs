@@ -72,7 +72,7 @@ impl Model {
         Ok(Self {
             network: bundle.network().clone(),
             rule: bundle.rule().clone(),
-            state: State { params: params.to_vec(), rates: values(bundle.rate()) },
+            state: State { params: params.to_vec(), rates: bundle.numbers().flat_map(values).collect() },
             scaling: Scaling {
                 form: bundle.network().input.form,
                 input_mean: values(bundle.input_mean()),
@@ -80,6 +80,7 @@ impl Model {
                 relative_scale: values(bundle.input_relative_scale()),
                 output_mean: values(bundle.output_mean()),
                 output_scale: values(bundle.output_scale()),
+                novelty: bundle.novelty().and_then(|view| Some([view.get(0)?, view.get(1)?])),
             },
             about: export::about(bytes).unwrap_or_default(),
         })
@@ -90,12 +91,13 @@ impl Model {
             network: &self.network,
             rule: &self.rule,
             parameters: &self.state.params,
-            rate: &self.state.rates,
+            numbers: &self.state.rates,
             input_mean: &self.scaling.input_mean,
             input_scale: &self.scaling.input_scale,
             input_relative_scale: &self.scaling.relative_scale,
             output_mean: &self.scaling.output_mean,
             output_scale: &self.scaling.output_scale,
+            novelty: self.scaling.novelty,
             about: &self.about,
         }
     }

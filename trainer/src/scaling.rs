@@ -24,6 +24,9 @@ pub struct Scaling {
     pub output_mean: Vec<f32>,
     /// Their standard deviation; 1 for classes: `[output]`.
     pub output_scale: Vec<f32>,
+    /// The median and the 99th percentile, over training tasks, of the mean square of the support inputs' plain presentation; `None` if
+    /// it is not known.
+    pub novelty: Option<[f32; 2]>,
 }
 
 /// Sums from which a mean and a standard deviation follow, column by column.
@@ -76,14 +79,15 @@ impl Scaling {
             relative_scale: vec![1.0; inputs],
             output_mean: vec![0.0; outputs],
             output_scale: vec![1.0; outputs],
+            novelty: None,
         }
     }
 
     /// Scales from the rows of training episodes. Targets of classes stay as they are.
-    pub fn of<'e>(network: &NetworkSpec, episodes: impl Iterator<Item = &'e Episode>) -> Self {
+    pub fn of<'e>(network: &NetworkSpec, episodes: impl Iterator<Item = &'e Episode> + Clone) -> Self {
         let (inputs, outputs) = (network.input.len, network.output_len());
         let (mut input, mut relative, mut output) = (Moments::new(inputs), Moments::new(inputs), Moments::new(outputs));
-        for episode in episodes {
+        for episode in episodes.clone() {
             let mean = support_mean(&episode.support);
             for samples in [&episode.support, &episode.query] {
                 for row in 0..samples.rows {
@@ -103,13 +107,31 @@ impl Scaling {
             relative_scale: relative.scales(false),
             output_mean: output.means(),
             output_scale: output.scales(true),
+            novelty: None,
         };
+        let mut scores: Vec<f64> = episodes.filter_map(|episode| scaling.score(&episode.support)).collect();
+        scores.sort_by(f64::total_cmp);
+        let at = |share: f64| scores.get((share * (scores.len().saturating_sub(1)) as f64).round() as usize);
+        scaling.novelty = at(0.5).zip(at(0.99)).map(|(median, limit)| [*median as f32, *limit as f32]);
         let classes = network.heads.iter().flat_map(|head| (0..head.outputs()).map(|_| head.loss.is_classification()));
         for (column, _) in classes.enumerate().filter(|(_, is_class)| *is_class) {
             scaling.output_mean[column] = 0.0;
             scaling.output_scale[column] = 1.0;
         }
         scaling
+    }
+
+    /// The mean square of the plain presentation of some inputs: how far they are from those of training. `None` without rows.
+    fn score(&self, samples: &Samples) -> Option<f64> {
+        let scales = || self.input_mean.iter().zip(&self.input_scale);
+        let squares = (0..samples.rows).flat_map(|row| {
+            samples.input(row).iter().zip(scales()).map(|(x, (mean, scale))| {
+                let z = f64::from((x - mean) / scale);
+                z * z
+            })
+        });
+        let values = samples.rows * self.input_len();
+        (values > 0).then(|| squares.sum::<f64>() / values as f64)
     }
 
     /// Values in one row of inputs.

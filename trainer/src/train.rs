@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rayon::prelude::*;
-use sinew_models::spec::NetworkSpec;
+use sinew_models::spec::{Layer, NetworkSpec};
 
 use crate::checkpoint::{Best, Checkpoint, CheckpointError};
 use crate::config::{Config, ConfigError, LearnerKind};
@@ -135,13 +135,21 @@ pub fn learner(config: &Config, network: &NetworkSpec) -> Result<Box<dyn Learner
     })
 }
 
-/// PyTorch's default: weights and biases of a layer even in ±1/√inputs.
+/// PyTorch's defaults: weights and biases of products and convolutions even in ±1/√(inputs of one sum), scales of a normalisation 1 and
+/// its biases 0; contexts 0.
 pub fn initial_parameters(network: &NetworkSpec, seed: u64, purpose: Purpose, number: u64) -> Vec<f32> {
     let mut rng = rng(seed, purpose, number, 0);
     let mut params = vec![0.0; network.param_len()];
     for layer in network.layers() {
-        let bound = 1.0 / (layer.inputs as f32).sqrt();
-        params[layer.offset..][..layer.param_len()].fill_with(|| rng.random_range(-bound..=bound));
+        let params = &mut params[layer.offset..][..layer.param_len()];
+        match layer.layer {
+            Layer::Context { .. } => {}
+            Layer::LayerNorm { .. } => params[..layer.weight_len()].fill(1.0),
+            _ => {
+                let bound = 1.0 / ((layer.weight_len() / layer.bias_len().max(1)) as f32).sqrt();
+                params.fill_with(|| rng.random_range(-bound..=bound));
+            }
+        }
     }
     params
 }

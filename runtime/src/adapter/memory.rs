@@ -1,45 +1,56 @@
 //! The caller's memory, cut into the parts that an adapter needs.
 
-use sinew_models::rule::{Rate, Rule};
+use sinew_models::rule::Rule;
 
+use super::plan::Plan;
 use super::scales::Scales;
 use crate::kernel::Path;
-use crate::network::Network;
 use crate::reader::Bundle;
 
 /// A fast path begins every part at a multiple of so many values: 64 bytes, a cache line.
 const ALIGNMENT: usize = 16;
 
+/// Parts in all.
+const PARTS: usize = 23;
+
 /// Values of each part.
 pub(super) struct Sizes {
-    params: usize,
-    gradient: usize,
-    rates: usize,
-    input: usize,
-    output: usize,
-    capacity_inputs: usize,
-    capacity_outputs: usize,
-    presented: usize,
-    forward: usize,
-    backward: usize,
-    panel: usize,
+    parts: [usize; PARTS],
 }
 
 /// The parts, but for the support ring.
 #[derive(Debug)]
 pub(super) struct Memory<'m> {
     /// The parameters that predict.
-    pub params: &'m mut [f32],
-    /// The parameters that are being adapted.
-    pub work: &'m mut [f32],
-    /// Only for a rate for each parameter.
-    pub gradient: &'m mut [f32],
+    pub live: &'m mut [f32],
+    /// The parameters that are being tried.
+    pub work: [&'m mut [f32]; 3],
     pub forward: &'m mut [f32],
     pub backward: &'m mut [f32],
     pub panel: &'m mut [f32],
+    /// Presented inputs of one unit of work.
     pub presented: &'m mut [f32],
-    pub rates: &'m mut [f32],
+    /// What the adapted part of the network takes, by place in the support ring.
+    pub features: &'m mut [f32],
+    /// The numbers of the rule, one tensor after another.
+    pub numbers: &'m mut [f32],
+    pub rule: RuleMemory<'m>,
     pub scales: Scales<'m>,
+}
+
+/// What the rule itself needs.
+#[derive(Debug)]
+pub(super) struct RuleMemory<'m> {
+    /// What it keeps from adaptation to adaptation.
+    pub state: &'m mut [f32],
+    /// The state that is being tried.
+    pub trial: &'m mut [f32],
+    pub scratch: &'m mut [f32],
+    /// The heads of the start, and those that are tried, as regressions have them.
+    pub prior: &'m mut [f32],
+    pub stacked: &'m mut [f32],
+    /// How much each place of the ring counts.
+    pub counts: &'m mut [f32],
 }
 
 /// The parts of the support ring.
@@ -49,92 +60,178 @@ pub(super) struct Ring<'m> {
     pub mean: &'m mut [f32],
 }
 
+/// Values of the parts that the rule itself needs.
+#[derive(Clone, Copy, Default)]
+struct RuleSizes {
+    /// Buffers of parameters besides those that predict.
+    buffers: usize,
+    state: usize,
+    trial: usize,
+    scratch: usize,
+    stacked: usize,
+    counts: usize,
+}
+
 impl Sizes {
     /// `None` if there is no capacity, or a size passes `usize`.
-    pub(super) fn of(bundle: &Bundle<'_>, network: &Network, capacity: usize) -> Option<Self> {
-        let spec = bundle.network();
-        let Rule::Gradient { rate, .. } = bundle.rule();
+    pub(super) fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
+        let (spec, network, behind) = (bundle.network(), &plan.network, &plan.behind);
         let rows = |per_row: usize| capacity.checked_mul(per_row).filter(|_| capacity > 0);
-        Some(Self {
-            params: network.param_len(),
-            gradient: if *rate == Rate::PerParameter { network.param_len() } else { 0 },
-            rates: bundle.rule().rate_len(spec),
-            input: spec.input.len,
-            output: network.output_len(),
-            capacity_inputs: rows(spec.input.len)?,
-            capacity_outputs: rows(network.output_len())?,
-            presented: rows(network.input_len())?,
-            forward: rows(network.forward_len(1))?,
-            backward: rows(network.backward_len(1))?,
-            panel: network.panel_len(),
-        })
-    }
-
-    fn parts(&self) -> [usize; 16] {
-        [
-            self.params,
-            self.params,
-            self.gradient,
-            self.forward,
-            self.backward,
-            self.panel,
-            self.presented,
-            self.rates,
-            self.input,
-            self.input,
-            self.input,
-            self.input,
-            self.output,
-            self.output,
-            self.capacity_inputs,
-            self.capacity_outputs,
-        ]
+        let outputs = bundle.rule().output_len(spec);
+        let (ring_inputs, ring_targets) = (rows(spec.input.len)?, rows(outputs)?);
+        let features = rows(behind.input_len())?;
+        let (params, unit, unit_behind) = (network.param_len(), plan.unit_rows, plan.unit_rows_behind);
+        let forward = network.forward_len(unit).max(behind.forward_len(unit_behind));
+        let numbers = bundle.numbers().map(|view| view.len()).sum();
+        let rule = RuleSizes::of(bundle, plan, capacity)?;
+        let buffer = |index: usize| if index < rule.buffers { params } else { 0 };
+        let (input, output) = (spec.input.len, outputs);
+        let parts = [
+            params,
+            buffer(0),
+            buffer(1),
+            buffer(2),
+            forward,
+            behind.backward_len(unit_behind),
+            network.panel_len(),
+            network.input_len() * unit,
+            features,
+            numbers,
+            rule.state,
+            rule.trial,
+            rule.scratch,
+            rule.stacked,
+            rule.stacked,
+            rule.counts,
+            input,
+            input,
+            input,
+            input,
+            2 * output,
+            ring_inputs,
+            ring_targets,
+        ];
+        Some(Self { parts })
     }
 
     /// Values of all parts together.
     pub(super) fn total(&self, path: Path) -> Option<usize> {
-        let aligned = path != Path::SCALAR;
-        let start = if aligned { ALIGNMENT - 1 } else { 0 };
-        self.parts().into_iter().try_fold(start, |sum, part| sum.checked_add(padded(part, aligned)?))
+        total(path, self.parts)
     }
 
     /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
-        let aligned = path != Path::SCALAR;
-        let skip =
-            if aligned { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()).min(memory.len()) } else { 0 };
-        let mut rest = memory.get_mut(skip..)?;
-        let mut parts: [&mut [f32]; 16] = Default::default();
-        for (part, len) in parts.iter_mut().zip(self.parts()) {
-            let (here, behind) = core::mem::take(&mut rest).split_at_mut_checked(padded(len, aligned)?)?;
-            here.fill(0.0);
-            rest = behind;
-            *part = here.get_mut(..len)?;
-        }
         let [
-            params,
-            work,
-            gradient,
+            live,
+            first,
+            second,
+            third,
             forward,
             backward,
             panel,
             presented,
-            rates,
+            features,
+            numbers,
+            state,
+            trial,
+            scratch,
+            prior,
+            stacked,
+            counts,
             input_mean,
             input_factor,
             relative_factor,
             mean,
-            output_mean,
-            output_scale,
+            output,
             inputs,
             targets,
-        ] = parts;
+        ] = carve(path, self.parts, memory)?;
+        let (output_mean, output_scale) = crate::part::cut(output, self.parts.get(20)? / 2);
         let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
-        let memory = Memory { params, work, gradient, forward, backward, panel, presented, rates, scales };
+        let rule = RuleMemory { state, trial, scratch, prior, stacked, counts };
+        let work = [first, second, third];
+        let memory = Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales };
         Some((memory, Ring { mean, inputs, targets }))
     }
 }
 
-fn padded(len: usize, aligned: bool) -> Option<usize> {
-    if aligned { len.checked_next_multiple_of(ALIGNMENT) } else { Some(len) }
+impl RuleSizes {
+    fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
+        let params = plan.network.param_len();
+        let descent = |state| Self { buffers: 3, state, ..Self::default() };
+        #[cfg(feature = "rules")]
+        {
+            use crate::kernel::dense::Size;
+            use crate::rule::{linear::Heads, meta_lstm, recursive::Recursive, ridge};
+
+            let (path, features, outputs) = (plan.network.path(), plan.behind.input_len(), plan.network.output_len());
+            let closed = Self { buffers: 2, stacked: Heads::len(features, outputs), ..Self::default() };
+            let recursive = || {
+                let state = Recursive::state_len(path, features, outputs);
+                Self { state, trial: state, scratch: Recursive::scratch_len(path, features, outputs), ..closed }
+            };
+            Some(match bundle.rule() {
+                Rule::Gradient { momentum, .. } => descent(if *momentum { params } else { 0 }),
+                Rule::Ridge { recursive: true } | Rule::Bayes => recursive(),
+                Rule::Ridge { recursive: false } => {
+                    // The scratch grows with the rows up to where the primal problem is the smaller one, and then again.
+                    let scratch = |rows| ridge::scratch_len(path, Size { rows, inputs: features, outputs });
+                    let scratch = scratch(capacity).max(scratch(capacity.min(features + 1)));
+                    Self { scratch, counts: capacity, ..closed }
+                }
+                Rule::Prototype => {
+                    let state = outputs.checked_mul(features + 1)?;
+                    Self { buffers: 2, state, trial: state, ..Self::default() }
+                }
+                Rule::Siamese { classes } => Self { state: capacity, scratch: capacity + classes, ..Self::default() },
+                Rule::MetaLstm { hidden, .. } => {
+                    let state = meta_lstm::Memory::len(*hidden, params);
+                    Self { trial: params, scratch: meta_lstm::scratch_len(path, *hidden), ..descent(state) }
+                }
+            })
+        }
+        #[cfg(not(feature = "rules"))]
+        {
+            let _ = capacity;
+            match bundle.rule() {
+                Rule::Gradient { momentum, .. } => Some(descent(if *momentum { params } else { 0 })),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// Values of parts that are cut out of one slice, wherever it begins; `None` where that passes `usize`.
+pub(crate) fn total(path: Path, parts: impl IntoIterator<Item = usize>) -> Option<usize> {
+    let start = if path == Path::SCALAR { 0 } else { ALIGNMENT - 1 };
+    parts.into_iter().try_fold(start, |sum, part| sum.checked_add(padded(path, part)?))
+}
+
+/// Cuts parts out of `memory`, from its first aligned value on, and sets them to 0; `None` if it is shorter than [`total`].
+pub(crate) fn carve<const N: usize>(path: Path, lens: [usize; N], memory: &mut [f32]) -> Option<[&mut [f32]; N]> {
+    let mut rest = aligned(path, memory);
+    let mut parts: [&mut [f32]; N] = core::array::from_fn(|_| &mut [][..]);
+    for (part, len) in parts.iter_mut().zip(lens) {
+        *part = carve_one(path, len, &mut rest)?;
+    }
+    Some(parts)
+}
+
+/// Cuts the next part off an aligned `rest` and sets it to 0.
+pub(crate) fn carve_one<'m>(path: Path, len: usize, rest: &mut &'m mut [f32]) -> Option<&'m mut [f32]> {
+    let (here, behind) = core::mem::take(rest).split_at_mut_checked(padded(path, len)?)?;
+    here.fill(0.0);
+    *rest = behind;
+    here.get_mut(..len)
+}
+
+/// What of `memory` comes from its first aligned value on.
+pub(crate) fn aligned(path: Path, memory: &mut [f32]) -> &mut [f32] {
+    let skip = if path == Path::SCALAR { 0 } else { memory.as_ptr().align_offset(ALIGNMENT * size_of::<f32>()) };
+    memory.get_mut(skip..).unwrap_or_default()
+}
+
+/// `len`, rounded up on a fast path so that the next part is aligned too.
+pub(crate) fn padded(path: Path, len: usize) -> Option<usize> {
+    if path == Path::SCALAR { Some(len) } else { len.checked_next_multiple_of(ALIGNMENT) }
 }

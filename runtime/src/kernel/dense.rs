@@ -3,6 +3,14 @@
 //! Shapes: `x [rows, inputs]`, `w [outputs, inputs]`, `b [outputs]`, `z [rows, outputs]`; `d…` is a gradient of the loss, `r…` a
 //! derivative along the direction `(v, vb)` in the parameters.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod dots;
+#[cfg(test)]
+mod tests;
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use dots::{few_outputs, one_row};
+
 use super::{Path, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
@@ -54,20 +62,58 @@ pub enum Update {
     Add(f32),
 }
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-impl From<Update> for Finish {
+/// What a sum is put on.
+#[derive(Clone, Copy)]
+enum Base<'a> {
+    /// Nothing: it replaces the target.
+    Zero,
+    /// So many times the sum are added to the target.
+    Itself(f32),
+    /// So many times the sum are added to these values, which are as many as the target has.
+    Other(f32, &'a [f32]),
+}
+
+impl From<Update> for Base<'_> {
     #[inline(always)]
     fn from(update: Update) -> Self {
         match update {
-            Update::Store => Finish::Store,
-            Update::Add(factor) => Finish::Add(factor),
+            Update::Store => Base::Zero,
+            Update::Add(factor) => Base::Itself(factor),
+        }
+    }
+}
+
+impl Base<'_> {
+    fn fits(self, len: usize) -> bool {
+        !matches!(self, Base::Other(_, old) if old.len() != len)
+    }
+
+    /// What is left to do once the values, if they are others, have come to the target.
+    fn settle(self, target: &mut [f32]) -> Update {
+        match self {
+            Base::Zero => Update::Store,
+            Base::Itself(factor) => Update::Add(factor),
+            Base::Other(factor, old) => {
+                target.copy_from_slice(old);
+                Update::Add(factor)
+            }
+        }
+    }
+
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[inline(always)]
+    fn finish(self, target: *const f32) -> Finish {
+        match self {
+            Base::Zero => Finish::Store,
+            Base::Itself(factor) => Finish::Add { factor, old: target },
+            Base::Other(factor, old) => Finish::Add { factor, old: old.as_ptr() },
         }
     }
 }
 
 impl Update {
     #[inline(always)]
-    fn apply(self, to: &mut f32, sum: f32) {
+    pub(crate) fn apply(self, to: &mut f32, sum: f32) {
         match self {
             Update::Store => *to = sum,
             Update::Add(factor) => *to += factor * sum,
@@ -101,7 +147,7 @@ pub fn forward_tangent(
 
 /// `dx = dz W`, or `dx += dz W`; and 0 where `gate`, the rectified output that `x` is, is not above 0.
 pub fn input_gradient(path: Path, size: Size, (dz, w): Pair<'_>, gate: Option<&[f32]>, dx: &mut [f32], update: Update) {
-    rows_by_columns(path, size, [(dz, w)], gate, dx, update);
+    rows_by_columns(path, size, [(dz, w)], gate, dx, update.into());
 }
 
 /// `rdx = rdz W + dz V`, or `+=`; and 0 where `gate` is not above 0.
@@ -114,13 +160,28 @@ pub fn input_gradient_tangent(
     rdx: &mut [f32],
     update: Update,
 ) {
-    rows_by_columns(path, size, [(rdz, w), (dz, v)], gate, rdx, update);
+    rows_by_columns(path, size, [(rdz, w), (dz, v)], gate, rdx, update.into());
 }
 
 /// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
 pub fn weight_gradient(path: Path, size: Size, dz: &[f32], x: &[f32], dw: &mut [f32], db: &mut [f32], update: Update) {
-    columns_by_columns(path, size, [(dz, x)], dw, update);
-    column_sums(path, size, dz, db, update);
+    columns_by_columns(path, size, [(dz, x)], dw, update.into());
+    column_sums(path, size, dz, db, update.into());
+}
+
+/// `new = old + factor · gradient` for weights and for biases, with the gradient of [`weight_gradient`]: a step from one buffer to
+/// another, with the same bits as [`Update::Add`] in place.
+pub fn weight_gradient_step(
+    path: Path,
+    size: Size,
+    dz: &[f32],
+    x: &[f32],
+    (old_w, old_b): Pair<'_>,
+    factor: f32,
+    (new_w, new_b): (&mut [f32], &mut [f32]),
+) {
+    columns_by_columns(path, size, [(dz, x)], new_w, Base::Other(factor, old_w));
+    column_sums(path, size, dz, new_b, Base::Other(factor, old_b));
 }
 
 /// `rdw = rdzᵀ x + dzᵀ rx` and `rdb = Σ_rows rdz`.
@@ -134,10 +195,10 @@ pub fn weight_gradient_tangent(
     update: Update,
 ) {
     match rx {
-        None => columns_by_columns(path, size, [(rdz, x)], rdw, update),
-        Some(rx) => columns_by_columns(path, size, [(rdz, x), (dz, rx)], rdw, update),
+        None => columns_by_columns(path, size, [(rdz, x)], rdw, update.into()),
+        Some(rx) => columns_by_columns(path, size, [(rdz, x), (dz, rx)], rdw, update.into()),
     }
-    column_sums(path, size, rdz, rdb, update);
+    column_sums(path, size, rdz, rdb, update.into());
 }
 
 /// `z[r][o] = b[o] + Σ_pairs Σ_i x[r][i] w[o][i]`
@@ -218,27 +279,10 @@ unsafe fn rows_by_rows_fast<V: Vector>(
             }
         } else if size.rows <= FEW_ROWS {
             for r in 0..size.rows {
-                dot_products::<V>(pairs, size, r, b, rectified, z);
+                one_row::<V>(pairs, size, r, b, rectified, z);
             }
         } else if size.outputs <= FEW_OUTPUTS {
-            for (o, bias) in b.iter().enumerate() {
-                let mut at = 0;
-                while at < size.rows {
-                    let count = V::DOTS.min(size.rows - at);
-                    let mut sums = [0.0; 8];
-                    for (x, w) in pairs {
-                        let mut part = [0.0; 8];
-                        let from = x.as_ptr().add(at * size.inputs);
-                        let with = w.as_ptr().add(o * size.inputs);
-                        V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
-                        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-                    }
-                    for (r, sum) in sums.iter().enumerate().take(count) {
-                        *z.get_unchecked_mut((at + r) * size.outputs + o) = gated(bias + sum, rectified);
-                    }
-                    at += count;
-                }
-            }
+            few_outputs::<V>(pairs, size, b, rectified, z);
         } else if !sideways_pays::<V>(size.rows, size.inputs, size.outputs) {
             let target = Target {
                 c: z.as_mut_ptr(),
@@ -274,38 +318,6 @@ unsafe fn rows_by_rows_fast<V: Vector>(
     }
 }
 
-/// The value, or what of it is above 0; NaN stays.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-fn gated(value: f32, rectified: bool) -> f32 {
-    if rectified && 0.0 > value { 0.0 } else { value }
-}
-
-/// One row of `z` by dot products along the rows of `w`.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-unsafe fn dot_products<V: Vector>(pairs: &[Pair<'_>], size: Size, r: usize, b: &[f32], rectified: bool, z: &mut [f32]) {
-    // SAFETY: the caller checked every length against `size`.
-    unsafe {
-        let mut at = 0;
-        while at < size.outputs {
-            let count = V::DOTS.min(size.outputs - at);
-            let mut sums = [0.0; 8];
-            for (x, w) in pairs {
-                let mut part = [0.0; 8];
-                let from = w.as_ptr().add(at * size.inputs);
-                let with = x.as_ptr().add(r * size.inputs);
-                V::dots(from, size.inputs, count, with, size.inputs, part.as_mut_ptr());
-                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-            }
-            for (j, sum) in sums.iter().enumerate().take(count) {
-                *z.get_unchecked_mut(r * size.outputs + at + j) = gated(b.get_unchecked(at + j) + sum, rectified);
-            }
-            at += count;
-        }
-    }
-}
-
 /// `x[r][i] (+)= Σ_pairs Σ_o z[r][o] w[o][i]`
 fn rows_by_columns<const T: usize>(
     path: Path,
@@ -313,14 +325,16 @@ fn rows_by_columns<const T: usize>(
     pairs: [Pair<'_>; T],
     gate: Option<&[f32]>,
     x: &mut [f32],
-    update: Update,
+    base: Base<'_>,
 ) {
     assert!(gate.is_none_or(|gate| gate.len() == size.x()));
-    assert!(x.len() == size.x() && pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
+    assert!(base.fits(size.x()) && x.len() == size.x());
+    assert!(pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
+            let update = base.settle(x);
             for (r, x) in x.chunks_exact_mut(size.inputs).enumerate() {
                 for (i, x) in x.iter_mut().enumerate() {
                     let mut sum = 0.0;
@@ -343,7 +357,7 @@ fn rows_by_columns<const T: usize>(
             pairs: &[Pair<'_>] = &pairs,
             gate: Option<&[f32]> = gate,
             x: &mut [f32] = x,
-            update: Update = update,
+            base: Base<'_> = base,
         )
     );
 }
@@ -355,7 +369,7 @@ unsafe fn rows_by_columns_fast<V: Vector>(
     pairs: &[Pair<'_>],
     gate: Option<&[f32]>,
     x: &mut [f32],
-    update: Update,
+    base: Base<'_>,
 ) {
     let gate = gate.map_or(Gate::All, |gate| Gate::Where(gate.as_ptr()));
     let term = |(z, w): Pair<'_>| Term {
@@ -366,7 +380,8 @@ unsafe fn rows_by_columns_fast<V: Vector>(
         b_step: size.inputs,
         len: size.outputs,
     };
-    let target = Target { c: x.as_mut_ptr(), row: size.inputs, start: Start::Zero, finish: update.into(), gate };
+    let c = x.as_mut_ptr();
+    let target = Target { c, row: size.inputs, start: Start::Zero, finish: base.finish(c), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {
@@ -378,12 +393,14 @@ unsafe fn rows_by_columns_fast<V: Vector>(
 }
 
 /// `w[o][i] (+)= Σ_pairs Σ_r z[r][o] x[r][i]`
-fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], update: Update) {
-    assert!(w.len() == size.w() && pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
+fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], base: Base<'_>) {
+    assert!(base.fits(size.w()) && w.len() == size.w());
+    assert!(pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
+            let update = base.settle(w);
             for (o, w) in w.chunks_exact_mut(size.inputs).enumerate() {
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
@@ -395,13 +412,13 @@ fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; 
                 }
             }
         },
-        columns_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, w: &mut [f32] = w, update: Update = update)
+        columns_by_columns_fast(size: Size = size, pairs: &[Pair<'_>] = &pairs, w: &mut [f32] = w, base: Base<'_> = base)
     );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: &mut [f32], update: Update) {
+unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: &mut [f32], base: Base<'_>) {
     // With one input the matrix is a column of memory, so outputs can be the lanes.
     let across = size.inputs == 1;
     let term = |(z, x): Pair<'_>| {
@@ -409,8 +426,8 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
         Term { a: a.as_ptr(), a_row: 1, a_step: a_len, b: b.as_ptr(), b_step: b_len, len: size.rows }
     };
     let (rows, width) = if across { (1, size.outputs) } else { (size.outputs, size.inputs) };
-    let (start, gate) = (Start::Zero, Gate::All);
-    let target = Target { c: w.as_mut_ptr(), row: width, start, finish: update.into(), gate };
+    let (c, start, gate) = (w.as_mut_ptr(), Start::Zero, Gate::All);
+    let target = Target { c, row: width, start, finish: base.finish(c), gate };
     // SAFETY: the caller checked every length against `size`.
     unsafe {
         match *pairs {
@@ -422,22 +439,26 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
 }
 
 /// `b[o] (+)= Σ_r z[r][o]`
-fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], update: Update) {
-    assert!(b.len() == size.outputs && z.len() == size.z());
+fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], base: Base<'_>) {
+    assert!(base.fits(size.outputs) && b.len() == size.outputs && z.len() == size.z());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
-        for (o, b) in b.iter_mut().enumerate() {
-            update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
+        {
+            let update = base.settle(b);
+            for (o, b) in b.iter_mut().enumerate() {
+                update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
+            }
         },
-        column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, update: Update = update)
+        column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, base: Base<'_> = base)
     );
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], update: Update) {
+unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], base: Base<'_>) {
     let (from, to) = (z.as_ptr(), b.as_mut_ptr());
+    let finish = base.finish(to);
     let mut at = 0;
     // SAFETY: the caller checked every length against `size`.
     unsafe {
@@ -445,40 +466,41 @@ unsafe fn column_sums_fast<V: Vector>(size: Size, z: &[f32], b: &mut [f32], upda
             let left = size.outputs - at;
             let count = left / V::LANES;
             at += match count {
-                0 => sums::<V, 1>(size, from.add(at), to.add(at), left, update),
-                1 => sums::<V, 1>(size, from.add(at), to.add(at), 0, update),
-                2 | 3 => sums::<V, 2>(size, from.add(at), to.add(at), 0, update),
-                _ => sums::<V, 4>(size, from.add(at), to.add(at), 0, update),
+                0 => sums::<V, 1>(size, from, to, at, left, finish),
+                1 => sums::<V, 1>(size, from, to, at, 0, finish),
+                2 | 3 => sums::<V, 2>(size, from, to, at, 0, finish),
+                _ => sums::<V, 4>(size, from, to, at, 0, finish),
             };
         }
     }
 }
 
-/// Sums of the columns in `N` vectors, or in the `left` first lanes of one; how many columns those are.
+/// Sums of the columns in `N` vectors from column `at` on, or in the `left` first lanes of one; how many columns those are.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn sums<V: Vector, const N: usize>(
     size: Size,
     z: *const f32,
     b: *mut f32,
+    at: usize,
     left: usize,
-    update: Update,
+    finish: Finish,
 ) -> usize {
     // SAFETY: the caller's contract: so many columns exist.
     unsafe {
         let mut sums = [V::splat(0.0); N];
         for r in 0..size.rows {
             for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = sum.add(some::<V>(z.add(r * size.outputs + n * V::LANES), left));
+                *sum = sum.add(some::<V>(z.add(r * size.outputs + at + n * V::LANES), left));
             }
         }
         for (n, &sum) in sums.iter().enumerate() {
-            let to = b.add(n * V::LANES);
-            let value = match update {
-                Update::Store => sum,
-                Update::Add(factor) => V::splat(factor).mul_add(sum, some::<V>(to, left)),
+            let column = at + n * V::LANES;
+            let value = match finish {
+                Finish::Store => sum,
+                Finish::Add { factor, old } => V::splat(factor).mul_add(sum, some::<V>(old.add(column), left)),
             };
-            if left == 0 { value.store(to) } else { value.store_first(to, left) }
+            if left == 0 { value.store(b.add(column)) } else { value.store_first(b.add(column), left) }
         }
     }
     if left == 0 { N * V::LANES } else { left }

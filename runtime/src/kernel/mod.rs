@@ -5,11 +5,29 @@
 //! Matrices are row-major; activations are `[rows, units]`, weights `[outputs, inputs]`.
 
 pub mod activation;
+#[cfg(feature = "layers")]
+pub mod arrange;
+#[cfg(feature = "layers")]
+pub mod conv;
 pub mod dense;
+#[cfg(feature = "layers")]
+pub mod depthwise;
+#[cfg(feature = "rules")]
+pub mod distance;
 mod exponential;
 pub mod finite;
 pub mod loss;
+#[cfg(feature = "layers")]
+pub mod norm;
+#[cfg(feature = "layers")]
+pub mod pool;
+#[cfg(feature = "rules")]
+pub mod rotate;
 pub mod scale;
+#[cfg(feature = "layers")]
+pub(crate) mod slide;
+#[cfg(feature = "rules")]
+pub mod solve;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 
+use super::product::{Target, Term, tile};
 use super::vector::Vector;
 
 /// Four values.
@@ -12,7 +13,6 @@ pub(crate) struct Quad(float32x4_t);
 impl Vector for Quad {
     const LANES: usize = 4;
     const BLOCK: usize = 4;
-    const DOTS: usize = 4;
     type Half = Self;
 
     #[inline(always)]
@@ -91,7 +91,30 @@ impl Vector for Quad {
             Self(vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), positive)))
         }
     }
+    #[inline(always)]
+    unsafe fn unless_positive(self, gate: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let positive = vcgtq_f32(gate.0, vdupq_n_f32(0.0));
+            Self(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(self.0), positive)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn larger(self, other: Self) -> Self {
+        // SAFETY: as above; this instruction keeps NaN.
+        unsafe { Self(vmaxq_f32(self.0, other.0)) }
+    }
 
+    #[inline(always)]
+    unsafe fn splat_pair(from: *const f32) -> Self {
+        // SAFETY: as above; both values are read, wherever they lie.
+        unsafe { Self(vreinterpretq_f32_f64(vdupq_n_f64(from.cast::<f64>().read_unaligned()))) }
+    }
+    #[inline(always)]
+    unsafe fn pair_sums(self) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(vpaddq_f32(self.0, vdupq_n_f32(0.0))) }
+    }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: as above; only `rows` rows of `columns` values are read and `columns` rows of 4 are written.
@@ -112,27 +135,48 @@ impl Vector for Quad {
     }
 
     #[inline(always)]
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32) {
-        // A missing row is stood in for by the first one; nobody reads its sum.
-        // SAFETY: as above; `len` values of each of the rows and of `with` are read, 4 values are written.
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self {
+        // SAFETY: as above.
+        unsafe { Self(vpaddq_f32(vpaddq_f32(of[0].0, of[1].0), vpaddq_f32(of[2].0, of[3].0))) }
+    }
+    #[inline(always)]
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    ) {
+        #[target_feature(enable = "neon")]
+        #[inline(never)]
+        unsafe fn whole<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Quad, M, N, ALONG>(terms, target, row, column, 0) }
+        }
+        #[target_feature(enable = "neon")]
+        #[inline(never)]
+        unsafe fn part<const M: usize, const N: usize, const ALONG: bool>(
+            terms: &[Term],
+            target: &Target,
+            row: usize,
+            column: usize,
+            left: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { tile::<Quad, M, N, ALONG>(terms, target, row, column, left) }
+        }
+        // SAFETY: as above.
         unsafe {
-            let row: [*const f32; 4] = core::array::from_fn(|j| if j < rows { from.add(j * stride) } else { from });
-            let mut a = [vdupq_n_f32(0.0); 4];
-            let mut i = 0;
-            while i + 4 <= len {
-                let w = vld1q_f32(with.add(i));
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = vfmaq_f32(*sum, vld1q_f32(row[j].add(i)), w);
-                }
-                i += 4;
+            if left == 0 {
+                whole::<M, N, ALONG>(terms, target, row, column)
+            } else {
+                part::<M, N, ALONG>(terms, target, row, column, left)
             }
-            if i < len {
-                let w = Self::load_first(with.add(i), len - i);
-                for (j, sum) in a.iter_mut().enumerate() {
-                    *sum = Self::load_first(row[j].add(i), len - i).mul_add(w, Self(*sum)).0;
-                }
-            }
-            vst1q_f32(to, vpaddq_f32(vpaddq_f32(a[0], a[1]), vpaddq_f32(a[2], a[3])));
         }
     }
 }

@@ -31,8 +31,8 @@ pub(crate) enum Start {
 pub(crate) enum Finish {
     /// `c = sum`
     Store,
-    /// `c = c + factor · sum`
-    Add(f32),
+    /// `c = old + factor · sum`, where `old`, laid out as `c`, may be `c` itself.
+    Add { factor: f32, old: *const f32 },
 }
 
 /// Where sums go: `c[m · row + n]`.
@@ -86,7 +86,7 @@ unsafe fn vectors<V: Vector, const N: usize>(from: *const f32, left: usize) -> [
 /// # Safety
 /// The features of `V`; every index that the types above name must be valid.
 #[inline(always)]
-unsafe fn tile<V: Vector, const M: usize, const N: usize>(
+pub(crate) unsafe fn tile<V: Vector, const M: usize, const N: usize, const ALONG: bool>(
     terms: &[Term],
     target: &Target,
     row: usize,
@@ -98,29 +98,39 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
         let mut sums: [[V; N]; M] = match target.start {
             Start::Zero => [[V::splat(0.0); N]; M],
             Start::Row(bias) => [vectors::<V, N>(bias.add(column), left); M],
-            Start::Column(bias) => core::array::from_fn(|m| [V::splat(*bias.add(row + m)); N]),
+            // No closure: it would not have the features, and is not always inlined.
+            Start::Column(bias) => {
+                let mut sums = [[V::splat(0.0); N]; M];
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    *sums = [V::splat(*bias.add(row + m)); N];
+                }
+                sums
+            }
         };
         for term in terms {
-            let mut a = term.a.add(row * term.a_row);
+            // One of them known to the compiler, for it to find the rows by displacements or by steps of one value.
+            let (a_row, a_step) = if ALONG { (term.a_row, 1) } else { (1, term.a_step) };
+            let mut a = term.a.add(row * a_row);
             let mut b = term.b.wrapping_add(column);
             for _ in 0..term.len {
                 let vectors = vectors::<V, N>(b, left);
                 for (m, sums) in sums.iter_mut().enumerate() {
-                    let factor = V::splat(*a.add(m * term.a_row));
+                    let factor = V::splat(*a.add(m * a_row));
                     for (sum, vector) in sums.iter_mut().zip(vectors) {
                         *sum = factor.mul_add(vector, *sum);
                     }
                 }
-                a = a.wrapping_add(term.a_step);
+                a = a.wrapping_add(a_step);
                 b = b.wrapping_add(term.b_step);
             }
         }
         let at = |m: usize| target.c.add((row + m) * target.row + column);
-        if let Finish::Add(factor) = target.finish {
+        if let Finish::Add { factor, old } = target.finish {
             // All loads before the first store: a partial store would hold up a load of the row behind it.
             let factor = V::splat(factor);
             for (m, sums) in sums.iter_mut().enumerate() {
-                for (sum, old) in sums.iter_mut().zip(vectors::<V, N>(at(m), left)) {
+                let old = vectors::<V, N>(old.add((row + m) * target.row + column), left);
+                for (sum, old) in sums.iter_mut().zip(old) {
                     *sum = factor.mul_add(*sum, old);
                 }
             }
@@ -159,26 +169,53 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
 /// As [`tile`].
 #[inline(always)]
 unsafe fn strip<V: Vector, const N: usize>(terms: &[Term], target: &Target, rows: usize, column: usize, left: usize) {
+    // Values of `a` lie one behind the other along k, or along its rows.
+    if terms.iter().all(|term| term.a_step == 1) {
+        // SAFETY: the caller's contract.
+        unsafe { stack::<V, N, true>(terms, target, rows, column, left) }
+    } else {
+        // SAFETY: the caller's contract.
+        unsafe { stack::<V, N, false>(terms, target, rows, column, left) }
+    }
+}
+
+/// As [`strip`], where every term has `a_step` 1 if it runs `ALONG` k, and `a_row` 1 if not.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn stack<V: Vector, const N: usize, const ALONG: bool>(
+    terms: &[Term],
+    target: &Target,
+    rows: usize,
+    column: usize,
+    left: usize,
+) {
     let mut row = 0;
-    let mut tiles = rows.div_ceil(most_rows::<V>(N));
+    let mut tiles = rows.div_ceil(most_rows::<V>(N, ALONG));
     while row < rows {
         let height = (rows - row).div_ceil(tiles);
         tiles -= 1;
         // SAFETY: the caller's contract; `row + height ≤ rows`.
         unsafe {
             match height {
-                1 => tile::<V, 1, N>(terms, target, row, column, left),
-                2 => tile::<V, 2, N>(terms, target, row, column, left),
-                3 => tile::<V, 3, N>(terms, target, row, column, left),
-                4 => tile::<V, 4, N>(terms, target, row, column, left),
-                5 => tile::<V, 5, N>(terms, target, row, column, left),
-                6 => tile::<V, 6, N>(terms, target, row, column, left),
-                7 => tile::<V, 7, N>(terms, target, row, column, left),
-                8 => tile::<V, 8, N>(terms, target, row, column, left),
-                9 => tile::<V, 9, N>(terms, target, row, column, left),
-                10 => tile::<V, 10, N>(terms, target, row, column, left),
-                11 => tile::<V, 11, N>(terms, target, row, column, left),
-                _ => tile::<V, 12, N>(terms, target, row, column, left),
+                1 => V::tile::<1, N, ALONG>(terms, target, row, column, left),
+                2 => V::tile::<2, N, ALONG>(terms, target, row, column, left),
+                3 => V::tile::<3, N, ALONG>(terms, target, row, column, left),
+                4 => V::tile::<4, N, ALONG>(terms, target, row, column, left),
+                5 => V::tile::<5, N, ALONG>(terms, target, row, column, left),
+                6 => V::tile::<6, N, ALONG>(terms, target, row, column, left),
+                7 => V::tile::<7, N, ALONG>(terms, target, row, column, left),
+                8 => V::tile::<8, N, ALONG>(terms, target, row, column, left),
+                9 => V::tile::<9, N, ALONG>(terms, target, row, column, left),
+                10 => V::tile::<10, N, ALONG>(terms, target, row, column, left),
+                11 => V::tile::<11, N, ALONG>(terms, target, row, column, left),
+                12 => V::tile::<12, N, ALONG>(terms, target, row, column, left),
+                13 if N == 1 && !ALONG => V::tile::<13, N, ALONG>(terms, target, row, column, left),
+                14 if N == 1 && !ALONG => V::tile::<14, N, ALONG>(terms, target, row, column, left),
+                15 if N == 1 && !ALONG => V::tile::<15, N, ALONG>(terms, target, row, column, left),
+                _ if N == 1 && !ALONG => V::tile::<16, N, ALONG>(terms, target, row, column, left),
+                _ => {}
             }
         }
         row += height;
@@ -187,10 +224,12 @@ unsafe fn strip<V: Vector, const N: usize>(terms: &[Term], target: &Target, rows
 
 /// The highest tile of `n` vectors whose sums, vectors and factor fit the registers: 16 with AVX2, else 32.
 #[inline(always)]
-const fn most_rows<V: Vector>(n: usize) -> usize {
+const fn most_rows<V: Vector>(n: usize, along: bool) -> usize {
     match (V::LANES, n) {
         (8, 3) => 4,
         (8, 2) => 6,
+        (16, 2) if !along => 12,
+        (16, 1) if !along => 16,
         (_, 3) => 5,
         (_, 1) => 12,
         _ => 8,
@@ -350,13 +389,16 @@ pub(crate) unsafe fn sideways<V: Vector, const T: usize>(
 }
 
 /// Whether [`sideways`] is cheaper than [`turned`] for `z [rows, outputs]` from `inputs`: by the multiply-adds that padding wastes,
-/// and what turning costs, about 8 multiply-adds a value.
+/// and what turning costs in multiply-adds a value, as measured.
 #[inline(always)]
 pub(crate) const fn sideways_pays<V: Vector>(rows: usize, inputs: usize, outputs: usize) -> bool {
-    const TURN: usize = 8;
-    let sideways = rows.next_multiple_of(V::LANES) * (inputs * outputs + TURN * (inputs + outputs));
-    let turned = outputs.next_multiple_of(V::LANES) * inputs * (rows + TURN);
-    sideways < turned
+    let (product, here, there) = (inputs * outputs, inputs + outputs, inputs * outputs.next_multiple_of(V::LANES));
+    if V::SQUARE == 0 {
+        rows.next_multiple_of(V::LANES) * (product + 8 * here) < there * (rows + 8)
+    } else {
+        // With one vector in a tile, loads are the limit: 9 for 8 multiply-adds.
+        rows.next_multiple_of(V::LANES) * (product + product / 8 + 6 * here) < there * (rows + 3)
+    }
 }
 
 /// Turns the `[rows, columns]` matrix at `from` into `[columns, to_step]` at `to`; lanes from `rows` up to the next multiple of BLOCK
@@ -365,11 +407,25 @@ pub(crate) const fn sideways_pays<V: Vector>(rows: usize, inputs: usize, outputs
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn turn<V: Vector>(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
+pub(crate) unsafe fn turn<V: Vector>(
+    from: *const f32,
+    step: usize,
+    rows: usize,
+    columns: usize,
+    to: *mut f32,
+    to_step: usize,
+) {
+    // What is turned in squares, and then the rest below and beside them.
+    let (mut square_rows, mut square_columns) = (0, 0);
+    if V::SQUARE > 0 && rows >= V::SQUARE && columns >= V::SQUARE {
+        (square_rows, square_columns) = (rows - rows % V::SQUARE, columns - columns % V::SQUARE);
+        // SAFETY: the caller's contract.
+        unsafe { V::turn_squares(from, step, square_rows, square_columns, to, to_step) }
+    }
     let mut row = 0;
     while row < rows {
         let height = V::BLOCK.min(rows - row);
-        let mut column = 0;
+        let mut column = if row < square_rows { square_columns } else { 0 };
         while column < columns {
             let width = V::BLOCK.min(columns - column);
             // SAFETY: the caller's contract.

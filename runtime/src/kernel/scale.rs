@@ -26,6 +26,37 @@ pub fn subtract_product(path: Path, to: &mut [f32], factors: &[f32], from: &[f32
     );
 }
 
+/// `to = from + factor · to`
+pub fn step_from(path: Path, to: &mut [f32], factor: f32, from: &[f32]) {
+    assert!(to.len() == from.len());
+    // Contract of the generic kernel: the lengths above.
+    vectors!(
+        path,
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = from + factor * *to),
+        step_from_fast(to: &mut [f32] = to, factor: f32 = factor, from: &[f32] = from)
+    );
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn step_from_fast<V: Vector>(to: &mut [f32], factor: f32, from: &[f32]) {
+    let (len, to, from) = (to.len(), to.as_mut_ptr(), from.as_ptr());
+    // SAFETY: the features of `V`, and as many values behind both pointers, by the caller.
+    unsafe {
+        let factor = V::splat(factor);
+        let mut at = 0;
+        while at + V::LANES <= len {
+            factor.mul_add(V::load(to.add(at)), V::load(from.add(at))).store(to.add(at));
+            at += V::LANES;
+        }
+        if at < len {
+            let left = len - at;
+            let sum = factor.mul_add(V::load_first(to.add(at), left), V::load_first(from.add(at), left));
+            sum.store_first(to.add(at), left);
+        }
+    }
+}
+
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 unsafe fn add_scaled_fast<V: Vector>(to: &mut [f32], factor: f32, from: &[f32]) {
@@ -81,6 +112,10 @@ mod tests {
                 let mut sum: std::vec::Vec<f32> = (0..len).map(|i| value(i + 3)).collect();
                 add_scaled(path, &mut sum, 0.5, &from);
                 assert!((0..len).all(|i| sum[i] == value(i + 3) + 0.5 * value(i)), "{} {len}", path.name());
+                let before = sum.clone();
+                step_from(path, &mut sum, -1.0, &before);
+                assert!(sum.iter().all(|sum| *sum == 0.0), "{} {len}", path.name());
+                step_from(path, &mut sum, 2.0, &before);
                 subtract_product(path, &mut sum, &from, &from);
                 let want = |i: usize| value(i + 3) + 0.5 * value(i) - value(i) * value(i);
                 assert!((0..len).all(|i| sum[i] == want(i)), "{} {len}", path.name());

@@ -1,5 +1,7 @@
 //! What a fast path asks of a vector register.
 
+use super::product::{Target, Term};
+
 /// A vector of f32.
 ///
 /// # Safety
@@ -10,8 +12,8 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Rows and columns of the square that [`Vector::transpose`] turns.
     const BLOCK: usize;
-    /// Dot products that [`Vector::dots`] makes at once, at most 8.
-    const DOTS: usize;
+    /// Rows and columns of the squares that [`Vector::turn_squares`] turns; 0 where it turns none.
+    const SQUARE: usize = 0;
     /// A vector for what is left at the end of a row: half as long where that exists, else the same.
     type Half: Vector;
 
@@ -34,12 +36,40 @@ pub(crate) trait Vector: Copy {
     unsafe fn min(self, other: Self) -> Self;
     /// `self` where `gate > 0`, else 0.
     unsafe fn where_positive(self, gate: Self) -> Self;
+    /// `self` where `gate` is not above 0 or is NaN, else 0.
+    unsafe fn unless_positive(self, gate: Self) -> Self;
+    /// The larger, lane by lane; NaN where either is.
+    unsafe fn larger(self, other: Self) -> Self;
+    /// The two values at `from`, again and again.
+    unsafe fn splat_pair(from: *const f32) -> Self;
+    /// Lane j is the sum of lanes 2j and 2j + 1; lanes that are left are 0.
+    unsafe fn pair_sums(self) -> Self::Half;
 
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize);
 
-    /// `to[j] = Σ_i from[j · stride + i] · with[i]` for `j < rows` and `i < len`; `rows` is from 1 to DOTS, and all DOTS values of
-    /// `to` are written.
-    unsafe fn dots(from: *const f32, stride: usize, rows: usize, with: *const f32, len: usize, to: *mut f32);
+    /// Turns the `[rows, columns]` matrix at `from`, whose rows are `step` apart, into `[columns, rows]` at `to`, `to_step` apart;
+    /// both are multiples of SQUARE. Faster than a block at a time.
+    unsafe fn turn_squares(
+        _from: *const f32,
+        _step: usize,
+        _rows: usize,
+        _columns: usize,
+        _to: *mut f32,
+        _to_step: usize,
+    ) {
+    }
+
+    /// Lane j is the sum of the lanes of `of[j]`; what is past LANES is not used.
+    unsafe fn lane_sums(of: &[Self; 16]) -> Self;
+
+    /// [`super::product::tile`], a function of its own for each path: compiled once, and with all registers to itself.
+    unsafe fn tile<const M: usize, const N: usize, const ALONG: bool>(
+        terms: &[Term],
+        target: &Target,
+        row: usize,
+        column: usize,
+        left: usize,
+    );
 }

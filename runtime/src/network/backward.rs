@@ -1,27 +1,33 @@
 //! The gradient, by going back through the layers (Rumelhart, Hinton and Williams 1986).
 
-use super::{LayerSet, Network, Planned};
+use super::layer::Planned;
+use super::{Batch, LayerSet, Network};
 use crate::kernel::activation;
-use crate::kernel::dense::{self, Update};
+use crate::kernel::dense::Update;
 use crate::kernel::loss;
+use crate::part::{cut, part, part_mut};
 
 /// What becomes of the gradient.
 #[derive(Debug)]
 pub enum Destination<'a> {
-    /// It is written to `gradient`, in the layout of the parameters; layers outside `layers` are left as they are.
-    Store {
+    /// It is written to `gradient`, in the layout of the parameters, or added to it; layers outside `layers` are left as they are.
+    Gradient {
         /// The parameters at which it is taken.
         params: &'a [f32],
         /// Where it goes.
         gradient: &'a mut [f32],
         /// For which layers it is wanted.
         layers: LayerSet,
+        /// Whether it replaces or is added.
+        update: Update,
     },
-    /// The parameters take a step of gradient descent at once: θ ← θ − α ∇L, with an α for each layer; 0 leaves a layer alone.
+    /// A step of gradient descent is taken at once: θ' = θ − α ∇L, with an α for each layer.
     Step {
-        /// The parameters.
-        params: &'a mut [f32],
-        /// α of each layer.
+        /// θ.
+        params: &'a [f32],
+        /// θ', of all layers but those before the first of this network, which are left as they are.
+        stepped: &'a mut [f32],
+        /// α of each layer of the whole network; 0 leaves a layer as it is.
         rates: &'a [f32],
     },
 }
@@ -29,8 +35,7 @@ pub enum Destination<'a> {
 impl Destination<'_> {
     fn params(&self) -> &[f32] {
         match self {
-            Destination::Store { params, .. } => params,
-            Destination::Step { params, .. } => params,
+            Destination::Gradient { params, .. } | Destination::Step { params, .. } => params,
         }
     }
 
@@ -38,122 +43,129 @@ impl Destination<'_> {
     #[inline(never)]
     fn wants(&self, layer: usize) -> bool {
         match self {
-            Destination::Store { layers, .. } => layers.has(layer),
+            Destination::Gradient { layers, .. } => layers.has(layer),
             Destination::Step { rates, .. } => rates.get(layer).is_some_and(|rate| *rate != 0.0),
         }
-    }
-
-    fn target(&mut self, layer: usize, planned: &Planned) -> (&mut [f32], &mut [f32], Update) {
-        let (values, update) = match self {
-            Destination::Store { gradient, .. } => (&mut **gradient, Update::Store),
-            Destination::Step { params, rates } => (&mut **params, Update::Add(-rates[layer])),
-        };
-        let (w, b) = planned.weight_and_bias_mut(values);
-        (w, b, update)
     }
 }
 
 impl Network {
-    /// The loss at `targets` of a trace that [`Network::forward`] filled, and its gradient with respect to the parameters,
-    /// to where `destination` says. The trace `backward` keeps the gradients at the sums.
+    /// The loss of a trace that [`Network::forward`] filled, and its gradient with respect to the parameters, to where `destination`
+    /// says. The trace `backward` keeps the gradients at the sums. Of a part of the rows, both are its share in those of the whole.
+    ///
+    /// `panel` is scratch of [`Network::panel_len`] values.
     pub fn gradient(
         &self,
         mut destination: Destination<'_>,
-        x: &[f32],
-        rows: usize,
-        targets: &[f32],
+        batch: Batch<'_>,
         forward: &[f32],
         backward: &mut [f32],
+        panel: &mut [f32],
     ) -> f32 {
-        let mut total = 0.0;
-        let heads_reach_backbone = (0..self.backbone).any(|layer| destination.wants(layer));
-        for (number, head) in self.heads.iter().enumerate() {
-            let last = &self.layers[head.last];
-            let a = last.output(forward, rows);
-            let da = self.gradient_at_output(last, backward, rows);
-            total += loss::value_and_gradient(head.loss, head.weight, a, self.targets(head, targets), head.outputs, da);
+        let (mut total, share) = (0.0, batch.share());
+        let needed = self.needed(|layer| destination.wants(self.first + layer));
+        for head in &self.heads {
+            let Some(last) = self.layers.get(head.last) else { continue };
+            let a = last.output(forward, batch.rows);
+            let da = gradient_at_output(last, backward, batch.rows);
+            let targets = self.targets(head, batch.y);
+            total += loss::value_and_gradient(head.loss, head.weight * share, a, targets, head.outputs, da);
             for layer in (head.first..=head.last).rev() {
-                let below = if layer == head.first {
-                    heads_reach_backbone
-                } else {
-                    heads_reach_backbone || (head.first..layer).any(|layer| destination.wants(layer))
-                };
-                // The second head and those after it add to what the backbone has got.
-                let update = if layer == head.first && number > 0 { Update::Add(1.0) } else { Update::Store };
-                self.layer_gradient(layer, &mut destination, x, rows, forward, backward, below.then_some(update));
+                self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
             }
         }
         for layer in (0..self.backbone).rev() {
-            let below = (0..layer).any(|layer| destination.wants(layer));
-            if below || destination.wants(layer) {
-                self.layer_gradient(
-                    layer,
-                    &mut destination,
-                    x,
-                    rows,
-                    forward,
-                    backward,
-                    below.then_some(Update::Store),
-                );
-            }
+            self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
         }
         total
     }
 
-    /// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.
-    fn gradient_at_output<'t>(&self, planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
-        let len = planned.layer.outputs * rows;
-        let behind = if planned.curved() { len } else { 0 };
-        &mut backward[planned.dz * rows + behind..][..len]
-    }
-
-    /// From the gradient at the output of one layer to that of its parameters and, if `below` says how, of its source.
+    /// From the gradient at the output of one layer to that of its parameters and, where it is needed, of its sources.
     fn layer_gradient(
         &self,
         layer: usize,
         destination: &mut Destination<'_>,
-        x: &[f32],
-        rows: usize,
+        needed: LayerSet,
+        batch: Batch<'_>,
         forward: &[f32],
         backward: &mut [f32],
-        below: Option<Update>,
+        panel: &mut [f32],
     ) {
-        let planned = &self.layers[layer];
-        let size = planned.size(rows);
-        let len = planned.layer.outputs * rows;
-        let known = planned.known(forward, rows);
-        let (lower, here) = backward.split_at_mut(planned.dz * rows);
-        let (dz, behind) = here.split_at_mut(len);
-        if planned.curved() {
-            activation::backward(self.path, planned.layer.activation, known, &behind[..len], dz);
-        } else if !planned.rectified() || self.heads.iter().any(|head| head.last == layer) {
-            // The gradient at a rectified output was cut where it was made, unless a loss made it.
-            activation::backward_in_place(self.path, planned.layer.activation, known, dz);
-        }
-        let dz = &*dz;
-        let input = match planned.source {
-            None => x,
-            Some(source) => {
-                let source = &self.layers[source];
-                let input = source.output(forward, rows);
-                if let Some(update) = below {
-                    let dx = self.gradient_at_output(source, lower, rows);
-                    let gate = source.rectified().then_some(input);
-                    dense::input_gradient(
-                        self.path,
-                        size,
-                        (dz, planned.weight(destination.params())),
-                        gate,
-                        dx,
-                        update,
-                    );
-                }
-                input
+        let Some(planned) = self.layers.get(layer) else { return };
+        let rows = batch.rows;
+        if needed.has(layer) {
+            let len = planned.outputs() * rows;
+            let known = planned.known(forward, rows);
+            let (lower, here) = cut(backward, planned.dz * rows);
+            let (dz, behind) = cut(here, len);
+            if planned.curved() {
+                activation::backward(self.path, planned.layer.activation(), known, part(behind, 0, len), dz);
+            } else if !planned.cut {
+                activation::backward_in_place(self.path, planned.layer.activation(), known, dz);
             }
-        };
-        if destination.wants(layer) {
-            let (dw, db, update) = destination.target(layer, planned);
-            dense::weight_gradient(self.path, size, dz, input, dw, db, update);
+            let (dz, params) = (&*dz, destination.params());
+            let inputs = self.inputs(planned, batch.x, rows, forward);
+            let wanted = |source: usize| self.layers.get(source).filter(|_| needed.has(source));
+            if let Some(source) = planned.source.and_then(wanted) {
+                let gate = source.cut.then_some(inputs.x);
+                let dx = (gradient_at_output(source, lower, rows), first(planned.first_at_source));
+                planned.input_gradient(self.path, rows, inputs.x, params, forward, dz, gate, dx, panel);
+            }
+            #[cfg(feature = "layers")]
+            if let Some(skip) = planned.skip.flatten().and_then(wanted) {
+                let dx = gradient_at_output(skip, lower, rows);
+                crate::kernel::arrange::put(self.path, dx, dz, first(planned.first_at_skip));
+            }
+            self.layer_update(layer, destination, batch, inputs.x, dz, panel);
+        } else {
+            self.layer_update(layer, destination, batch, &[], &[], panel);
         }
     }
+
+    /// What becomes of one layer's parameters, given the gradient at its sum.
+    fn layer_update(
+        &self,
+        layer: usize,
+        destination: &mut Destination<'_>,
+        batch: Batch<'_>,
+        x: &[f32],
+        dz: &[f32],
+        panel: &mut [f32],
+    ) {
+        let Some(planned) = self.layers.get(layer) else { return };
+        let number = self.first + layer;
+        if planned.layer.param_len() == 0 {
+            return;
+        }
+        let wanted = destination.wants(number);
+        match destination {
+            Destination::Gradient { gradient, update, .. } if wanted => {
+                let to = planned.weight_and_bias_mut(gradient);
+                planned.weight_gradient(self.path, batch.rows, x, dz, to, *update, panel);
+            }
+            Destination::Gradient { .. } => {}
+            Destination::Step { params, stepped, rates } => match rates.get(number) {
+                Some(rate) if wanted => {
+                    planned.step(self.path, batch.rows, x, dz, (params, stepped), -rate, panel);
+                }
+                _ => {
+                    let range = self.params_of(number);
+                    let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                }
+            },
+        }
+    }
+}
+
+/// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.
+fn gradient_at_output<'t>(planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
+    let len = planned.outputs() * rows;
+    let behind = if planned.curved() { len } else { 0 };
+    part_mut(backward, planned.dz * rows + behind, len)
+}
+
+/// The first to put a gradient somewhere replaces what is there, the others add to it.
+pub(super) fn first(is_first: bool) -> Update {
+    if is_first { Update::Store } else { Update::Add(1.0) }
 }

@@ -13,18 +13,21 @@
 
 mod backward;
 mod forward;
+mod layer;
 mod tangent;
 
+use core::fmt;
 use heapless::Vec;
-use sinew_models::layout::{Place, PlacedLayer};
+
+use sinew_models::layout::Place;
 use sinew_models::rule::Scope;
-use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
+use sinew_models::spec::{Activation, Layer, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
 pub use backward::Destination;
 
-use crate::kernel::activation::{is_curved, needs_input};
-use crate::kernel::dense::{Size, panel_len};
+use crate::kernel::activation::needs_input;
 use crate::kernel::{Path, loss::Targets};
+use layer::{Inputs, Kind, Planned, Tangents};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,51 +43,38 @@ impl LayerSet {
     }
 }
 
-/// One layer, and where its values lie in each trace, in values per row.
+/// Rows to learn from, which may be a part of all: losses and gradients are means over the rows of the whole.
 #[derive(Clone, Copy, Debug)]
-struct Planned {
-    layer: PlacedLayer,
-    /// The layer whose output it takes; `None` for the input of the network.
-    source: Option<usize>,
-    /// Output, in the forward trace; the sum behind it if the slope needs it.
-    a: usize,
-    /// Gradient at the sum, in the backward trace; the gradient at the output behind it if the activation is curved.
-    dz: usize,
-    /// Derivative of the output, in the tangent trace; that of the sum behind it if curved.
-    ra: usize,
-    /// Derivative of the gradient at the sum, in the tangent trace.
-    rdz: usize,
+pub struct Batch<'a> {
+    /// Presented inputs, `[rows, presented]`, or the features that a pass begins with.
+    pub x: &'a [f32],
+    /// Targets, `[rows, outputs]`.
+    pub y: &'a [f32],
+    /// Rows here.
+    pub rows: usize,
+    /// Rows of the whole.
+    pub of: usize,
 }
 
-impl Planned {
-    fn curved(&self) -> bool {
-        is_curved(self.layer.activation)
+/// The scratch of the passes, of as many values as [`Network`] says.
+#[derive(Debug)]
+pub struct Traces<'a> {
+    /// Of [`Network::forward_len`].
+    pub forward: &'a mut [f32],
+    /// Of [`Network::backward_len`].
+    pub backward: &'a mut [f32],
+    /// Of [`Network::panel_len`].
+    pub panel: &'a mut [f32],
+}
+
+impl<'a> Batch<'a> {
+    /// All rows there are.
+    pub const fn whole(x: &'a [f32], y: &'a [f32], rows: usize) -> Self {
+        Self { x, y, rows, of: rows }
     }
-    /// Whether the product itself cuts at 0, forward and backward.
-    fn rectified(&self) -> bool {
-        self.layer.activation == Activation::Relu
-    }
-    fn size(&self, rows: usize) -> Size {
-        Size { rows, inputs: self.layer.inputs, outputs: self.layer.outputs }
-    }
-    fn weight<'p>(&self, params: &'p [f32]) -> &'p [f32] {
-        &params[self.layer.offset..][..self.layer.weight_len()]
-    }
-    fn bias<'p>(&self, params: &'p [f32]) -> &'p [f32] {
-        &params[self.layer.offset + self.layer.weight_len()..][..self.layer.outputs]
-    }
-    fn weight_and_bias_mut<'p>(&self, params: &'p mut [f32]) -> (&'p mut [f32], &'p mut [f32]) {
-        params[self.layer.offset..][..self.layer.param_len()].split_at_mut(self.layer.weight_len())
-    }
-    /// The output in the forward trace.
-    fn output<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        &forward[self.a * rows..][..self.layer.outputs * rows]
-    }
-    /// What the slope is told from: the output, or the sum.
-    fn known<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        let len = self.layer.outputs * rows;
-        let behind = if needs_input(self.layer.activation) { len } else { 0 };
-        &forward[self.a * rows + behind..][..len]
+
+    fn share(&self) -> f32 {
+        self.rows as f32 / self.of.max(1) as f32
     }
 }
 
@@ -109,6 +99,8 @@ pub struct Network {
     heads: Vec<PlannedHead, MAX_HEADS>,
     /// Layers of the backbone.
     backbone: usize,
+    /// The number of its first layer in the whole network.
+    first: usize,
     input_len: usize,
     output_len: usize,
     param_len: usize,
@@ -122,16 +114,17 @@ impl Network {
     /// Works out every offset of `spec`, to run on `path`.
     ///
     /// # Errors
-    /// As [`NetworkSpec::check`].
+    /// As [`NetworkSpec::check`], or if this build leaves out a layer.
     // A network is large: inlined, it would lie on the stack of the control loop.
     #[inline(never)]
-    pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, SpecError> {
+    pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, NetworkError> {
         spec.check()?;
         let mut network = Self {
             path,
             layers: Vec::new(),
             heads: Vec::new(),
             backbone: spec.backbone.len(),
+            first: 0,
             input_len: spec.input.presented_len(),
             output_len: spec.output_len(),
             param_len: spec.param_len(),
@@ -141,25 +134,30 @@ impl Network {
             panel_len: 0,
         };
         for (index, layer) in spec.layers().enumerate() {
-            let source = match layer.place {
-                Place::Backbone => index.checked_sub(1),
-                Place::Head(_) if layer.index == 0 => network.backbone.checked_sub(1),
-                Place::Head(_) => index.checked_sub(1),
-            };
-            let (curved, deep) = (usize::from(is_curved(layer.activation)), usize::from(needs_input(layer.activation)));
-            let planned = Planned {
+            let source = network.source(layer.place, index, layer.index);
+            let kind = Kind::of(&layer).ok_or(NetworkError::NoSuchLayer(index))?;
+            network.place(Planned {
                 layer,
+                kind,
                 source,
-                a: network.forward_len,
-                dz: network.backward_len,
-                ra: network.tangent_len,
-                rdz: network.tangent_len + layer.outputs * (1 + curved),
-            };
-            network.forward_len += layer.outputs * (1 + deep);
-            network.backward_len += layer.outputs * (1 + curved);
-            network.tangent_len += layer.outputs * (2 + curved);
-            network.panel_len = network.panel_len.max(2 * panel_len(path, layer.inputs));
-            network.layers.push(planned).map_err(|_| SpecError::TooMany)?;
+                #[cfg(feature = "layers")]
+                skip: match layer.layer {
+                    // What a layer took in is the output of its source.
+                    Layer::Residual { layers: around, .. } => {
+                        let start = (index.saturating_sub(around), layer.index.saturating_sub(around));
+                        Some(network.source(layer.place, start.0, start.1))
+                    }
+                    _ => None,
+                },
+                cut: false,
+                first_at_source: false,
+                #[cfg(feature = "layers")]
+                first_at_skip: false,
+                a: 0,
+                dz: 0,
+                ra: 0,
+                rdz: 0,
+            });
         }
         let (mut first, mut column) = (network.backbone, 0);
         for head in &spec.heads {
@@ -175,7 +173,105 @@ impl Network {
             column += head.outputs();
             network.heads.push(planned).map_err(|_| SpecError::TooMany)?;
         }
+        network.plan_way_back();
         Ok(network)
+    }
+
+    /// Puts a layer behind the others, and its values behind theirs in the traces.
+    fn place(&mut self, mut planned: Planned) {
+        let outputs = planned.outputs();
+        let curved = usize::from(planned.curved());
+        let deep = usize::from(needs_input(planned.layer.activation()));
+        (planned.a, planned.dz, planned.ra) = (self.forward_len, self.backward_len, self.tangent_len);
+        planned.rdz = planned.ra + outputs * (1 + curved);
+        self.forward_len += outputs * (1 + deep);
+        self.backward_len += outputs * (1 + curved);
+        self.tangent_len += outputs * (2 + curved);
+        self.panel_len = self.panel_len.max(planned.scratch_len(self.path));
+        // A checked network has no more layers than there is room for.
+        let placed = self.layers.push(planned);
+        debug_assert!(placed.is_ok());
+    }
+
+    /// The layer whose output the `index`-th layer takes, the `place_index`-th of its place.
+    fn source(&self, place: Place, index: usize, place_index: usize) -> Option<usize> {
+        match place {
+            Place::Head(_) if place_index == 0 => self.backbone.checked_sub(1),
+            Place::Backbone | Place::Head(_) => index.checked_sub(1),
+        }
+    }
+
+    /// Works out who puts a gradient where first, and who cuts it, by walking the way back once.
+    fn plan_way_back(&mut self) {
+        let (mut reached, mut uncut) = (0_u32, 0_u32);
+        for layer in self.way_back() {
+            let Some(planned) = self.layers.get_mut(layer) else { continue };
+            if let Some(source) = planned.source {
+                planned.first_at_source = reached >> source & 1 == 0;
+                reached |= 1 << source;
+                if !planned.kind.cuts_source() {
+                    uncut |= 1 << source;
+                }
+            }
+            #[cfg(feature = "layers")]
+            if let Some(Some(skip)) = planned.skip {
+                planned.first_at_skip = reached >> skip & 1 == 0;
+                reached |= 1 << skip;
+                uncut |= 1 << skip;
+            }
+        }
+        for (layer, planned) in self.layers.iter_mut().enumerate() {
+            planned.cut =
+                planned.layer.activation() == Activation::Relu && reached >> layer & 1 == 1 && uncut >> layer & 1 == 0;
+        }
+    }
+
+    /// All layers in the order of the way back: head after head, each from its end, then the backbone from its end.
+    fn way_back(&self) -> impl Iterator<Item = usize> + use<> {
+        let (heads, backbone) = (self.heads.clone(), self.backbone);
+        let heads = heads.into_iter().flat_map(|head| (head.first..=head.last).rev());
+        heads.chain((0..backbone).rev())
+    }
+
+    /// The layers at whose outputs a gradient is needed for the parameters of those that `wants` says: themselves and all behind them.
+    fn needed(&self, wants: impl Fn(usize) -> bool) -> LayerSet {
+        let (mut needed, mut backbone) = (0_u32, false);
+        let mut reach = false;
+        for (index, planned) in self.layers.iter().enumerate() {
+            if planned.layer.index == 0 && planned.layer.place != Place::Backbone {
+                reach = backbone;
+            }
+            reach |= planned.layer.param_len() > 0 && wants(index);
+            if planned.layer.place == Place::Backbone {
+                backbone = reach;
+            }
+            needed |= u32::from(reach) << index;
+        }
+        LayerSet(needed)
+    }
+
+    fn inputs<'t>(&self, planned: &Planned, x: &'t [f32], rows: usize, forward: &'t [f32]) -> Inputs<'t> {
+        let output = |source: Option<usize>| match source.and_then(|source| self.layers.get(source)) {
+            None => x,
+            Some(source) => source.output(forward, rows),
+        };
+        Inputs {
+            x: output(planned.source),
+            #[cfg(feature = "layers")]
+            skip: planned.skip.map_or(&[][..], output),
+        }
+    }
+
+    fn tangents<'t>(&self, planned: &Planned, rows: usize, tangent: &'t [f32]) -> Tangents<'t> {
+        let of = |source: Option<usize>| {
+            let source = self.layers.get(source?)?;
+            tangent.get(source.ra * rows..)?.get(..source.outputs() * rows)
+        };
+        Tangents {
+            x: of(planned.source),
+            #[cfg(feature = "layers")]
+            skip: planned.skip.and_then(of),
+        }
     }
 
     /// The path that it runs on.
@@ -206,35 +302,107 @@ impl Network {
     pub const fn tangent_len(&self, rows: usize) -> usize {
         self.tangent_len * rows
     }
-    /// Values of the panel, the scratch in which weights are turned; 0 on the scalar path.
+    /// Values of the panel, the scratch in which weights are turned and images padded.
     pub const fn panel_len(&self) -> usize {
         self.panel_len
     }
-    /// Layers, heads included.
+    /// Layers of the whole network, heads included.
     pub fn layer_count(&self) -> usize {
-        self.layers.len()
+        self.first + self.layers.len()
     }
 
-    /// Where the parameters of `layer` lie in the flat vector.
+    /// Multiply-adds of the products and convolutions of some layers, by their numbers in the whole network, for one row.
+    pub fn multiply_adds(&self, layers: core::ops::Range<usize>) -> u64 {
+        let here = layers.start.saturating_sub(self.first)..layers.end.saturating_sub(self.first);
+        self.layers.get(here).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
+    }
+
+    /// The numbers of its layers in the whole network.
+    pub fn numbers(&self) -> core::ops::Range<usize> {
+        self.first..self.first + self.layers.len()
+    }
+
+    /// Where the parameters of `layer`, by its number in the whole network, lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        self.layers
-            .get(layer)
-            .map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
+        let here = layer.checked_sub(self.first).and_then(|layer| self.layers.get(layer));
+        here.map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
     }
 
-    /// The layers that `scope` adapts.
+    /// The layers that `scope` adapts, of those that have parameters.
     pub fn adapted(&self, scope: &Scope) -> LayerSet {
         let layers = self.layers.iter().enumerate();
         LayerSet(
             layers
-                .filter(|(index, planned)| scope.includes(*index, &planned.layer))
+                .filter(|(index, planned)| planned.layer.param_len() > 0 && scope.includes(*index, &planned.layer))
                 .fold(0, |set, (index, _)| set | 1 << index),
         )
     }
 
-    /// Whether all layers of `set` are in heads, so that the features of the backbone stay as they are.
-    pub fn only_heads(&self, set: LayerSet) -> bool {
-        (0..self.backbone).all(|layer| !set.has(layer))
+    /// How many layers from the front of the backbone make the same features for good when only those of `set` are adapted.
+    pub fn frozen(&self, set: LayerSet) -> usize {
+        let first = (0..self.backbone).find(|layer| set.has(*layer)).unwrap_or(self.backbone);
+        // What lies behind may look at nothing before the features but the features.
+        (0..=first).rev().find(|&first| self.is_boundary(first)).unwrap_or(0)
+    }
+
+    fn is_boundary(&self, first: usize) -> bool {
+        let behind = |source: Option<usize>| source.map_or(0, |source| source + 1) >= first;
+        self.layers.get(first..).unwrap_or_default().iter().all(|planned| {
+            #[cfg(feature = "layers")]
+            let skip = planned.skip.is_none_or(behind);
+            #[cfg(not(feature = "layers"))]
+            let skip = true;
+            behind(planned.source) && skip
+        })
+    }
+
+    /// The network behind its first `first` layers, as [`Network::frozen`] allows: it takes their outputs for input rows, has the same
+    /// parameter vector, and counts its layers from `first` on.
+    pub fn behind(&self, first: usize) -> Self {
+        let mut network = self.clone();
+        let source = |source: Option<usize>| source.and_then(|source| source.checked_sub(first));
+        network.input_len =
+            first.checked_sub(1).and_then(|last| self.layers.get(last)).map_or(self.input_len, Planned::outputs);
+        network.first += first;
+        network.backbone -= first.min(self.backbone);
+        (network.forward_len, network.backward_len, network.tangent_len, network.panel_len) = (0, 0, 0, 0);
+        network.layers = Vec::new();
+        for planned in self.layers.get(first..).unwrap_or_default() {
+            let mut planned = *planned;
+            planned.source = source(planned.source);
+            #[cfg(feature = "layers")]
+            {
+                planned.skip = planned.skip.map(source);
+            }
+            network.place(planned);
+        }
+        for head in &mut network.heads {
+            (head.first, head.last) = (head.first.saturating_sub(first), head.last.saturating_sub(first));
+        }
+        network.plan_way_back();
+        network
+    }
+
+    /// The features that [`Network::forward_features`] left in a trace.
+    pub fn features<'t>(&self, layers: usize, x: &'t [f32], rows: usize, forward: &'t [f32]) -> &'t [f32] {
+        match layers.checked_sub(1).and_then(|last| self.layers.get(last)) {
+            None => x,
+            Some(last) => last.output(forward, rows),
+        }
+    }
+
+    /// Of each output of heads that are one dense layer: its column, and where its row of the weight and its bias begin in the flat
+    /// vector.
+    #[cfg(feature = "rules")]
+    pub(crate) fn linear_outputs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.heads.iter().filter_map(|head| Some((head, self.layers.get(head.last)?.layer))).flat_map(
+            |(head, layer)| {
+                (0..head.outputs).map(move |output| {
+                    let weight = layer.offset + output * layer.inputs();
+                    (head.column + output, weight, layer.offset + layer.weight_len() + output)
+                })
+            },
+        )
     }
 
     /// Writes the outputs that a forward trace holds to `outputs`, `[rows, outputs]`, heads side by side.
@@ -267,3 +435,31 @@ impl Network {
         Targets { y: &targets[head.column.min(targets.len())..], row: self.output_len }
     }
 }
+
+/// Why a network cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkError {
+    /// It cannot be.
+    Spec(SpecError),
+    /// This build leaves out the kind of this layer, counted through backbone and heads: it was built without the feature `layers`.
+    NoSuchLayer(usize),
+}
+
+impl From<SpecError> for NetworkError {
+    fn from(error: SpecError) -> Self {
+        Self::Spec(error)
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spec(error) => error.fmt(f),
+            Self::NoSuchLayer(layer) => {
+                write!(f, "layer {layer}: a runtime built without the feature `layers` has dense layers alone")
+            }
+        }
+    }
+}
+
+impl core::error::Error for NetworkError {}

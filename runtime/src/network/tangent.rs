@@ -1,129 +1,114 @@
 //! The Hessian of the loss times a direction, exact, for about twice the cost of a gradient: the derivative of the gradient
 //! computation itself along the direction (Pearlmutter, *Fast exact multiplication by the Hessian*, 1994).
 
-use super::{Network, Planned};
+use super::backward::first;
+use super::{Batch, Network};
 use crate::kernel::activation;
-use crate::kernel::dense::{self, Update};
+use crate::kernel::dense::Update;
 use crate::kernel::loss;
 
 impl Network {
     /// `product += factor · H v` (or `= H v` with [`Update::Store`]), H the Hessian of the loss at `params`, for all layers.
     ///
-    /// `forward` and `backward` are the traces that [`Network::forward`] and [`Network::gradient`] left at the same parameters, rows
-    /// and targets, with the gradient wanted for all layers down to the lowest. `tangent` is scratch of [`Network::tangent_len`].
+    /// `forward` and `backward` are the traces that [`Network::forward`] and [`Network::gradient`] left at the same parameters and
+    /// batch, with the gradient wanted for all layers down to the lowest. `tangent` is scratch of [`Network::tangent_len`], `panel` of
+    /// [`Network::panel_len`].
     pub fn hessian_vector(
         &self,
-        params: &[f32],
-        v: &[f32],
-        x: &[f32],
-        rows: usize,
-        targets: &[f32],
+        (params, v): (&[f32], &[f32]),
+        batch: Batch<'_>,
         (forward, backward): (&[f32], &[f32]),
         tangent: &mut [f32],
         panel: &mut [f32],
-        product: &mut [f32],
-        update: Update,
+        (product, update): (&mut [f32], Update),
     ) {
-        self.tangent_forward(params, v, x, rows, forward, tangent, panel);
-        for (number, head) in self.heads.iter().enumerate() {
-            let last = &self.layers[head.last];
-            let len = last.layer.outputs * rows;
-            let (ra, rd) = tangent[last.ra * rows..].split_at_mut((last.rdz - last.ra) * rows);
+        self.tangent_forward((params, v), batch, forward, tangent, panel);
+        for head in &self.heads {
+            let Some(last) = self.layers.get(head.last) else { continue };
+            let len = last.outputs() * batch.rows;
+            let (ra, rd) = tangent[last.ra * batch.rows..].split_at_mut((last.rdz - last.ra) * batch.rows);
             rd[..len].copy_from_slice(&ra[..len]);
-            let (a, targets) = (last.output(forward, rows), self.targets(head, targets));
-            loss::gradient_tangent(head.loss, head.weight, a, targets, head.outputs, &mut rd[..len]);
+            let (a, targets) = (last.output(forward, batch.rows), self.targets(head, batch.y));
+            loss::gradient_tangent(head.loss, head.weight * batch.share(), a, targets, head.outputs, &mut rd[..len]);
             for layer in (head.first..=head.last).rev() {
-                let below = if layer == head.first && number > 0 { Update::Add(1.0) } else { Update::Store };
-                self.tangent_layer(layer, params, v, x, rows, (forward, backward), tangent, product, update, below);
+                self.tangent_layer(layer, (params, v), batch, (forward, backward), tangent, panel, (product, update));
             }
         }
         for layer in (0..self.backbone).rev() {
-            self.tangent_layer(layer, params, v, x, rows, (forward, backward), tangent, product, update, Update::Store);
+            self.tangent_layer(layer, (params, v), batch, (forward, backward), tangent, panel, (product, update));
         }
     }
 
     fn tangent_forward(
         &self,
-        params: &[f32],
-        v: &[f32],
-        x: &[f32],
-        rows: usize,
+        both: (&[f32], &[f32]),
+        batch: Batch<'_>,
         forward: &[f32],
         tangent: &mut [f32],
         panel: &mut [f32],
     ) {
+        let rows = batch.rows;
         for planned in &self.layers {
             let (below, here) = tangent.split_at_mut(planned.ra * rows);
-            let (input, rinput) = self.tangent_source(planned, x, rows, forward, below);
-            let len = planned.layer.outputs * rows;
+            let (inputs, tangents) =
+                (self.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
+            let len = planned.outputs() * rows;
             let (ra, behind) = here.split_at_mut(len);
-            let (w, v, vb) = (planned.weight(params), planned.weight(v), planned.bias(v));
-            let (size, known) = (planned.size(rows), planned.known(forward, rows));
+            let (known, activation) = (planned.known(forward, rows), planned.layer.activation());
             if planned.curved() {
                 let rz = &mut behind[..len];
-                dense::forward_tangent(self.path, size, (input, rinput), (w, v), vb, rz, panel);
-                activation::backward(self.path, planned.layer.activation, known, rz, ra);
+                planned.sum_tangent(self.path, rows, inputs, tangents, both, forward, rz, panel);
+                activation::backward(self.path, activation, known, rz, ra);
             } else {
-                dense::forward_tangent(self.path, size, (input, rinput), (w, v), vb, ra, panel);
-                activation::backward_in_place(self.path, planned.layer.activation, known, ra);
+                planned.sum_tangent(self.path, rows, inputs, tangents, both, forward, ra, panel);
+                activation::backward_in_place(self.path, activation, known, ra);
             }
         }
     }
 
-    /// The input of a layer and its derivative; the network's own input has none.
-    fn tangent_source<'t>(
-        &self,
-        planned: &Planned,
-        x: &'t [f32],
-        rows: usize,
-        forward: &'t [f32],
-        tangent: &'t [f32],
-    ) -> (&'t [f32], Option<&'t [f32]>) {
-        match planned.source.map(|source| &self.layers[source]) {
-            None => (x, None),
-            Some(source) => {
-                (source.output(forward, rows), Some(&tangent[source.ra * rows..][..source.layer.outputs * rows]))
-            }
-        }
-    }
-
-    /// From the derivative of the gradient at a layer's output to those at its parameters and at its source.
+    /// From the derivative of the gradient at a layer's output to those at its parameters and at its sources.
     fn tangent_layer(
         &self,
         layer: usize,
-        params: &[f32],
-        v: &[f32],
-        x: &[f32],
-        rows: usize,
+        both: (&[f32], &[f32]),
+        batch: Batch<'_>,
         (forward, backward): (&[f32], &[f32]),
         tangent: &mut [f32],
-        product: &mut [f32],
-        update: Update,
-        below: Update,
+        panel: &mut [f32],
+        (product, update): (&mut [f32], Update),
     ) {
-        let planned = &self.layers[layer];
-        let size = planned.size(rows);
-        let len = planned.layer.outputs * rows;
-        let known = planned.known(forward, rows);
+        let (planned, rows) = (&self.layers[layer], batch.rows);
+        let len = planned.outputs() * rows;
+        let (known, activation) = (planned.known(forward, rows), planned.layer.activation());
         let (dz, da) = backward[planned.dz * rows..].split_at(len);
         let (lower, here) = tangent.split_at_mut(planned.ra * rows);
         let (forward_part, rd) = here.split_at_mut((planned.rdz - planned.ra) * rows);
         let rd = &mut rd[..len];
         if planned.curved() {
             let rz = &forward_part[len..][..len];
-            activation::backward_tangent(self.path, planned.layer.activation, known, &da[..len], rz, rd);
-        } else if !planned.rectified() || self.heads.iter().any(|head| head.last == layer) {
-            // As in the gradient: a rectified layer's was cut where it was made.
-            activation::backward_in_place(self.path, planned.layer.activation, known, rd);
+            activation::backward_tangent(self.path, activation, known, &da[..len], rz, rd);
+        } else if !planned.cut {
+            // As in the gradient: a rectified layer's may have been cut where it was made.
+            activation::backward_in_place(self.path, activation, known, rd);
         }
-        let (w, direction) = (planned.weight(params), planned.weight(v));
+        let rd = &*rd;
+        let inputs = self.inputs(planned, batch.x, rows, forward);
         if let Some(source) = planned.source.map(|source| &self.layers[source]) {
-            let rdx = &mut lower[source.rdz * rows..][..source.layer.outputs * rows];
-            let gate = source.rectified().then(|| source.output(forward, rows));
-            dense::input_gradient_tangent(self.path, size, (dz, rd), (w, direction), gate, rdx, below);
+            // Its derivative lies before, and the derivative of its gradient behind it.
+            let (before, behind) = lower.split_at_mut(source.rdz * rows);
+            let tangents = self.tangents(planned, rows, before);
+            let gate = source.cut.then_some(inputs.x);
+            let rdx = (&mut behind[..source.outputs() * rows], first(planned.first_at_source));
+            let pair = (inputs, tangents);
+            planned.input_gradient_tangent(self.path, rows, pair, both, forward, (dz, rd), gate, rdx, panel);
         }
-        let (input, rinput) = self.tangent_source(planned, x, rows, forward, lower);
-        let (rdw, rdb) = planned.weight_and_bias_mut(product);
-        dense::weight_gradient_tangent(self.path, size, (dz, rd), (input, rinput), rdw, rdb, update);
+        #[cfg(feature = "layers")]
+        if let Some(skip) = planned.skip.flatten().map(|skip| &self.layers[skip]) {
+            let rdx = &mut lower[skip.rdz * rows..][..skip.outputs() * rows];
+            crate::kernel::arrange::put(self.path, rdx, rd, first(planned.first_at_skip));
+        }
+        let x = (inputs.x, self.tangents(planned, rows, lower).x);
+        let to = planned.weight_and_bias_mut(product);
+        planned.weight_gradient_tangent(self.path, rows, x, (dz, rd), to, update, panel);
     }
 }

@@ -30,23 +30,29 @@ pub enum TensorId {
 pub struct Shape {
     /// How many lengths it has.
     pub rank: usize,
-    /// The first two of them; 0 where there are fewer.
-    pub lengths: [usize; 2],
+    /// The first four of them; 0 where there are fewer.
+    pub lengths: [usize; 4],
 }
 
 impl Shape {
     pub(super) const fn vector(len: usize) -> Self {
-        Shape { rank: 1, lengths: [len, 0] }
+        Shape { rank: 1, lengths: [len, 0, 0, 0] }
     }
 
     pub(super) const fn matrix(rows: usize, columns: usize) -> Self {
-        Shape { rank: 2, lengths: [rows, columns] }
+        Shape { rank: 2, lengths: [rows, columns, 0, 0] }
     }
 
-    /// Values of a vector or matrix.
-    pub(super) const fn len(&self) -> usize {
-        let [rows, columns] = self.lengths;
-        if self.rank == 1 { rows } else { rows.saturating_mul(columns) }
+    /// A shape of up to four lengths.
+    pub(super) fn of(shape: &[usize]) -> Self {
+        let mut lengths = [0; 4];
+        lengths.iter_mut().zip(shape).for_each(|(to, length)| *to = *length);
+        Shape { rank: shape.len(), lengths }
+    }
+
+    /// Values in all.
+    pub(super) fn len(&self) -> usize {
+        self.lengths.iter().take(self.rank).fold(1, |product: usize, length| product.saturating_mul(*length))
     }
 }
 
@@ -148,6 +154,7 @@ impl fmt::Display for TensorId {
         let part = match part {
             Part::Weight => "weight",
             Part::Bias => "bias",
+            Part::Context => "context",
         };
         match place {
             Place::Backbone => write!(f, "tensor backbone.{index}.{part}"),
@@ -206,7 +213,10 @@ impl fmt::Display for BundleError {
                 write!(f, "{tensor}: expected {expected} bytes for its shape, got {got}")
             }
             BundleError::Value { tensor, index } => {
-                write!(f, "{tensor}: value {index} is not finite, or is a scale that is not above 0")
+                write!(
+                    f,
+                    "{tensor}: value {index} is not finite, or outside of what it can be: scales and variances are above 0"
+                )
             }
         }
     }
@@ -214,13 +224,12 @@ impl fmt::Display for BundleError {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { rank, lengths: [first, second] } = self;
-        match rank {
-            0 => f.write_str("[]"),
-            1 => write!(f, "[{first}]"),
-            2 => write!(f, "[{first}, {second}]"),
-            _ => write!(f, "[{first}, {second}, ..] of rank {rank}"),
+        f.write_str("[")?;
+        for (place, length) in self.lengths.iter().take(self.rank).enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{length}")?;
         }
+        if self.rank > self.lengths.len() { write!(f, ", ..] of rank {}", self.rank) } else { f.write_str("]") }
     }
 }
 

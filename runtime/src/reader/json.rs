@@ -167,6 +167,13 @@ impl<'a> Cursor<'a> {
         Ok(number)
     }
 
+    /// Passes `true` or `false`.
+    pub fn truth(&mut self) -> Result<bool, NotJson> {
+        let truth = self.peek() == b't';
+        self.word(if truth { b"true" } else { b"false" })?;
+        Ok(truth)
+    }
+
     /// Passes any value.
     pub fn skip(&mut self) -> Result<(), NotJson> {
         // What is open, innermost in the lowest bit: 1 for an object, 0 for an array.

@@ -5,7 +5,7 @@
 use heapless::Vec;
 use sinew_models::bundle::{FORMAT, MAX_METADATA};
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec, Shape, Window};
 
 use super::BundleError;
 use super::json::{Cursor, NotJson, Raw, UnescapeError};
@@ -36,10 +36,10 @@ const RATES: &[(&str, Rate)] =
 
 /// A network to be filled.
 pub(super) const NO_NETWORK: NetworkSpec =
-    NetworkSpec { input: Input { len: 0, form: InputForm::Plain }, backbone: Vec::new(), heads: Vec::new() };
+    NetworkSpec { input: Input::vector(0, InputForm::Plain), backbone: Vec::new(), heads: Vec::new() };
 
 /// A rule to be filled.
-pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All };
+pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
 
 /// Writes network and rule, neither of them checked, in place of empty ones; λ and δ are 1.
 ///
@@ -111,7 +111,7 @@ fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
 }
 
 fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
-    let (mut len, mut form) = (None, None);
+    let (mut len, mut form, mut image) = (None, None, None);
     cursor.object(&mut |cursor, key| {
         if key.is("len") {
             let new = cursor.whole()?;
@@ -119,6 +119,9 @@ fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
         } else if key.is("form") {
             let new = one_of(cursor, FORMS)?;
             cursor.once(&mut form, new)
+        } else if cfg!(feature = "layers") && key.is("image") {
+            let new = read_shape(cursor)?;
+            cursor.once(&mut image, new)
         } else {
             Ok(false)
         }
@@ -126,7 +129,24 @@ fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
     let (Some(len), Some(form)) = (len, form) else {
         return Err(cursor.wrong());
     };
-    Ok(Input { len, form })
+    Ok(Input { len, form, image })
+}
+
+fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
+    let (mut height, mut width, mut channels) = (None, None, None);
+    cursor.object(&mut |cursor, key| {
+        for (name, into) in [("height", &mut height), ("width", &mut width), ("channels", &mut channels)] {
+            if key.is(name) {
+                let new = cursor.whole()?;
+                return cursor.once(into, new);
+            }
+        }
+        Ok(false)
+    })?;
+    let (Some(height), Some(width), Some(channels)) = (height, width, channels) else {
+        return Err(cursor.wrong());
+    };
+    Ok(Shape { height, width, channels })
 }
 
 fn read_head(cursor: &mut Cursor<'_>) -> Read<Head> {
@@ -161,69 +181,185 @@ fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
         .ok_or(cursor.wrong())
 }
 
+/// A kind and its fields, or for a kind without fields its name alone.
 fn read_layer(cursor: &mut Cursor<'_>) -> Read<Layer> {
+    if cfg!(feature = "layers") && cursor.peek() == b'"' {
+        return one_of(cursor, &[("global_average_pool", Layer::GlobalAveragePool), ("flatten", Layer::Flatten)]);
+    }
     let mut layer = None;
     cursor.object(&mut |cursor, kind| {
-        let new = if kind.is("dense") { read_dense(cursor)? } else { return Err(cursor.wrong()) };
+        let fields = read_fields(cursor)?;
+        let new = fields.layer(&kind).ok_or(cursor.wrong())?;
         cursor.once(&mut layer, new)
     })?;
     layer.ok_or(cursor.wrong())
 }
 
-fn read_dense(cursor: &mut Cursor<'_>) -> Read<Layer> {
-    let (mut outputs, mut activation) = (None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("outputs") {
-            let new = cursor.whole()?;
-            cursor.once(&mut outputs, new)
-        } else if key.is("activation") {
-            let new = one_of(cursor, ACTIVATIONS)?;
-            cursor.once(&mut activation, new)
-        } else {
-            Ok(false)
+/// What layers have; each kind takes what it needs.
+#[derive(Default)]
+struct Fields {
+    outputs: Option<usize>,
+    layers: Option<usize>,
+    len: Option<usize>,
+    window: Option<Window>,
+    activation: Option<Activation>,
+}
+
+impl Fields {
+    fn layer(&self, kind: &Raw<'_>) -> Option<Layer> {
+        if kind.is("dense") {
+            return Some(Layer::Dense { outputs: self.outputs?, activation: self.activation? });
         }
+        if !cfg!(feature = "layers") {
+            return None;
+        }
+        Some(if kind.is("convolution") {
+            Layer::Convolution { outputs: self.outputs?, window: self.window?, activation: self.activation? }
+        } else if kind.is("depthwise") {
+            Layer::Depthwise { window: self.window?, activation: self.activation? }
+        } else if kind.is("max_pool") {
+            Layer::MaxPool { window: self.window? }
+        } else if kind.is("average_pool") {
+            Layer::AveragePool { window: self.window? }
+        } else if kind.is("layer_norm") {
+            Layer::LayerNorm { activation: self.activation? }
+        } else if kind.is("residual") {
+            Layer::Residual { layers: self.layers?, activation: self.activation? }
+        } else if kind.is("context") {
+            Layer::Context { len: self.len? }
+        } else {
+            return None;
+        })
+    }
+}
+
+fn read_fields(cursor: &mut Cursor<'_>) -> Read<Fields> {
+    let mut fields = Fields::default();
+    cursor.object(&mut |cursor, key| {
+        if key.is("activation") {
+            let new = one_of(cursor, ACTIVATIONS)?;
+            return cursor.once(&mut fields.activation, new);
+        }
+        if cfg!(feature = "layers") && key.is("window") {
+            let new = read_window(cursor)?;
+            return cursor.once(&mut fields.window, new);
+        }
+        let Fields { outputs, layers, len, .. } = &mut fields;
+        for (name, into) in [("outputs", outputs), ("layers", layers), ("len", len)] {
+            if key.is(name) {
+                let new = cursor.whole()?;
+                return cursor.once(into, new);
+            }
+        }
+        Ok(false)
     })?;
-    let (Some(outputs), Some(activation)) = (outputs, activation) else {
+    Ok(fields)
+}
+
+fn read_window(cursor: &mut Cursor<'_>) -> Read<Window> {
+    let (mut size, mut stride, mut padding) = (None, None, None);
+    cursor.object(&mut |cursor, key| {
+        for (name, into) in [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)] {
+            if key.is(name) {
+                let mut new = Vec::<u8, 2>::new();
+                list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
+                let new = new.into_array().map_err(|_| cursor.wrong())?;
+                return cursor.once(into, new);
+            }
+        }
+        Ok(false)
+    })?;
+    let (Some(size), Some(stride), Some(padding)) = (size, stride, padding) else {
         return Err(cursor.wrong());
     };
-    Ok(Layer::Dense { outputs, activation })
+    Ok(Window { size, stride, padding })
 }
 
 fn read_rule(cursor: &mut Cursor<'_>) -> Read<Rule> {
+    if cfg!(feature = "rules") && cursor.peek() == b'"' {
+        return one_of(cursor, &[("bayes", false), ("prototype", true)])
+            .map(|prototype| if prototype { Rule::Prototype } else { Rule::Bayes });
+    }
     let mut rule = None;
     cursor.object(&mut |cursor, kind| {
-        let new = if kind.is("gradient") { read_gradient(cursor)? } else { return Err(cursor.wrong()) };
+        let numbers = read_numbers(cursor)?;
+        let new = numbers.rule(&kind).ok_or(cursor.wrong())?;
         cursor.once(&mut rule, new)
     })?;
     rule.ok_or(cursor.wrong())
 }
 
-fn read_gradient(cursor: &mut Cursor<'_>) -> Read<Rule> {
-    let (mut steps, mut rate, mut scope) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("steps") {
-            let new = cursor.whole()?;
-            cursor.once(&mut steps, new)
-        } else if key.is("rate") {
-            let new = one_of(cursor, RATES)?;
-            cursor.once(&mut rate, new)
-        } else if key.is("scope") {
-            let new = read_scope(cursor)?;
-            cursor.once(&mut scope, new)
-        } else {
-            Ok(false)
-        }
-    })?;
-    let (Some(steps), Some(rate), Some(scope)) = (steps, rate, scope) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Rule::Gradient { steps, rate, scope })
+/// What rules have; each takes what it needs.
+#[derive(Default)]
+struct Numbers {
+    steps: Option<usize>,
+    rate: Option<Rate>,
+    scope: Option<Scope>,
+    momentum: Option<bool>,
+    recursive: Option<bool>,
+    classes: Option<usize>,
+    hidden: Option<usize>,
 }
 
-/// `"all"`, `"heads"` or `{"layers": [..]}`.
+impl Numbers {
+    fn rule(self, kind: &Raw<'_>) -> Option<Rule> {
+        let Self { steps, rate, scope, momentum, recursive, classes, hidden } = self;
+        if kind.is("gradient") {
+            let momentum = momentum.unwrap_or(false);
+            return Some(Rule::Gradient { steps: steps?, rate: rate?, scope: scope?, momentum });
+        }
+        if !cfg!(feature = "rules") {
+            return None;
+        }
+        Some(if kind.is("ridge") {
+            Rule::Ridge { recursive: recursive? }
+        } else if kind.is("siamese") {
+            Rule::Siamese { classes: classes? }
+        } else if kind.is("meta_lstm") {
+            Rule::MetaLstm { steps: steps?, hidden: hidden?, scope: scope? }
+        } else {
+            return None;
+        })
+    }
+}
+
+fn read_numbers(cursor: &mut Cursor<'_>) -> Read<Numbers> {
+    let mut numbers = Numbers::default();
+    cursor.object(&mut |cursor, key| {
+        if key.is("rate") {
+            let new = one_of(cursor, RATES)?;
+            return cursor.once(&mut numbers.rate, new);
+        }
+        if key.is("scope") {
+            let new = read_scope(cursor)?;
+            return cursor.once(&mut numbers.scope, new);
+        }
+        let Numbers { steps, momentum, recursive, classes, hidden, .. } = &mut numbers;
+        for (name, into) in [("momentum", momentum), ("recursive", recursive)] {
+            if key.is(name) {
+                let new = cursor.truth()?;
+                return cursor.once(into, new);
+            }
+        }
+        for (name, into) in [("steps", steps), ("classes", classes), ("hidden", hidden)] {
+            if key.is(name) {
+                let new = cursor.whole()?;
+                return cursor.once(into, new);
+            }
+        }
+        Ok(false)
+    })?;
+    Ok(numbers)
+}
+
+/// `"all"`, `"heads"`, `"contexts"` or `{"layers": [..]}`.
 fn read_scope(cursor: &mut Cursor<'_>) -> Read<Scope> {
     if cursor.peek() == b'"' {
-        return Ok(if one_of(cursor, &[("all", false), ("heads", true)])? { Scope::Heads } else { Scope::All });
+        return Ok(match one_of(cursor, &[("all", 0), ("heads", 1), ("contexts", 2)])? {
+            0 => Scope::All,
+            1 => Scope::Heads,
+            _ => Scope::Contexts,
+        });
     }
     let mut scope = None;
     cursor.object(&mut |cursor, key| {
@@ -260,8 +396,46 @@ mod tests {
     use sinew_models::bundle::Metadata;
 
     fn layer() -> impl Strategy<Value = Layer> {
-        let dense = |(outputs, (_, activation))| Layer::Dense { outputs, activation };
-        (any::<usize>(), prop::sample::select(ACTIVATIONS)).prop_map(dense)
+        let window = || {
+            let pair = prop::array::uniform2(any::<u8>());
+            (pair.clone(), pair.clone(), pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
+        };
+        let activation = || prop::sample::select(ACTIVATIONS).prop_map(|(_, activation)| activation);
+        let number = any::<usize>;
+        prop_oneof![
+            (number(), activation()).prop_map(|(outputs, activation)| Layer::Dense { outputs, activation }),
+            (number(), window(), activation()).prop_map(|(outputs, window, activation)| Layer::Convolution {
+                outputs,
+                window,
+                activation
+            }),
+            (window(), activation()).prop_map(|(window, activation)| Layer::Depthwise { window, activation }),
+            window().prop_map(|window| Layer::MaxPool { window }),
+            window().prop_map(|window| Layer::AveragePool { window }),
+            Just(Layer::GlobalAveragePool),
+            activation().prop_map(|activation| Layer::LayerNorm { activation }),
+            (number(), activation()).prop_map(|(layers, activation)| Layer::Residual { layers, activation }),
+            Just(Layer::Flatten),
+            number().prop_map(|len| Layer::Context { len }),
+        ]
+    }
+
+    fn rule() -> impl Strategy<Value = Rule> {
+        let number = any::<usize>;
+        prop_oneof![
+            (number(), prop::sample::select(RATES), scope(), any::<bool>())
+                .prop_map(|(steps, (_, rate), scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
+            any::<bool>().prop_map(|recursive| Rule::Ridge { recursive }),
+            Just(Rule::Bayes),
+            Just(Rule::Prototype),
+            number().prop_map(|classes| Rule::Siamese { classes }),
+            (number(), number(), scope()).prop_map(|(steps, hidden, scope)| Rule::MetaLstm { steps, hidden, scope }),
+        ]
+    }
+
+    fn image() -> impl Strategy<Value = Option<Shape>> {
+        let shape = (any::<usize>(), any::<usize>(), any::<usize>());
+        prop::option::of(shape.prop_map(|(height, width, channels)| Shape { height, width, channels }))
     }
 
     fn layers<const N: usize>() -> impl Strategy<Value = Vec<Layer, N>> {
@@ -279,7 +453,8 @@ mod tests {
         prop_oneof![
             Just(Scope::All),
             Just(Scope::Heads),
-            prop::collection::vec(any::<u8>(), 0..=20).prop_map(|layers| Scope::Layers(layers.into_iter().collect())),
+            Just(Scope::Contexts),
+            prop::collection::vec(any::<u8>(), 0..=28).prop_map(|layers| Scope::Layers(layers.into_iter().collect())),
         ]
     }
 
@@ -288,11 +463,10 @@ mod tests {
         fn reads_what_serde_writes(
             len in any::<usize>(), (_, form) in prop::sample::select(FORMS), backbone in layers(),
             heads in prop::collection::vec(head(), 0..=4),
-            steps in any::<usize>(), (_, rate) in prop::sample::select(RATES), scope in scope(),
+            image in image(), rule in rule(),
         ) {
             let heads = heads.into_iter().collect();
-            let network = NetworkSpec { input: Input { len, form }, backbone, heads };
-            let rule = Rule::Gradient { steps, rate, scope };
+            let network = NetworkSpec { input: Input { len, form, image }, backbone, heads };
             let text = serde_json::to_string(&Metadata { format: FORMAT, network, rule }).unwrap();
             let written = serde_json::from_str::<Metadata>(&text).unwrap();
             let (mut network, mut rule) = (NO_NETWORK, NO_RULE);

@@ -13,10 +13,10 @@ mod view;
 use core::mem::replace;
 
 use sinew_models::bundle::{
-    INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
+    INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE,
+    SUPPORT_NOVELTY,
 };
-use sinew_models::layout::Part;
-use sinew_models::rule::{Rate, Rule};
+use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
@@ -31,7 +31,8 @@ pub struct Bundle<'a> {
     network: NetworkSpec,
     rule: Rule,
     parameters: Parameters<'a>,
-    rate: View<'a>,
+    numbers: [View<'a>; MAX_TENSORS],
+    novelty: Option<View<'a>>,
     input_mean: View<'a>,
     input_scale: View<'a>,
     input_relative_scale: View<'a>,
@@ -51,7 +52,8 @@ impl<'a> Bundle<'a> {
             network: metadata::NO_NETWORK,
             rule: metadata::NO_RULE,
             parameters: Parameters { slots: [none; _] },
-            rate: none,
+            numbers: [none; _],
+            novelty: None,
             input_mean: none,
             input_scale: none,
             input_relative_scale: none,
@@ -65,7 +67,7 @@ impl<'a> Bundle<'a> {
     // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
     fn fill(&mut self, file: &File<'a>) -> Result<(), BundleError> {
-        let Bundle { network, rule, parameters, rate, .. } = self;
+        let Bundle { network, rule, parameters, numbers, novelty, .. } = self;
         metadata::read(file.metadata()?, network, rule)?;
         network.check().map_err(BundleError::Network)?;
         rule.check(network).map_err(BundleError::Rule)?;
@@ -82,19 +84,22 @@ impl<'a> Bundle<'a> {
         // A network has no more slots than there is room for.
         for (view, slot) in parameters.slots.iter_mut().zip(network.slots()) {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
-            let shape = match slot.part {
-                Part::Weight => Shape::matrix(slot.placed.outputs, slot.placed.inputs),
-                Part::Bias => Shape::vector(slot.placed.outputs),
-            };
-            *view = file.tensor(id, &slot.name(), shape)?;
+            *view = file.tensor(id, &slot.name(), Shape::of(&slot.shape()))?;
         }
-        let rate_shape = match *rule {
-            Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => Shape::matrix(steps, network.layer_count()),
-            _ => Shape::vector(rule.rate_len(network)),
+        for (view, tensor) in numbers.iter_mut().zip(rule.tensors(network)) {
+            *view = file.named(tensor.name, Shape::of(&tensor.shape))?;
+            if tensor.domain != Domain::Finite {
+                let columns = tensor.shape.last().copied().unwrap_or(1);
+                let has = |index, value| tensor.domain.has(value, index, columns);
+                check(TensorId::Named(tensor.name), *view, has)?;
+            }
+        }
+        *novelty = match file.named(SUPPORT_NOVELTY, Shape::vector(2)) {
+            Err(BundleError::Missing(_)) => None,
+            view => Some(view?),
         };
         let inputs = Shape::vector(network.input.len);
-        let outputs = Shape::vector(network.output_len());
-        *rate = file.named(RULE_RATE, rate_shape)?;
+        let outputs = Shape::vector(rule.output_len(network));
         let Bundle { input_mean, input_scale, input_relative_scale, output_mean, output_scale, .. } = self;
         for (view, name, shape, scales) in [
             (input_mean, INPUT_MEAN, inputs, false),
@@ -105,7 +110,7 @@ impl<'a> Bundle<'a> {
         ] {
             *view = file.named(name, shape)?;
             if scales {
-                check(TensorId::Named(name), *view, |value| value > 0.0)?;
+                check(TensorId::Named(name), *view, |_, value| value > 0.0)?;
             }
         }
         Ok(())
@@ -134,9 +139,14 @@ impl<'a> Bundle<'a> {
         self.parameters
     }
 
-    /// The inner rates, in the shape that [`Rate`] says.
-    pub fn rate(&self) -> View<'a> {
-        self.rate
+    /// The numbers of the rule: the tensors that [`Rule::tensors`] lists, in its order.
+    pub fn numbers(&self) -> impl Iterator<Item = View<'a>> {
+        self.numbers.into_iter().filter(|view| !view.is_empty())
+    }
+
+    /// `[2]`: the median and the 99th percentile of what [`crate::Adapter::novelty`] gives for training tasks, if the bundle knows them.
+    pub fn novelty(&self) -> Option<View<'a>> {
+        self.novelty
     }
 
     /// `[input.len]`: mean of the training inputs.
@@ -233,7 +243,8 @@ impl<'a> File<'a> {
             }
         })?;
         let at = 8 + cursor.at();
-        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end] })) = (dtype, shape, range) else {
+        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end, ..] })) = (dtype, shape, range)
+        else {
             return Err(BundleError::Entry(at));
         };
         let bytes = self.data.get(begin..end).ok_or(BundleError::Bounds { at, begin, end, data: self.data.len() })?;
@@ -272,7 +283,7 @@ impl<'a> File<'a> {
             return Err(BundleError::Size { tensor, expected: size, got: bytes.len() });
         }
         let view = View { dtype, bytes };
-        check(tensor, view, f32::is_finite)?;
+        check(tensor, view, |_, value| value.is_finite())?;
         Ok(view)
     }
 
@@ -283,7 +294,7 @@ impl<'a> File<'a> {
 
 /// Passes an array of whole numbers.
 fn lengths(cursor: &mut Cursor<'_>) -> Result<Shape, NotJson> {
-    let mut shape = Shape { rank: 0, lengths: [0; 2] };
+    let mut shape = Shape { rank: 0, lengths: [0; 4] };
     cursor.array(&mut |cursor| {
         let length = cursor.whole()?;
         if let Some(place) = shape.lengths.get_mut(shape.rank) {
@@ -295,8 +306,8 @@ fn lengths(cursor: &mut Cursor<'_>) -> Result<Shape, NotJson> {
     Ok(shape)
 }
 
-fn check(tensor: TensorId, view: View<'_>, good: fn(f32) -> bool) -> Result<(), BundleError> {
-    match (0..view.len()).find(|&index| !view.get(index).is_some_and(good)) {
+fn check(tensor: TensorId, view: View<'_>, good: impl Fn(usize, f32) -> bool) -> Result<(), BundleError> {
+    match (0..view.len()).find(|&index| !view.get(index).is_some_and(|value| good(index, value))) {
         Some(index) => Err(BundleError::Value { tensor, index }),
         None => Ok(()),
     }

@@ -6,8 +6,11 @@
 use sinew_models::rule::Rate;
 use sinew_models::spec::MAX_LAYERS;
 
-use crate::kernel::scale::{add_scaled, subtract_product};
-use crate::network::{Destination, LayerSet, Network};
+use super::{Fit, Trial, Until};
+use crate::guard::Guard;
+use crate::kernel::dense::Update;
+use crate::kernel::scale::{add_scaled, step_from, subtract_product};
+use crate::network::{Batch, Destination, LayerSet, Network, Traces};
 
 /// The inner rates α: what they are, and their numbers in the layout of the tensor `rule.rate`.
 #[derive(Clone, Copy, Debug)]
@@ -18,23 +21,6 @@ pub struct Rates<'a> {
     pub values: &'a [f32],
     /// The layers that are adapted; the rates of all others count as 0.
     pub adapted: LayerSet,
-}
-
-/// What one gradient needs besides parameters: the batch, and the memory of its passes.
-#[derive(Debug)]
-pub struct Pass<'a> {
-    /// Presented inputs, `[rows, presented]`.
-    pub x: &'a [f32],
-    /// Targets, `[rows, outputs]`.
-    pub y: &'a [f32],
-    /// Rows of the batch.
-    pub rows: usize,
-    /// Forward trace.
-    pub forward: &'a mut [f32],
-    /// Backward trace.
-    pub backward: &'a mut [f32],
-    /// Panel.
-    pub panel: &'a mut [f32],
 }
 
 impl Rates<'_> {
@@ -56,27 +42,57 @@ impl Rates<'_> {
         Some(core::array::from_fn(|layer| if self.adapted.has(layer) { row[layer] } else { 0.0 }))
     }
 
-    /// One step in place, from a forward trace at `params`; returns the loss before the step.
+    /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
     ///
-    /// `gradient` is scratch of `param_len` values for a rate for each parameter, and may be empty otherwise.
+    /// Every layer of the network is written to `stepped`, adapted or not.
     pub fn step(
         &self,
         step: usize,
         network: &Network,
-        params: &mut [f32],
-        pass: &mut Pass<'_>,
-        gradient: &mut [f32],
+        (params, stepped): (&[f32], &mut [f32]),
+        batch: Batch<'_>,
+        traces: &mut Traces<'_>,
     ) -> f32 {
         match self.of_layers(step, network.layer_count()) {
             Some(rates) => {
-                let destination = Destination::Step { params, rates: &rates };
-                network.gradient(destination, pass.x, pass.rows, pass.y, pass.forward, pass.backward)
+                let destination = Destination::Step { params, stepped, rates: &rates };
+                network.gradient(destination, batch, traces.forward, traces.backward, traces.panel)
             }
             None => {
-                let destination = Destination::Store { params, gradient, layers: self.adapted };
-                let loss = network.gradient(destination, pass.x, pass.rows, pass.y, pass.forward, pass.backward);
-                self.apply(step, network, gradient, params);
+                let loss = self.gradient(network, (params, stepped), batch, Update::Store, traces);
+                self.leave(step, network, params, stepped);
                 loss
+            }
+        }
+    }
+
+    /// The gradient at `params`, of the adapted layers, into `gradient`; returns the loss.
+    fn gradient(
+        &self,
+        network: &Network,
+        (params, gradient): (&[f32], &mut [f32]),
+        batch: Batch<'_>,
+        update: Update,
+        traces: &mut Traces<'_>,
+    ) -> f32 {
+        let destination = Destination::Gradient { params, gradient, layers: self.adapted, update };
+        network.gradient(destination, batch, traces.forward, traces.backward, traces.panel)
+    }
+
+    /// `stepped = params − α ∘ stepped`, where `stepped` holds a direction in the adapted layers.
+    fn leave(&self, step: usize, network: &Network, params: &[f32], stepped: &mut [f32]) {
+        let (rates, path) = (self.of_layers(step, network.layer_count()), network.path());
+        for layer in network.numbers() {
+            let range = network.params_of(layer);
+            let (Some(from), Some(to)) = (params.get(range.clone()), stepped.get_mut(range.clone())) else { continue };
+            match &rates {
+                _ if !self.adapted.has(layer) => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+                Some(rates) => step_from(path, to, -rates.get(layer).copied().unwrap_or(0.0), from),
+                None => {
+                    let Some(rates) = self.values.get(range) else { continue };
+                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -rate);
+                    add_scaled(path, to, 1.0, from);
+                }
             }
         }
     }
@@ -84,7 +100,7 @@ impl Rates<'_> {
     /// `params −= α ∘ gradient`, for the adapted layers.
     pub fn apply(&self, step: usize, network: &Network, gradient: &[f32], params: &mut [f32]) {
         let rates = self.of_layers(step, network.layer_count());
-        for layer in (0..network.layer_count()).filter(|layer| self.adapted.has(*layer)) {
+        for layer in network.numbers().filter(|layer| self.adapted.has(*layer)) {
             let range = network.params_of(layer);
             let (params, gradient) = (&mut params[range.clone()], &gradient[range.clone()]);
             match &rates {
@@ -93,4 +109,160 @@ impl Rates<'_> {
             }
         }
     }
+}
+
+/// Momentum: μ, and v in the layout of the parameters.
+#[derive(Debug)]
+pub(crate) struct Momentum<'a> {
+    pub factor: f32,
+    pub velocity: &'a mut [f32],
+}
+
+/// What makes a step of a gradient.
+pub(crate) enum Stepper<'a> {
+    /// Gradient descent.
+    Descent(Rates<'a>, Option<Momentum<'a>>),
+    /// A learned optimiser.
+    #[cfg(feature = "rules")]
+    Learned(super::meta_lstm::Learned<'a>),
+}
+
+impl Stepper<'_> {
+    fn begin(&mut self) {
+        match self {
+            Self::Descent(_, momentum) => {
+                if let Some(momentum) = momentum {
+                    momentum.velocity.fill(0.0);
+                }
+            }
+            #[cfg(feature = "rules")]
+            Self::Learned(learned) => learned.begin(),
+        }
+    }
+
+    /// Whether the gradient can become a step where it is made, if all rows are in one unit.
+    fn steps_at_once(&self) -> bool {
+        matches!(self, Self::Descent(Rates { kind: Rate::Constant | Rate::PerLayerStep, .. }, None))
+    }
+
+    fn adapted(&self) -> LayerSet {
+        match self {
+            Self::Descent(rates, _) => rates.adapted,
+            #[cfg(feature = "rules")]
+            Self::Learned(learned) => learned.adapted,
+        }
+    }
+
+    /// From the gradient of step `step`, in `stepped`, to the parameters that it leads to.
+    fn finish(&mut self, step: usize, network: &Network, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
+        let _ = loss;
+        match self {
+            Self::Descent(rates, momentum) => {
+                if let Some(Momentum { factor, velocity }) = momentum {
+                    for layer in network.numbers().filter(|layer| rates.adapted.has(*layer)) {
+                        let range = network.params_of(layer);
+                        let (Some(velocity), Some(stepped)) = (velocity.get_mut(range.clone()), stepped.get_mut(range))
+                        else {
+                            continue;
+                        };
+                        step_from(network.path(), velocity, *factor, stepped);
+                        stepped.copy_from_slice(velocity);
+                    }
+                }
+                rates.leave(step, network, params, stepped);
+            }
+            #[cfg(feature = "rules")]
+            Self::Learned(learned) => learned.finish(network, loss, params, stepped),
+        }
+    }
+}
+
+/// Takes `steps` steps from `work[0]` on, each from one of the buffers to another; the best of what they led to stays in its buffer.
+///
+/// A unit of work is a pass over at most `unit_rows` support rows: forward and back, or after the last step forward alone.
+pub(crate) fn descend(
+    fit: &mut Fit<'_>,
+    stepper: &mut Stepper<'_>,
+    steps: usize,
+    work: &mut [&mut [f32]; 3],
+    until: Until<'_>,
+) -> Trial {
+    let mut trial = Trial::new();
+    let (mut here, mut next) = (0, 1);
+    stepper.begin();
+    for step in 0..=steps {
+        let judges = fit.guard != Guard::Finite;
+        let Ok([params, stepped]) = work.get_disjoint_mut([here, next]) else { return trial };
+        let (params, stepped) = (&**params, &mut **stepped);
+        let loss = if step < steps {
+            step_over_rows(fit, stepper, step, params, stepped, until)
+        } else if fit.guard == Guard::Improve {
+            let learn = fit.learn.clone();
+            fit.loss(&learn, params, until)
+        } else if steps > 0 {
+            Some(trial.last)
+        } else {
+            // Without a step there is nothing that could be committed, or refused.
+            None
+        };
+        // What led here is whole; without a judge it counts even if time is up.
+        if !judges && step > 0 {
+            trial.judged = true;
+            (trial.best, trial.steps) = (Some(here), step);
+        }
+        let Some(loss) = loss else { return trial };
+        let judged = match fit.guard {
+            Guard::Finite | Guard::Improve => Some(loss),
+            Guard::HeldBack(_) => {
+                let judge = fit.judge.clone();
+                fit.loss(&judge, params, until)
+            }
+        };
+        let Some(judged) = judged else { return trial };
+        match step {
+            0 => trial.start(judged),
+            _ if judges => trial.judge(here, step, judged),
+            _ => {
+                trial.last = judged;
+                trial.not_finite |= !judged.is_finite();
+            }
+        }
+        here = next;
+        next = (0..work.len()).find(|which| *which != here && Some(*which) != trial.best).unwrap_or(0);
+    }
+    trial
+}
+
+/// One step; the loss before it, or `None` if time is up before it is whole.
+fn step_over_rows(
+    fit: &mut Fit<'_>,
+    stepper: &mut Stepper<'_>,
+    step: usize,
+    params: &[f32],
+    stepped: &mut [f32],
+    until: Until<'_>,
+) -> Option<f32> {
+    let (network, rows) = (fit.network, fit.learn.len());
+    let (mut loss, mut update) = (0.0, Update::Store);
+    let mut traces = Traces {
+        forward: &mut *fit.traces.forward,
+        backward: &mut *fit.traces.backward,
+        panel: &mut *fit.traces.panel,
+    };
+    for run in fit.learn.runs(fit.unit_rows) {
+        if until() {
+            return None;
+        }
+        let whole = run.len() == rows;
+        let batch = super::batch(network, fit.x, fit.y, run, rows);
+        network.forward(params, batch.x, batch.rows, traces.forward, traces.panel);
+        if let (true, true, Stepper::Descent(rates, _)) = (whole, stepper.steps_at_once(), &*stepper) {
+            return Some(rates.step(step, network, (params, stepped), batch, &mut traces));
+        }
+        let destination = Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update };
+        loss += network.gradient(destination, batch, traces.forward, traces.backward, traces.panel);
+        update = Update::Add(1.0);
+    }
+    stepper.finish(step, network, loss, (params, stepped));
+    Some(loss)
 }

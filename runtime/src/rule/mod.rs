@@ -1,3 +1,115 @@
-//! The ways of adapting, one file each.
+//! The ways of adapting, one file each, and what they have in common: support rows, a guard, and units of work between which a deadline
+//! may come.
 
+#[cfg(feature = "rules")]
+pub mod bayes;
 pub mod gradient;
+#[cfg(feature = "rules")]
+pub(crate) mod linear;
+#[cfg(feature = "rules")]
+pub mod meta_lstm;
+#[cfg(feature = "rules")]
+pub mod prototype;
+#[cfg(feature = "rules")]
+pub mod recursive;
+#[cfg(feature = "rules")]
+pub mod ridge;
+#[cfg(feature = "rules")]
+pub mod siamese;
+
+use core::ops::Range;
+
+use crate::guard::Guard;
+use crate::network::{Batch, Network, Traces};
+use crate::part::part;
+use crate::support::Places;
+
+/// Whether time is up.
+pub(crate) type Until<'u> = &'u mut dyn FnMut() -> bool;
+
+/// The support rows as the adapted part of the network takes them, and who learns from which and is judged by which.
+pub(crate) struct Fit<'a> {
+    /// The adapted part of the network.
+    pub network: &'a Network,
+    /// Its inputs, `[rows, inputs]`, by place in the support ring.
+    pub x: &'a [f32],
+    /// Targets, `[rows, outputs]`, by place.
+    pub y: &'a [f32],
+    pub guard: Guard,
+    pub learn: Places,
+    pub judge: Places,
+    /// Most rows of one unit of work.
+    pub unit_rows: usize,
+    pub traces: Traces<'a>,
+}
+
+impl Fit<'_> {
+    /// Rows that judge and are not learned from.
+    #[cfg(feature = "rules")]
+    pub(crate) fn held_back(&self) -> usize {
+        if matches!(self.guard, Guard::HeldBack(_)) { self.judge.len() } else { 0 }
+    }
+
+    /// The loss of `params` at some places, in units of one forward pass each; `None` if time is up.
+    pub(crate) fn loss(&mut self, places: &Places, params: &[f32], until: Until<'_>) -> Option<f32> {
+        let mut loss = 0.0;
+        for run in places.runs(self.unit_rows) {
+            if until() {
+                return None;
+            }
+            let batch = batch(self.network, self.x, self.y, run, places.len());
+            self.network.forward(params, batch.x, batch.rows, self.traces.forward, self.traces.panel);
+            loss += self.network.loss(batch, self.traces.forward);
+        }
+        Some(loss)
+    }
+}
+
+/// A run of rows, of `of` in all.
+fn batch<'a>(network: &Network, x: &'a [f32], y: &'a [f32], run: Range<usize>, of: usize) -> Batch<'a> {
+    let (inputs, outputs, rows) = (network.input_len(), network.output_len(), run.len());
+    let x = part(x, run.start * inputs, rows * inputs);
+    Batch { x, y: part(y, run.start * outputs, rows * outputs), rows, of }
+}
+
+/// How far an adaptation has come: which of the parameters that it tried are the best so far, and what they were judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial {
+    /// The best of the parameters that are better than the start.
+    pub best: Option<usize>,
+    /// Steps, or samples, that led to the best; or that were judged, if there is no best.
+    pub steps: usize,
+    /// Loss of the start, NaN if it is not known.
+    pub first: f32,
+    /// Loss of the best, or of what was judged last.
+    pub last: f32,
+    /// Whether something besides the start was judged.
+    pub judged: bool,
+    /// Whether a loss was not finite.
+    pub not_finite: bool,
+}
+
+impl Trial {
+    pub(crate) const fn new() -> Self {
+        Self { best: None, steps: 0, first: f32::NAN, last: f32::NAN, judged: false, not_finite: false }
+    }
+
+    /// The start has this loss.
+    pub(crate) fn start(&mut self, loss: f32) {
+        (self.first, self.last) = (loss, loss);
+        self.not_finite |= !loss.is_finite();
+    }
+
+    /// What lies in buffer `which`, after `steps` steps, has this loss.
+    pub(crate) fn judge(&mut self, which: usize, steps: usize, loss: f32) {
+        self.judged = true;
+        self.not_finite |= !loss.is_finite();
+        let bar = if self.best.is_some() { self.last } else { self.first };
+        // Two losses that are infinite cannot be compared.
+        if loss.is_finite() && loss <= bar {
+            (self.best, self.steps, self.last) = (Some(which), steps, loss);
+        } else if self.best.is_none() {
+            (self.steps, self.last) = (steps, loss);
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Ten
             values = features.clone();
         }
         let (weight, bias) = (&params[2 * number], &params[2 * number + 1]);
-        values = activate(layer.activation, values.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
+        values = activate(layer.activation(), values.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
         if layer.place == Place::Backbone {
             features = values.clone();
         } else if layers.get(number + 1).is_none_or(|next| next.place != layer.place) {

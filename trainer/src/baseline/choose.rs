@@ -62,7 +62,7 @@ pub fn choose(
     world: &dyn World,
     shots: usize,
     seed: u64,
-) -> Result<Choice, sinew_models::spec::SpecError> {
+) -> Result<Choice, sinew_runtime::network::NetworkError> {
     let count = world.task_count(Split::Validation).map_or(EPISODES, |tasks| EPISODES.min(tasks as u64));
     let drawn = episodes(world, Split::Validation, shots, seed, Purpose::Choice, count);
     let Baselines { pooled, linear: line } = baselines;

@@ -1,6 +1,7 @@
 //! Fine-tuning: Adam on the support set, the whole network, from a pooled start or from scratch.
 
 use sinew_runtime::Network;
+use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::network::{Destination, LayerSet};
 
 use crate::aligned::Aligned;
@@ -45,8 +46,9 @@ pub fn fine_tune(
             continue;
         }
         network.forward(&params, &support.x, support.rows, &mut forward, &mut panel);
-        let destination = Destination::Store { params: &params, gradient: &mut gradient, layers: LayerSet::ALL };
-        network.gradient(destination, &support.x, support.rows, &support.y, &forward, &mut backward);
+        let (gradient_at, layers, update) = (&mut gradient, LayerSet::ALL, Update::Store);
+        let destination = Destination::Gradient { params: &params, gradient: gradient_at, layers, update };
+        network.gradient(destination, support.batch(), &forward, &mut backward, &mut panel);
         AdamW::default().step(rate, &mut moments, &mut params, &gradient);
     }
 }

@@ -57,7 +57,7 @@ pub fn fit(config: &Config, world: &dyn World, scaling: &Scaling) -> Result<Mode
     let start = vec![0.0; spec.param_len()];
     let pull = POOLED_PULL * pooled.rows as f64;
     let params = map_estimate(&spec, &start, &pooled, pull, POOLED_ITERATIONS);
-    let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All };
+    let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false };
     Ok(Model {
         rule,
         state: State { params, rates: vec![0.0] },
@@ -137,6 +137,7 @@ fn slopes(loss: Loss, mut z: DMatrix<f64>, y: &DMatrix<f64>) -> DMatrix<f64> {
 mod tests {
     use super::*;
     use sinew_models::spec::InputForm;
+    use sinew_runtime::kernel::dense::Update;
     use sinew_runtime::network::{Destination, LayerSet};
     use sinew_runtime::{Network, Path};
 
@@ -162,9 +163,11 @@ mod tests {
             let mut forward = vec![0.0; network.forward_len(12)];
             let mut backward = vec![0.0; network.backward_len(12)];
             let mut gradient = vec![0.0; params.len()];
-            network.forward(&params, &rows.x, 12, &mut forward, &mut []);
-            let destination = Destination::Store { params: &params, gradient: &mut gradient, layers: LayerSet::ALL };
-            network.gradient(destination, &rows.x, 12, &rows.y, &forward, &mut backward);
+            let mut panel = vec![0.0; network.panel_len()];
+            network.forward(&params, &rows.x, 12, &mut forward, &mut panel);
+            let (layers, update) = (LayerSet::ALL, Update::Store);
+            let destination = Destination::Gradient { params: &params, gradient: &mut gradient, layers, update };
+            network.gradient(destination, rows.batch(), &forward, &mut backward, &mut panel);
             let count = if loss == Loss::CrossEntropy { 12.0 } else { 12.0 * outputs as f32 };
             for ((g, p), s) in gradient.iter().zip(&params).zip(&start) {
                 let whole = g * count + strength as f32 * (p - s);

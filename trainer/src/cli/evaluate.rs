@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use sinew_models::rule::Rule;
 use sinew_runtime::Guard;
 
 use super::{Answer, data_set, table};
@@ -105,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         given => given.to_vec(),
     };
     let world = arguments.source.open(&shots)?;
-    let Rule::Gradient { steps: trained_steps, .. } = model.rule;
+    let trained_steps = model.rule.steps();
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };
     let mut evaluations = Vec::new();

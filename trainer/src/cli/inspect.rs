@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Answer {
     println!("{}: {} parameters, {} bytes", arguments.bundle.display(), json.parameters, json.bytes);
     println!("memory on a device, with room for 16 support rows: {} bytes", json.memory_16_rows);
     let layers = network.slots().map(|slot| {
-        let activation = format!("{:?}", slot.placed.activation).to_lowercase();
+        let activation = format!("{:?}", slot.placed.activation()).to_lowercase();
         vec![slot.name().to_string(), format!("{:?}", slot.shape()), activation]
     });
     println!("\n{}", table::plain(&["tensor", "shape", "activation"], layers));
@@ -80,14 +80,10 @@ pub fn run(arguments: &Arguments) -> Answer {
         println!("head `{}`: loss {:?}, weight {}", head.name, head.loss, head.weight);
     }
     println!("inputs presented: {:?}", network.input.form);
-    let Rule::Gradient { steps, rate, scope } = &model.rule;
-    let kind = match rate {
-        Rate::Constant => "one rate",
-        Rate::PerLayerStep => "a rate for each layer and step",
-        Rate::PerParameter => "a rate for each parameter",
-    };
-    let Rates { least, mean, most, .. } = json.rates;
-    println!("rule: {steps} gradient steps on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}");
+    println!("rule: {}", describe(&model.rule, &json.rates));
+    if let Some([median, limit]) = scaling.novelty {
+        println!("novelty of training tasks: median {median:.3}, 99th percentile {limit:.3}");
+    }
     let columns = |columns: &[crate::export::Column], means: &[f32], scales: &[f32]| {
         let lines = columns.iter().zip(means).zip(scales).map(|((column, mean), scale)| {
             let numbers = [*mean, *scale].map(|value| table::number(f64::from(value)));
@@ -106,4 +102,29 @@ pub fn run(arguments: &Arguments) -> Answer {
         about.world, about.learner, about.iterations, about.seed, about.version
     );
     Ok(())
+}
+
+fn describe(rule: &Rule, rates: &Rates) -> String {
+    match rule {
+        Rule::Gradient { steps, rate, scope, momentum } => {
+            let kind = match rate {
+                Rate::Constant => "one rate",
+                Rate::PerLayerStep => "a rate for each layer and step",
+                Rate::PerParameter => "a rate for each parameter",
+            };
+            let Rates { least, mean, most, .. } = rates;
+            let momentum = if *momentum { " with momentum" } else { "" };
+            format!("{steps} gradient steps{momentum} on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}")
+        }
+        Rule::Ridge { recursive: false } => "ridge regression on the features, toward the heads of the bundle".into(),
+        Rule::Ridge { recursive: true } => {
+            "recursive ridge regression on the features, toward the heads of the bundle".into()
+        }
+        Rule::Bayes => "Bayesian linear regression on the features, with a learned prior".into(),
+        Rule::Prototype => "class means of the features".into(),
+        Rule::Siamese { classes } => format!("the most similar support row, of up to {classes} classes"),
+        Rule::MetaLstm { steps, hidden, scope } => {
+            format!("{steps} steps of a learned optimiser of {hidden} hidden units on {scope:?}")
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sinew_models::spec::NetworkSpec;
+use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::{Destination, LayerSet};
 use sinew_runtime::{Network, Path};
@@ -17,7 +18,10 @@ use crate::aligned::Aligned;
 pub enum EngineError {
     /// The network cannot be.
     #[error("the network: {0}")]
-    Network(#[from] sinew_models::spec::SpecError),
+    Network(#[from] sinew_runtime::network::NetworkError),
+    /// The learner trains another kind of rule.
+    #[error("this learner trains a gradient rule without momentum, got {0:?}")]
+    Rule(sinew_models::rule::Rule),
     /// The threads could not be started.
     #[error("{threads} threads could not be started: {source}")]
     Threads {
@@ -202,6 +206,7 @@ fn gradient_at(network: &Network, params: &[f32], rows: &Rows, arena: &mut Arena
     let Arena { steps, panel, adjoint, .. } = arena;
     let Some(pass) = steps.first_mut() else { return f32::NAN };
     network.forward(params, &rows.x, rows.rows, &mut pass.forward, panel);
-    let destination = Destination::Store { params, gradient: adjoint, layers: LayerSet::ALL };
-    network.gradient(destination, &rows.x, rows.rows, &rows.y, &pass.forward, &mut pass.backward)
+    let (layers, update) = (LayerSet::ALL, Update::Store);
+    let destination = Destination::Gradient { params, gradient: adjoint, layers, update };
+    network.gradient(destination, rows.batch(), &pass.forward, &mut pass.backward, panel)
 }

@@ -5,7 +5,7 @@ pub mod cpu;
 mod task;
 
 use sinew_models::rule::Rate;
-use sinew_runtime::network::{LayerSet, Network};
+use sinew_runtime::network::{Batch, LayerSet, Network};
 use sinew_runtime::rule::gradient::Rates;
 
 pub use cpu::Cpu;
@@ -19,6 +19,13 @@ pub struct Rows {
     pub y: Vec<f32>,
     /// How many there are.
     pub rows: usize,
+}
+
+impl Rows {
+    /// All of them, to learn from.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::whole(&self.x, &self.y, self.rows)
+    }
 }
 
 /// One task of a meta-batch.

@@ -7,8 +7,7 @@
 use sinew_models::rule::Rate;
 use sinew_runtime::Network;
 use sinew_runtime::kernel::dense::Update;
-use sinew_runtime::network::{Destination, LayerSet};
-use sinew_runtime::rule::gradient::Pass;
+use sinew_runtime::network::{Destination, LayerSet, Traces};
 
 use super::arena::Arena;
 use super::{InnerLoop, TaskRows};
@@ -25,14 +24,15 @@ fn adapt(network: &Network, inner: &InnerLoop, params: &[f32], rates: &[f32], ta
         let here: &[f32] = if number == 0 { params } else { &step.params };
         let (forward, backward) = (&mut step.forward[..], &mut step.backward[..]);
         network.forward(here, &support.x, support.rows, forward, panel);
-        next.copy_from_slice(here);
         if keeps {
-            let destination = Destination::Store { params: here, gradient: &mut step.gradient, layers: LayerSet::ALL };
-            network.gradient(destination, &support.x, support.rows, &support.y, forward, backward);
+            let (gradient, layers, update) = (&mut step.gradient, LayerSet::ALL, Update::Store);
+            let destination = Destination::Gradient { params: here, gradient, layers, update };
+            network.gradient(destination, support.batch(), forward, backward, panel);
+            next.copy_from_slice(here);
             rates.apply(number, network, &step.gradient, next);
         } else {
-            let mut pass = Pass { x: &support.x, y: &support.y, rows: support.rows, forward, backward, panel };
-            rates.step(number, network, next, &mut pass, &mut []);
+            let mut traces = Traces { forward, backward, panel };
+            rates.step(number, network, (here, next), support.batch(), &mut traces);
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) fn loss(
     let Some(last) = steps.get_mut(inner.steps) else { return f32::NAN };
     let params = if inner.steps == 0 { params } else { &last.params };
     network.forward(params, &task.query.x, task.query.rows, &mut last.forward, panel);
-    network.loss(&last.forward, task.query.rows, &task.query.y)
+    network.loss(task.query.batch(), &last.forward)
 }
 
 /// The query loss after the inner loop; its gradients with respect to parameters and rates are left in the arena.
@@ -70,8 +70,9 @@ pub(super) fn gradient(
     let (query, support) = (&task.query, &task.support);
     let at = if inner.steps == 0 { params } else { &last.params };
     network.forward(at, &query.x, query.rows, &mut last.forward, panel);
-    let destination = Destination::Store { params: at, gradient: adjoint, layers: LayerSet::ALL };
-    let loss = network.gradient(destination, &query.x, query.rows, &query.y, &last.forward, &mut last.backward);
+    let (layers, update) = (LayerSet::ALL, Update::Store);
+    let destination = Destination::Gradient { params: at, gradient: &mut *adjoint, layers, update };
+    let loss = network.gradient(destination, query.batch(), &last.forward, &mut last.backward, panel);
 
     let all_rates = inner.rates(rates);
     for (number, step) in steps.iter_mut().enumerate().rev() {
@@ -87,16 +88,12 @@ pub(super) fn gradient(
         let here: &[f32] = if number == 0 { params } else { &step.params };
         // The direction is −α ∘ λ, so the product is added.
         network.hessian_vector(
-            here,
-            direction,
-            &support.x,
-            support.rows,
-            &support.y,
+            (here, direction),
+            support.batch(),
             (&step.forward, &step.backward),
             tangent,
             panel,
-            adjoint,
-            Update::Add(1.0),
+            (&mut *adjoint, Update::Add(1.0)),
         );
     }
     loss

@@ -1,3 +1,6 @@
+use sinew_models::bundle::RULE_RATE;
+use sinew_models::rule::Rate;
+
 use super::*;
 use sinew_models::networks;
 use sinew_models::rule::Scope;
@@ -20,12 +23,13 @@ impl Parts {
             network: &self.network,
             rule: &self.rule,
             parameters: &self.parameters,
-            rate: &self.rate,
+            numbers: &self.rate,
             input_mean: &self.input[0],
             input_scale: &self.input[1],
             input_relative_scale: &self.input[2],
             output_mean: &self.output[0],
             output_scale: &self.output[1],
+            novelty: Some([0.9, 2.5]),
             about: &self.about,
         }
     }
@@ -47,7 +51,7 @@ fn parts(rate: Rate) -> Parts {
             weight: 0.7,
         })
         .unwrap();
-    let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Heads };
+    let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Heads, momentum: false };
     let values = |len: usize, from: f32| -> Vec<f32> { (0..len).map(|index| from + (index as f32).sin()).collect() };
     let column = |name: &str, unit: &str| Column { name: name.into(), unit: unit.into() };
     Parts {
@@ -87,7 +91,9 @@ fn a_device_reads_what_was_written() {
             view.copy_to(&mut loaded).unwrap();
             assert_eq!(bits(&loaded), bits(values));
         };
-        same(bundle.rate(), &parts.rate);
+        same(bundle.numbers().next().unwrap(), &parts.rate);
+        let novelty = bundle.novelty().unwrap();
+        assert_eq!([0, 1].map(|index| novelty.get(index)), [Some(0.9), Some(2.5)]);
         same(bundle.input_mean(), &parts.input[0]);
         same(bundle.input_scale(), &parts.input[1]);
         same(bundle.input_relative_scale(), &parts.input[2]);
@@ -120,7 +126,7 @@ fn the_container_is_one_that_the_crate_reads() {
     for slot in parts.network.slots() {
         assert_eq!(file.tensor(&slot.name()).unwrap().shape(), slot.shape().as_slice());
     }
-    assert_eq!(file.len(), parts.network.slots().count() + 7);
+    assert_eq!(file.len(), parts.network.slots().count() + 8);
 }
 
 #[test]
@@ -138,8 +144,10 @@ fn refuses_what_no_device_would_read() {
     assert!(refused(|parts| parts.output[1][2] = 0.0).contains("output.scale: value 2"));
     assert!(refused(|parts| parts.network.heads[1].weight = f32::INFINITY).starts_with("the network: head 1"));
     assert!(
-        refused(|parts| parts.rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All })
-            .starts_with("the rule: expected 1 to")
+        refused(
+            |parts| parts.rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false }
+        )
+        .starts_with("the rule: expected 1 to")
     );
 }
 

@@ -34,7 +34,9 @@ impl Maml {
         threads: usize,
     ) -> Result<Self, EngineError> {
         let engine = Cpu::new(network, threads)?;
-        let Rule::Gradient { steps, rate, scope } = &rule;
+        let Rule::Gradient { steps, rate, scope, momentum: false } = &rule else {
+            return Err(EngineError::Rule(rule));
+        };
         let adapted = engine.network().adapted(scope);
         let inner = InnerLoop { steps: *steps, rate: *rate, adapted, learn_rates, first_order };
         Ok(Self { engine, rule, inner, inner_rate })
@@ -43,8 +45,7 @@ impl Maml {
 
 impl Learner for Maml {
     fn name(&self) -> &'static str {
-        let Rule::Gradient { rate, .. } = &self.rule;
-        match (self.inner.first_order, rate) {
+        match (self.inner.first_order, self.inner.rate) {
             (true, _) => "fomaml",
             (false, Rate::PerParameter) if self.inner.learn_rates => "meta-sgd",
             (false, _) => "maml",

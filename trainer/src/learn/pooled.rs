@@ -1,6 +1,6 @@
 //! Supervised training on the rows of all tasks together: the honest baseline, and where fine-tuning starts.
 
-use sinew_models::rule::Rule;
+use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 
@@ -45,7 +45,7 @@ impl Learner for Pooled {
 
     /// The query loss without adaptation.
     fn losses(&self, state: &State, tasks: &[TaskRows]) -> Vec<f32> {
-        let Rule::Gradient { rate, .. } = self.rule;
+        let rate = Rate::Constant;
         let still = InnerLoop { steps: 0, rate, adapted: LayerSet::ALL, learn_rates: false, first_order: true };
         self.engine.meta_losses(&still, &state.params, &state.rates, tasks)
     }
