@@ -366,14 +366,7 @@ pub(crate) const fn sideways_pays<V: Vector>(rows: usize, inputs: usize, outputs
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-pub(crate) unsafe fn turn<V: Vector>(
-    from: *const f32,
-    step: usize,
-    rows: usize,
-    columns: usize,
-    to: *mut f32,
-    to_step: usize,
-) {
+unsafe fn turn<V: Vector>(from: *const f32, step: usize, rows: usize, columns: usize, to: *mut f32, to_step: usize) {
     let mut row = 0;
     while row < rows {
         let height = V::BLOCK.min(rows - row);
