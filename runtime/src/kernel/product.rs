@@ -98,7 +98,14 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
         let mut sums: [[V; N]; M] = match target.start {
             Start::Zero => [[V::splat(0.0); N]; M],
             Start::Row(bias) => [vectors::<V, N>(bias.add(column), left); M],
-            Start::Column(bias) => core::array::from_fn(|m| [V::splat(*bias.add(row + m)); N]),
+            Start::Column(bias) => {
+                // Not `from_fn`: its closure would be compiled without the features of `V`.
+                let mut sums = [[V::splat(0.0); N]; M];
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    *sums = [V::splat(*bias.add(row + m)); N];
+                }
+                sums
+            }
         };
         for term in terms {
             let mut a = term.a.add(row * term.a_row);
