@@ -111,9 +111,13 @@ impl Vector for Quad {
         unsafe { Self(vreinterpretq_f32_f64(vdupq_n_f64(from.cast::<f64>().read_unaligned()))) }
     }
     #[inline(always)]
-    unsafe fn pair_sums(self) -> Self {
+    unsafe fn pair_sums(self, other: Self) -> Self {
         // SAFETY: as above.
-        unsafe { Self(vpaddq_f32(self.0, vdupq_n_f32(0.0))) }
+        unsafe { Self(vpaddq_f32(self.0, other.0)) }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> Self {
+        self
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {

@@ -42,8 +42,10 @@ pub(crate) trait Vector: Copy {
     unsafe fn larger(self, other: Self) -> Self;
     /// The two values at `from`, again and again.
     unsafe fn splat_pair(from: *const f32) -> Self;
-    /// Lane j is the sum of lanes 2j and 2j + 1; lanes that are left are 0.
-    unsafe fn pair_sums(self) -> Self::Half;
+    /// The sums of lanes 2j and 2j + 1: those of `self`, then those of `other`.
+    unsafe fn pair_sums(self, other: Self) -> Self;
+    /// The first lanes.
+    unsafe fn low(self) -> Self::Half;
 
     /// Turns the `rows × columns` (each at most BLOCK) square at `from`, whose rows are `stride` apart, into `columns` rows of
     /// BLOCK values at `to`, `to_stride` apart; missing rows become zeros.

@@ -120,12 +120,16 @@ impl Vector for Ymm {
         unsafe { Self(_mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned()))) }
     }
     #[inline(always)]
-    unsafe fn pair_sums(self) -> Self {
-        // SAFETY: as above.
+    unsafe fn pair_sums(self, other: Self) -> Self {
+        // SAFETY: as above. The sums of the low halves come first, then those of the high ones.
         unsafe {
-            let (low, high) = (_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
-            Self(_mm256_zextps128_ps256(_mm_hadd_ps(low, high)))
+            let sums = _mm256_castps_pd(_mm256_hadd_ps(self.0, other.0));
+            Self(_mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(sums)))
         }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> Self {
+        self
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
@@ -320,15 +324,20 @@ impl Vector for Zmm {
         unsafe { Self(_mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned()))) }
     }
     #[inline(always)]
-    unsafe fn pair_sums(self) -> Ymm {
+    unsafe fn pair_sums(self, other: Self) -> Self {
         // SAFETY: as above.
         unsafe {
-            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
             let (even, odd) =
-                (_mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14), _mm256_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15));
-            let even = _mm256_permutex2var_ps(low, even, high);
-            Ymm(_mm256_add_ps(even, _mm256_permutex2var_ps(low, odd, high)))
+                (_mm512_permutex2var_ps(self.0, even, other.0), _mm512_permutex2var_ps(self.0, odd, other.0));
+            Self(_mm512_add_ps(even, odd))
         }
+    }
+    #[inline(always)]
+    unsafe fn low(self) -> Ymm {
+        // SAFETY: as above.
+        unsafe { Ymm(_mm512_castps512_ps256(self.0)) }
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {

@@ -2,10 +2,10 @@
 
 use super::{
     Axis, Pair, Slide, lines,
-    pack::{PAIRED, pack, pack_turned, pair_up, unpack},
+    pack::{pack, pack_turned, pair_up, unpack},
     tile::{self, Grid, Target, Term, Walk},
 };
-use crate::kernel::{Kind, Path, dense::Update, product::Gate};
+use crate::kernel::{Path, dense::Update, product::Gate};
 
 /// Packed weights begin at a cache line, so that a vector of them does not lie across two.
 const LINE: usize = 16;
@@ -119,12 +119,12 @@ pub(super) fn outputs(
     let [down, across] = slide.axes;
     let image = Padded::input(slide);
     let (mut packed, mut copies) = rooms(slide, image, scratch);
-    let by_lines = lines::fits(path, slide, pairs.len());
+    let by_lines = lines::fits(path, slide);
     let paired = is_paired(path, slide, slide.outputs, slide.inputs);
-    for (packed, (_, w)) in packed.iter_mut().zip(pairs).filter(|_| !by_lines) {
+    for (packed, (_, w)) in packed.iter_mut().zip(pairs) {
         pack(path, slide, w, packed);
         if paired {
-            pair_up(path, packed);
+            pair_up(path, slide.outputs, packed);
         }
     }
     copies.iter_mut().take(pairs.len()).for_each(|copy| copy.fill(0.0));
@@ -142,33 +142,33 @@ pub(super) fn outputs(
     let gate = if rectified { Gate::Positive } else { Gate::All };
     for (row, z) in z.chunks_exact_mut(slide.output_len()).enumerate() {
         let mut addends = Addends::default();
-        for ((packed, copy), (x, w)) in packed.iter().zip(&mut copies).zip(pairs) {
-            let weights = if by_lines { w.as_ptr() } else { packed.as_ptr() };
-            addends.push(image.of(row_of(x, row, slide.input_len()), copy), weights);
-        }
-        if by_lines {
-            let sources = addends.terms.map(|term| (term.a, term.b));
-            let sources = sources.get(..addends.count).unwrap_or_default();
-            // SAFETY: `fits` said so; the last place of the window ends within the padded image, as below.
-            unsafe { lines::outputs(path, slide, sources, line, b.as_ptr(), gate, z.as_mut_ptr()) }
-            continue;
+        for ((packed, copy), (x, _)) in packed.iter().zip(&mut copies).zip(pairs) {
+            addends.push(image.of(row_of(x, row, slide.input_len()), copy), packed.as_ptr());
         }
         let (start, finish) = (Some(b.as_ptr()), Update::Store);
         let target = Target { c: z.as_mut_ptr(), channels: slide.outputs, start, finish, gate };
         // SAFETY: the last place of the window ends within the padded image, whose size and copy come from the same axes; the
-        // packed weights hold `outputs` values for each of the taps and inner channels; `z` is one row of the output.
-        unsafe { tile::slide(path, slide.depthwise, addends.terms(), &walk, &grid, &target) }
+        // packed weights hold `outputs` values for each of the taps and inner channels; `z` is one row of the output; `fits` said
+        // whether lines will do.
+        unsafe {
+            if by_lines {
+                lines::outputs(path, slide, addends.terms(), line, &target);
+            } else {
+                tile::slide(path, slide.depthwise, addends.terms(), &walk, &grid, &target);
+            }
+        }
     }
 }
 
-/// Whether a product with so many channels takes its addends, of which a pixel has `addends`, two by two: where the channels are half
-/// a vector, the other half would be idle.
+/// Whether a product with so many channels takes its addends, of which a pixel has `addends`, two by two. Of half a vector of channels
+/// the other half would be idle; and of one vector of them each value would have to be loaded for a single multiply-add, where two
+/// values loaded together serve two vectors.
 fn is_paired(path: Path, slide: Slide, channels: usize, addends: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let long = path.0 == Kind::Avx512;
+    let long = path.0 == crate::kernel::Kind::Avx512;
     #[cfg(not(target_arch = "x86_64"))]
-    let long = false;
-    long && !slide.depthwise && channels == PAIRED && addends % 2 == 0
+    let (long, _) = (false, path);
+    long && !slide.depthwise && matches!(channels, 8 | 16) && addends % 2 == 0
 }
 
 /// Of `size` taps along a line whose pixels have `channels` values: the addends of one sum, and from one to the next.
@@ -222,7 +222,7 @@ pub(super) fn inputs(
     for (packed, (_, w)) in packed.iter_mut().zip(pairs) {
         pack_turned(path, slide, w, packed);
         if paired {
-            pair_up(path, packed);
+            pair_up(path, slide.inputs, packed);
         }
     }
     copies.iter_mut().take(pairs.len()).for_each(|copy| copy.fill(0.0));

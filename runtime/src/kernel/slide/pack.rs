@@ -6,9 +6,6 @@
 use super::{Phase, Slide};
 use crate::kernel::{Path, dense::Update, product::some, vector::Vector, vectors};
 
-/// Channels of a product whose addends are packed two by two: half of a vector, where vectors have 16 lanes.
-pub(super) const PAIRED: usize = 8;
-
 /// Values of the largest square that a vector turns.
 const SQUARE: usize = 64;
 
@@ -184,22 +181,29 @@ fn pack_phases(slide: Slide, w: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// Puts packed rows of [`PAIRED`] channels two by two: `[addends, channels]` to `[addends / 2, channels, 2]`.
-pub(super) fn pair_up(path: Path, packed: &mut [f32]) {
+/// Puts packed rows of 8 or 16 channels two by two: `[addends, channels]` to `[addends / 2, channels, 2]`.
+pub(super) fn pair_up(path: Path, channels: usize, packed: &mut [f32]) {
     // Contract of the generic kernel: none beyond the features, which let the compiler use whole vectors.
-    vectors!(path, {}, pair_up_fast(packed: &mut [f32] = packed));
+    vectors!(path, {}, pair_up_fast(channels: usize = channels, packed: &mut [f32] = packed));
 }
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "the macro names a vector; the compiler finds its own")]
-unsafe fn pair_up_fast<V>(packed: &mut [f32]) {
-    for pair in packed.chunks_exact_mut(2 * PAIRED) {
-        let mut old = [0.0; 2 * PAIRED];
-        old.copy_from_slice(pair);
-        for (channel, to) in pair.chunks_exact_mut(2).enumerate() {
-            to[0] = old[channel];
-            to[1] = old[PAIRED + channel];
-        }
+unsafe fn pair_up_fast<V>(channels: usize, packed: &mut [f32]) {
+    match channels {
+        8 => packed.as_chunks_mut().0.iter_mut().for_each(pair_rows::<8, 16>),
+        16 => packed.as_chunks_mut().0.iter_mut().for_each(pair_rows::<16, 32>),
+        _ => {}
+    }
+}
+
+/// Two rows of `C` channels become one of `C` pairs.
+#[inline(always)]
+fn pair_rows<const C: usize, const BOTH: usize>(rows: &mut [f32; BOTH]) {
+    let old = *rows;
+    let (first, second) = old.split_at(C);
+    for ((pair, first), second) in rows.chunks_exact_mut(2).zip(first).zip(second) {
+        pair.copy_from_slice(&[*first, *second]);
     }
 }
 

@@ -195,6 +195,16 @@ fn every_pass_is_its_definition() {
         (image(9, 3, 16), 12, window([5, 1], [1, 3], [1, 2]), 2),
         (image(3, 3, 2), 3, Window::square(1, 1, 2), 2),
         (image(7, 7, 1), 1, Window::square(7, 1, 0), 4),
+        // One channel: lines of one vector and more, whole and not, channels in squares and left over.
+        (image(3, 16, 1), 8, Window::square(3, 1, 1), 1),
+        (image(4, 43, 1), 13, window([3, 5], [2, 1], [1, 2]), 2),
+        (image(2, 37, 1), 3, Window::square(1, 1, 0), 2),
+        // Addends two by two, forward and back, with phases.
+        (image(5, 3, 2), 8, Window::square(3, 1, 1), 2),
+        (image(4, 5, 6), 16, Window::square(3, 1, 0), 2),
+        (image(5, 6, 8), 16, Window::square(3, 2, 1), 2),
+        (image(6, 5, 16), 8, window([3, 4], [2, 3], [1, 1]), 2),
+        (image(3, 4, 16), 7, Window::square(3, 1, 1), 1),
         (image(3, 5, 2), 3, Window::square(3, 9, 1), 2),
     ] {
         for outputs in [outputs, 0] {
@@ -212,8 +222,10 @@ fn every_pass_is_its_definition() {
 
 #[test]
 fn what_is_no_number_goes_where_it_is_seen() {
-    for outputs in [5, 0] {
-        let layer = Layer::new(image(5, 5, 3), outputs, Window::square(3, 1, 1)).unwrap();
+    let square = image(5, 5, 3);
+    for (input, outputs) in [(square, 5), (square, 0), (image(5, 5, 16), 16), (image(5, 5, 8), 8), (image(5, 19, 1), 9)]
+    {
+        let layer = Layer::new(input, outputs, Window::square(3, 1, 1)).unwrap();
         let (input, _, output) = layer.shapes();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for path in Path::available() {
@@ -242,8 +254,14 @@ fn what_is_no_number_goes_where_it_is_seen() {
 /// The second image and its scratch differ from the first only in what lies around it: nothing may be read from there.
 #[test]
 fn only_its_own_memory_counts() {
-    for outputs in [8, 0] {
-        let layer = Layer::new(image(6, 5, 8), outputs, Window::square(3, 2, 1)).unwrap();
+    let window = Window::square(3, 2, 1);
+    for (input, outputs, window) in [
+        (image(6, 5, 8), 8, window),
+        (image(6, 5, 8), 0, window),
+        (image(3, 4, 8), 16, window),
+        (image(5, 35, 1), 9, Window::square(3, 1, 0)),
+    ] {
+        let layer = Layer::new(input, outputs, window).unwrap();
         let (input, _, output) = layer.shapes();
         for path in Path::available() {
             let (w, b) = (numbers(layer.weight_len(), 1), numbers(output.channels, 2));

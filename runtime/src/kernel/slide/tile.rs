@@ -4,7 +4,6 @@
 //! A tile is up to 12 pixels × 2 vectors of channels. Its pixels follow one another in the result and go on in the next line of
 //! the image, so small images fill tiles too.
 
-use super::pack::PAIRED;
 use crate::kernel::{
     Path,
     dense::Update,
@@ -39,7 +38,8 @@ pub(super) struct Walk {
     pub a_step: usize,
     /// From one addend to the next in `b`, which does not jump.
     pub b_step: usize,
-    /// Whether `b` has [`PAIRED`] channels and its addends two by two, `[len / 2, channels, 2]`; `a_step` is 1 and `len` even then.
+    /// Whether `b` has half a vector of channels, or one, and its addends two by two, `[len / 2, channels, 2]`; `a_step` is 1 and `len`
+    /// even then.
     pub paired: bool,
 }
 
@@ -90,7 +90,11 @@ unsafe fn slide_fast<V: Vector>(depthwise: bool, terms: &[Term], walk: &Walk, gr
     // SAFETY: the caller's contract.
     unsafe {
         if V::LANES > V::Half::LANES && walk.paired {
-            strip::<V, PAIRS, 1>(terms, walk, grid, target, 0, 0);
+            if target.channels == V::LANES {
+                strip::<V, PAIRS, 2>(terms, walk, grid, target, 0, 0);
+            } else {
+                strip::<V, PAIRS, 1>(terms, walk, grid, target, 0, 0);
+            }
         } else if depthwise {
             columns::<V, DEPTHWISE>(terms, walk, grid, target);
         } else {
@@ -209,12 +213,20 @@ unsafe fn tile<V: Vector, const KIND: u8, const M: usize, const N: usize>(
     // SAFETY: the caller's contract; `left` keeps the last vector inside.
     unsafe {
         if KIND == PAIRS {
-            let pairs = pairs::<V, M>(terms, walk, a);
-            let mut sums = start::<V::Half, M, 1>(target, column, left);
-            for (sums, pairs) in sums.iter_mut().zip(pairs) {
-                sums[0] = sums[0].add(pairs.pair_sums());
-            }
-            return put::<V::Half, M, 1>(sums, target, c, left);
+            let pairs = pairs::<V, M, N>(terms, walk, a);
+            return if N == 2 {
+                let mut sums = start::<V, M, 1>(target, column, left);
+                for (sums, pairs) in sums.iter_mut().zip(pairs) {
+                    sums[0] = sums[0].add(pairs[0].pair_sums(pairs[N - 1]));
+                }
+                put::<V, M, 1>(sums, target, c, left);
+            } else {
+                let mut sums = start::<V::Half, M, 1>(target, column, left);
+                for (sums, pairs) in sums.iter_mut().zip(pairs) {
+                    sums[0] = sums[0].add(pairs[0].pair_sums(pairs[0]).low());
+                }
+                put::<V::Half, M, 1>(sums, target, c, left);
+            };
         }
         let mut sums = start::<V, M, N>(target, column, left);
         for term in terms {
@@ -248,21 +260,28 @@ unsafe fn tile<V: Vector, const KIND: u8, const M: usize, const N: usize>(
 /// The sums of `M` pixels over addends that are packed two by two: those of the first of each two in the even lanes, those of the second
 /// in the odd ones.
 #[inline(always)]
-unsafe fn pairs<V: Vector, const M: usize>(terms: &[Term], walk: &Walk, a: &[usize; MOST]) -> [V; M] {
+unsafe fn pairs<V: Vector, const M: usize, const N: usize>(
+    terms: &[Term],
+    walk: &Walk,
+    a: &[usize; MOST],
+) -> [[V; N]; M] {
     // SAFETY: the caller's contract.
     unsafe {
-        let mut sums = [V::splat(0.0); M];
+        let mut sums = [[V::splat(0.0); N]; M];
         for term in terms {
             let (mut line, mut b) = (term.a, term.b);
             for _ in 0..walk.outer {
                 let mut from = line;
                 for _ in 0..walk.len / 2 {
-                    let vector = V::load(b);
-                    for (sum, a) in sums.iter_mut().zip(a) {
-                        *sum = V::splat_pair(from.add(*a)).mul_add(vector, *sum);
+                    let vectors = vectors::<V, N>(b, 0);
+                    for (sums, a) in sums.iter_mut().zip(a) {
+                        let factors = V::splat_pair(from.add(*a));
+                        for (sum, vector) in sums.iter_mut().zip(vectors) {
+                            *sum = factors.mul_add(vector, *sum);
+                        }
                     }
                     from = from.wrapping_add(2);
-                    b = b.wrapping_add(2 * PAIRED);
+                    b = b.wrapping_add(N * V::LANES);
                 }
                 line = line.wrapping_add(walk.a_outer);
             }
