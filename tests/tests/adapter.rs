@@ -266,7 +266,8 @@ fn it_goes_back_to_the_start_to_the_bit() {
 #[test]
 fn memory_is_what_the_formula_says() {
     let (gradient_rules, forms) = (RATES.map(|rate| [false, true].map(|momentum| (rate, momentum))), FORMS);
-    for ((rate, momentum), form) in gradient_rules.into_iter().flatten().flat_map(|rule| forms.map(|form| (rule, form))) {
+    for ((rate, momentum), form) in gradient_rules.into_iter().flatten().flat_map(|rule| forms.map(|form| (rule, form)))
+    {
         for scope in scopes() {
             let rule = Rule::Gradient { steps: 3, rate, scope, momentum };
             let parts = Parts::new(several_heads(form), rule, 0.05, 1);

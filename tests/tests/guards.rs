@@ -297,7 +297,11 @@ fn a_unit_costs_what_its_rows_cost() {
             for guard in GUARDS {
                 adapter.set_guard(guard);
                 let budget = adapter.budget();
-                assert!(budget.adaptation <= budget.units as u64 * budget.unit, "{:?} {guard:?}: {budget:?}", parts.rule);
+                assert!(
+                    budget.adaptation <= budget.units as u64 * budget.unit,
+                    "{:?} {guard:?}: {budget:?}",
+                    parts.rule
+                );
                 assert!(budget.prediction > 0 && budget.unit > 0 || matches!(parts.rule, Rule::Siamese { .. }));
             }
         });
@@ -381,9 +385,10 @@ fn new_inputs_are_told_from_known_ones() {
             assert_eq!(adapter.novelty(), None);
             observe(adapter, (&x, &y));
             // The last six rows, in their plain presentation.
-            let z = x[9..].iter().enumerate().map(|(i, x)| {
-                (f64::from(*x) - f64::from(parts.inputs[0][i % 3])) / f64::from(parts.inputs[1][i % 3])
-            });
+            let z = x[9..]
+                .iter()
+                .enumerate()
+                .map(|(i, x)| (f64::from(*x) - f64::from(parts.inputs[0][i % 3])) / f64::from(parts.inputs[1][i % 3]));
             let want = z.map(|z| z * z).sum::<f64>() / 18.0;
             let got = adapter.novelty().unwrap();
             assert!((f64::from(got.score) - want).abs() <= 1e-5 * want, "{got:?}, not {want}");

@@ -284,7 +284,10 @@ fn ridge_regression_does_not_learn_what_is_held_back() {
             let report = adapter.adapt(|| false).unwrap();
             assert_eq!(report.steps, learn, "{case}");
             assert!((f64::from(report.loss_before) - before).abs() <= 1e-5 * (1.0 + before), "{case}: {report:?}");
-            assert!((f64::from(report.loss_after) - after).abs() <= 1e-4 * (1.0 + after), "{case}: {report:?}, {after}");
+            assert!(
+                (f64::from(report.loss_after) - after).abs() <= 1e-4 * (1.0 + after),
+                "{case}: {report:?}, {after}"
+            );
             if after <= before {
                 assert_eq!(report.outcome, Outcome::Committed, "{case}");
                 close(adapter.parameters(), &want, 2e-5, &case);
@@ -438,7 +441,8 @@ fn prototypes_are_running_means_and_classes_may_come_late() {
             for query in &queries {
                 let likelihood = |kind: usize| {
                     let of: Vec<_> = known[..=row].iter().enumerate().filter(|(row, _)| class(*row) == kind).collect();
-                    let mean: Vec<f64> = (0..6).map(|i| of.iter().map(|(_, z)| z[i]).sum::<f64>() / of.len() as f64).collect();
+                    let mean: Vec<f64> =
+                        (0..6).map(|i| of.iter().map(|(_, z)| z[i]).sum::<f64>() / of.len() as f64).collect();
                     if of.is_empty() { 0.0 } else { (-scale * distance(query, &mean)).exp() }
                 };
                 let mass: f64 = (0..4).map(likelihood).sum();
@@ -524,7 +528,9 @@ impl Coordinate {
         let x = [seen(loss), seen(gradient)].concat();
         let dot = |w: &[f64], x: &[f64]| w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
         let sums: Vec<f64> = (0..4 * units)
-            .map(|row| bias[row] + dot(&weight_ih[4 * row..][..4], &x) + dot(&weight_hh[units * row..][..units], &self.h))
+            .map(|row| {
+                bias[row] + dot(&weight_ih[4 * row..][..4], &x) + dot(&weight_hh[units * row..][..units], &self.h)
+            })
             .collect();
         for unit in 0..units {
             let [i, f, g, o] = [0, 1, 2, 3].map(|gate| sums[gate * units + unit]);
@@ -556,7 +562,8 @@ fn learned_gates_follow_their_equations() {
         let mut gates = vec![Coordinate { h: vec![0.0; hidden], c: vec![0.0; hidden], gates: [0.0; 2] }; theta.len()];
         for _ in 0..3 {
             let (loss, gradient) = reference::gradient(&parts.network, &theta, &presented, &scaled, 6);
-            for (_, layer) in parts.network.layers().enumerate().filter(|(index, layer)| scope.includes(*index, layer)) {
+            for (_, layer) in parts.network.layers().enumerate().filter(|(index, layer)| scope.includes(*index, layer))
+            {
                 for p in layer.offset..layer.offset + layer.param_len() {
                     theta[p] = gates[p].step(&numbers, loss, gradient[p], theta[p]);
                 }
@@ -591,7 +598,8 @@ fn the_numbers_of_a_seed_are_the_numbers_of_a_bundle() {
         let bytes = parts.bytes();
         let bundle = Bundle::parse(&bytes).unwrap();
         assert_eq!((bundle.network(), bundle.rule()), (&parts.network, &parts.rule));
-        let numbers: Vec<f32> = bundle.numbers().flat_map(|view| (0..view.len()).filter_map(move |i| view.get(i))).collect();
+        let numbers: Vec<f32> =
+            bundle.numbers().flat_map(|view| (0..view.len()).filter_map(move |i| view.get(i))).collect();
         assert_eq!(numbers, parts.numbers);
         let novelty = bundle.novelty().unwrap();
         assert_eq!((novelty.get(0), novelty.get(1), novelty.get(2)), (Some(1.0), Some(2.5), None));

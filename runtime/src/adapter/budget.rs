@@ -38,7 +38,8 @@ impl Budget {
         let learn = capacity - held_back;
         let units_of = |rows: usize, most: usize| rows.div_ceil(most.max(1));
         // Rows that are held back cut the ring in two.
-        let judge_units = if held_back > 0 { units_in_two(judge, *unit_rows_behind) } else { units_of(judge, *unit_rows_behind) };
+        let judge_units =
+            if held_back > 0 { units_in_two(judge, *unit_rows_behind) } else { units_of(judge, *unit_rows_behind) };
         let cost_of = |rows: usize, each: u64| rows as u64 * each;
         let features =
             if *frozen > 0 { (units_in_two(capacity, *unit_rows), cost_of(capacity, frozen_forward)) } else { (0, 0) };
