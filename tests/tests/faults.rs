@@ -114,6 +114,8 @@ struct Known {
     limits: Limits,
     /// Whether all that came was such that sums of it fit an f32.
     moderate: bool,
+    /// Whether what predicts was judged: numbers that are finite, and no more than that, may overflow when they predict.
+    judged: bool,
 }
 
 fn flat(rows: &[(Vec<f32>, Vec<f32>)]) -> (Vec<f32>, Vec<f32>) {
@@ -129,6 +131,14 @@ impl Known {
             Guard::HeldBack(rows) => rows,
         };
         let (x, y) = flat(&self.ring[self.ring.len() - judges..]);
+        // A sum of these is infinite in f32, and so is what is relative to their mean.
+        if !self.moderate {
+            return Ok(());
+        }
+        // A layer norm makes of these, where they leave nothing but what f32 rounds, another thing than in f64.
+        if parts.network.input.image.is_some() && x.iter().any(|x| x.abs() > 100.0) {
+            return Ok(());
+        }
         let support = flat(&self.ring).0;
         let now: Vec<f64> = parameters.iter().map(|p| f64::from(*p)).collect();
         let [before, after] = [&parts.start(), &now].map(|at| parts.loss(at, (&x, &y), &support));
@@ -167,7 +177,10 @@ impl Known {
                     return Ok(());
                 };
                 if report.outcome == Outcome::Committed {
-                    if !matches!(parts.rule, Rule::Siamese { .. }) {
+                    self.judged = self.guard != Guard::Finite;
+                    let similar = matches!(parts.rule, Rule::Siamese { .. });
+                    prop_assert!(!self.judged || similar || report.loss_after <= report.loss_before, "{:?}", report);
+                    if !similar {
                         self.is_no_worse(parts, adapter.parameters())?;
                     }
                     let way = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
@@ -175,9 +188,7 @@ impl Known {
                     prop_assert!(way <= f64::from(self.limits.trust_radius) * 1.0001);
                 } else if report.rolled_back {
                     prop_assert_eq!(adapter.parameters(), &parts.parameters);
-                    if self.limits.recovery > 0 {
-                        self.ring.clear();
-                    }
+                    self.rolled_back();
                 } else {
                     prop_assert_eq!(bits(adapter.parameters()), before, "{:?}", report);
                 }
@@ -208,6 +219,7 @@ impl Known {
             Event::Reset => {
                 adapter.reset();
                 prop_assert_eq!(adapter.parameters(), &parts.parameters);
+                self.rolled_back();
                 self.ring.clear();
             }
         }
@@ -217,7 +229,7 @@ impl Known {
         if self.ring.is_empty() {
             self.moderate = true;
         }
-        if self.moderate {
+        if self.moderate && self.judged {
             let answers = predict(adapter, &single(&Numbers(9).values(2 * adapter.input_len(), 1.5)));
             prop_assert!(answers.iter().all(|y| y.is_finite()), "{:?} after {:?}: {:?}", parts.rule, event, answers);
         }
@@ -229,6 +241,7 @@ impl Known {
     }
 
     fn rolled_back(&mut self) {
+        self.judged = true;
         if self.limits.recovery > 0 {
             self.ring.clear();
         }
@@ -236,7 +249,7 @@ impl Known {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_worse_is_committed_whatever_comes(
@@ -250,7 +263,7 @@ proptest! {
                 let mut memory = vec![f32::NAN; Adapter::memory_len_on(path, &bundle, CAPACITY).unwrap()];
                 let mut adapter = Adapter::new_on(path, &bundle, CAPACITY, &mut memory).unwrap();
                 let (guard, limits) = (Guard::default(), Limits::default());
-                let mut known = Known { ring: Vec::new(), guard, limits, moderate: true };
+                let mut known = Known { ring: Vec::new(), guard, limits, moderate: true, judged: true };
                 for event in &events {
                     known.play(&parts, &mut adapter, *event)?;
                 }
