@@ -10,6 +10,7 @@ mod predictor;
 mod scales;
 mod snapshot;
 
+use sinew_models::rule::MAX_STEPS;
 use sinew_models::spec::InputForm;
 
 use crate::guard::{Guard, Limits, Outcome, Report};
@@ -190,10 +191,10 @@ impl<'m> Adapter<'m> {
         self.steps
     }
 
-    /// Takes `steps` inner steps from now on. Past the number that the bundle was trained for, they need not help. The rules that take
-    /// no steps do not care.
+    /// Takes `steps` inner steps from now on. at most [`MAX_STEPS`]. Past the number that the bundle was trained for, they need not help.
+    /// The rules that take no steps do not care.
     pub fn set_steps(&mut self, steps: usize) {
-        self.steps = steps;
+        self.steps = steps.min(MAX_STEPS);
     }
 
     /// Commits updates as `guard` says from now on. Where no row is held back, [`Guard::Improve`] judges.
@@ -204,6 +205,7 @@ impl<'m> Adapter<'m> {
     /// Bounds updates as `limits` says from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        self.awaited = self.awaited.min(limits.recovery);
     }
 
     /// What adaptation and prediction cost at most, in multiply-adds and units of work.
@@ -578,6 +580,7 @@ pub struct Novelty {
 
 /// Whether the tried parameters are within `radius` of the start, for which there is room in `spare`.
 fn within(radius: f32, start: Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
+    let radius = radius.max(0.0);
     radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }
 

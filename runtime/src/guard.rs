@@ -15,7 +15,7 @@ pub enum Guard {
 /// What bounds an update, and what happens when updates keep being refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// The longest way from the meta-learned start, √Σ(θ − θ₀)², that is committed; infinite for no limit.
+    /// The longest way from the meta-learned start, √Σ(θ − θ₀)², that is committed; infinite for no limit, and 0, a negative number or NaN for no way at all.
     pub trust_radius: f32,
     /// So many refused updates in a row bring the meta-learned start back; 0 for never.
     pub patience: u32,

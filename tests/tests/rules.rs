@@ -119,12 +119,22 @@ fn many_units_of_work_are_one_step() {
     ] {
         let rule = Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: scope.clone(), momentum };
         let parts = Parts::new(camera(), rule, 0.2, 1);
-        on_every_path(&parts, 7, |_, adapter| {
-            let budget = adapter.budget();
-            assert!(budget.unit_rows < 7, "{budget:?}");
-            assert!(scope != Scope::All || budget.unit_rows_behind < 7, "{budget:?}");
-        });
         check_descent(&parts, 7, 7, 2);
+        // A fast path has room for more rows in a unit: enough of them that it divides them too, against the scalar path.
+        let (rows, mut scalar) = (60, Vec::new());
+        let (x, y) = parts.samples(rows, 5);
+        on_every_path(&parts, rows, |path, adapter| {
+            let budget = adapter.budget();
+            assert!(budget.unit_rows < if path == Path::SCALAR { 7 } else { rows }, "{budget:?}");
+            assert!(scope != Scope::All || budget.unit_rows_behind < rows, "{budget:?}");
+            observe(adapter, (&x, &y));
+            adapter.adapt(|| false).unwrap();
+            if path == Path::SCALAR {
+                scalar = adapter.parameters().iter().map(|p| f64::from(*p)).collect();
+            }
+            let error = relative_error(adapter.parameters(), &scalar);
+            assert!(error <= 1e-5, "{scope:?} on {}: {error}", path.name());
+        });
     }
     let rule = Rule::Gradient { steps: 2, rate: Rate::PerParameter, scope: Scope::All, momentum: false };
     check_descent(&Parts::new(camera(), rule, 0.2, 2), 6, 8, 2);
