@@ -67,9 +67,9 @@ fn parameters(problem: &Problem) -> Result<Vec<Tensor>> {
     let mut tensors = Vec::new();
     for layer in problem.network.layers() {
         let (weight, bias) = problem.parameters[layer.offset..][..layer.param_len()].split_at(layer.weight_len());
-        let weight = Tensor::from_slice(weight, (layer.outputs, layer.inputs), &Device::Cpu)?;
+        let weight = Tensor::from_slice(weight, (layer.outputs(), layer.inputs()), &Device::Cpu)?;
         tensors.push(weight.t()?.contiguous()?);
-        tensors.push(Tensor::from_slice(bias, (1, layer.outputs), &Device::Cpu)?);
+        tensors.push(Tensor::from_slice(bias, (1, layer.outputs()), &Device::Cpu)?);
     }
     Ok(tensors)
 }
