@@ -11,6 +11,7 @@ use comfy_table::presets;
 use sinew_benches::measure::{Plan, round_robin};
 use sinew_benches::peak::Peak;
 use sinew_benches::{Workload, meta_step, table, workload};
+use sinew_models::rule::Scope;
 use sinew_runtime::{Guard, Path};
 
 /// In the order of the table.
@@ -24,6 +25,8 @@ fn workloads() -> Vec<Workload> {
         workload::adapt("adapt/sinew_guarded", path, Guard::default()),
         workload::adapt("adapt/scalar", Path::SCALAR, Guard::Finite),
         candle::adapt(),
+        workload::adapt_images("images/all", path, Scope::All),
+        workload::adapt_images("images/head", path, Scope::Heads),
     ];
     all.extend(meta_step::all());
     all.push(workload::peak());

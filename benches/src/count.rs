@@ -2,7 +2,9 @@
 //!
 //! They are the fewest that do the work, so that a rate in operations per second says how far from the core's peak it is.
 
-/// The dense layers of a network, as what one row costs in each.
+use sinew_models::spec::{Layer, NetworkSpec};
+
+/// The dense layers and convolutions of a network, as what one row costs in each.
 #[derive(Clone, Debug)]
 pub struct Count {
     layers: Vec<u64>,
@@ -12,6 +14,18 @@ impl Count {
     /// A multilayer perceptron with these sizes, the input first.
     pub fn mlp(sizes: &[usize]) -> Self {
         Self { layers: sizes.windows(2).map(|pair| 2 * (pair[0] * pair[1]) as u64).collect() }
+    }
+
+    /// Any network.
+    pub fn of(network: &NetworkSpec) -> Self {
+        let cost = |layer: sinew_models::layout::PlacedLayer| match layer.layer {
+            Layer::Dense { .. } => Some(layer.weight_len()),
+            Layer::Convolution { .. } | Layer::Depthwise { .. } => {
+                Some(layer.weight_len() * layer.output.height * layer.output.width)
+            }
+            _ => None,
+        };
+        Self { layers: network.layers().filter_map(cost).map(|multiply_adds| 2 * multiply_adds as u64).collect() }
     }
 
     /// F: the network forward.
@@ -38,6 +52,13 @@ impl Count {
         steps * self.gradient(rows)
     }
 
+    /// Adaptation of the last layer alone: features of each row once, then steps on them.
+    pub fn adapt_last(&self, rows: usize, steps: u64) -> u64 {
+        let (last, features) = self.layers.split_last().map_or((0, &[][..]), |(last, features)| (*last, features));
+        let (last, features) = (Self { layers: vec![last] }, Self { layers: features.to_vec() });
+        features.forward(rows) + last.adapt(rows, steps)
+    }
+
     /// One exact second-order meta-gradient over `tasks`.
     pub fn meta_step(&self, tasks: u64, support: usize, query: usize, steps: u64) -> u64 {
         tasks * (self.adapt(support, steps) + self.gradient(query) + steps * self.hessian_vector(support))
@@ -60,6 +81,16 @@ mod tests {
         is(sinusoid.meta_step(25, 10, 10, 1), 9.96);
         is(sinusoid.meta_step(25, 10, 10, 5), 39.8);
         is(mlp.meta_step(32, 16, 16, 5), 237.0);
+    }
+
+    #[test]
+    fn counts_convolutions() {
+        let images = Count::of(&crate::problem::Problem::images(sinew_models::rule::Scope::All).network);
+        assert_eq!(images.layers, [147_456, 589_824, 589_824, 5_120]);
+        assert_eq!(images.adapt(25, 5), 481_152_000);
+        assert_eq!(images.adapt_last(25, 5), 34_457_600);
+        let mlp = crate::problem::Problem::standard();
+        assert_eq!(Count::of(&mlp.network).layers, mlp.count().layers);
     }
 
     #[test]

@@ -4,19 +4,19 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinew_models::networks;
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, InputForm, Loss, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::{Adapter, Bundle, Path};
 use sinew_trainer::export::{self, About, Export};
 
 use crate::count::Count;
 
-/// A multilayer perceptron with ReLU and squared error, a start, and support rows.
+/// A network, a start, and support rows.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Its sizes, the input first.
-    pub sizes: Vec<usize>,
     /// The network.
     pub network: NetworkSpec,
+    /// What of it is adapted.
+    pub scope: Scope,
     /// The start: `[param_len]`.
     pub parameters: Vec<f32>,
     /// Support rows.
@@ -38,7 +38,35 @@ impl Problem {
         Self::mlp(&[16, 64, 64, 4], 16, 1)
     }
 
-    /// A network with these sizes and `rows` support rows; uniform in ±1/√inputs, as PyTorch starts a layer.
+    /// The one with images that speed is claimed for: 1 × 32 × 32, three convolutions 3 × 3 of 8, 16 and 32, each rectified and pooled by
+    /// 2, and 5 classes; 25 support rows.
+    ///
+    /// # Panics
+    /// Never: there is such a network.
+    pub fn images(scope: Scope) -> Self {
+        const CLASSES: usize = 5;
+        const ROWS: usize = 25;
+        let convolution =
+            |outputs| Layer::Convolution { outputs, window: Window::square(3, 1, 1), activation: Activation::Relu };
+        let pool = Layer::MaxPool { window: Window::square(2, 2, 0) };
+        let backbone = [8, 16, 32].into_iter().flat_map(|outputs| [convolution(outputs), pool]).chain([Layer::Flatten]);
+        let last = Layer::Dense { outputs: CLASSES, activation: Activation::Identity };
+        let name = Name::try_from("class").expect("it is short");
+        let head = Head { name, layers: [last].into_iter().collect(), loss: Loss::CrossEntropy, weight: 1.0 };
+        let network = NetworkSpec {
+            input: Input::image(Shape { height: 32, width: 32, channels: 1 }),
+            backbone: backbone.collect(),
+            heads: [head].into_iter().collect(),
+        };
+        let mut problem = Self::new(network, scope, ROWS, 1);
+        for (row, y) in problem.y.chunks_exact_mut(CLASSES).enumerate() {
+            y.fill(0.0);
+            y[row % CLASSES] = 1.0;
+        }
+        problem
+    }
+
+    /// A multilayer perceptron with ReLU, squared error, these sizes, and `rows` support rows.
     ///
     /// # Panics
     /// If there is no such network.
@@ -47,20 +75,35 @@ impl Problem {
         let network =
             networks::mlp(*inputs, InputForm::Plain, hidden, Activation::Relu, "y", *outputs, Loss::MeanSquared)
                 .expect("the sizes are within the limits");
+        Self::new(network, Scope::All, rows, seed)
+    }
+
+    /// A start uniform in ±1/√inputs of a sum, as PyTorch starts a layer, and data uniform in ±1.7.
+    fn new(network: NetworkSpec, scope: Scope, rows: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut uniform =
             |count: usize, limit: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(-limit..limit)).collect() };
         let mut parameters = Vec::new();
-        for layer in network.layers() {
-            parameters.extend(uniform(layer.param_len(), 1.0 / (layer.inputs() as f32).sqrt()));
+        for layer in network.layers().filter(|layer| layer.param_len() > 0) {
+            let addends = layer.weight_len() / layer.output.channels;
+            parameters.extend(uniform(layer.param_len(), 1.0 / (addends as f32).sqrt()));
         }
-        let (x, y) = (uniform(rows * inputs, 1.7), uniform(rows * outputs, 1.7));
-        Self { sizes: sizes.to_vec(), network, parameters, rows, x, y }
+        let (x, y) = (uniform(rows * network.input.len, 1.7), uniform(rows * network.output_len(), 1.7));
+        Self { network, scope, parameters, rows, x, y }
     }
 
     /// What it costs.
     pub fn count(&self) -> Count {
-        Count::mlp(&self.sizes)
+        Count::of(&self.network)
+    }
+
+    /// Operations of one adaptation.
+    pub fn operations(&self) -> u64 {
+        let steps = Self::STEPS as u64;
+        match self.scope {
+            Scope::Heads => self.count().adapt_last(self.rows, steps),
+            _ => self.count().adapt(self.rows, steps),
+        }
     }
 
     /// The first support input.
@@ -76,7 +119,12 @@ impl Problem {
         let (inputs, outputs) = (self.network.input.len, self.network.output_len());
         export::to_bytes(&Export {
             network: &self.network,
-            rule: &Rule::Gradient { steps: Self::STEPS, rate: Rate::Constant, scope: Scope::All, momentum: false },
+            rule: &Rule::Gradient {
+                steps: Self::STEPS,
+                rate: Rate::Constant,
+                scope: self.scope.clone(),
+                momentum: false,
+            },
             parameters: &self.parameters,
             numbers: &[Self::RATE],
             input_mean: &vec![0.0; inputs],
@@ -99,8 +147,16 @@ impl Problem {
         let len = Adapter::memory_len_on(path, &bundle, self.rows).expect("it fits");
         let mut adapter =
             Adapter::new_on(path, &bundle, self.rows, vec![0.0; len].leak()).expect("the memory is long enough");
+        self.observe(&mut adapter);
+        adapter
+    }
+
+    /// Shows all support rows to an adapter.
+    ///
+    /// # Panics
+    /// If it refuses one.
+    pub fn observe(&self, adapter: &mut Adapter<'_>) {
         let rows = self.x.chunks_exact(adapter.input_len()).zip(self.y.chunks_exact(adapter.output_len()));
         rows.for_each(|(x, y)| adapter.observe(x, y).expect("the rows fit"));
-        adapter
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hint::black_box;
 
+use sinew_models::rule::Scope;
 use sinew_runtime::{Guard, Outcome, Path};
 
 use crate::peak::Peak;
@@ -62,13 +63,34 @@ pub fn adapt(id: &'static str, path: Path, guard: Guard) -> Workload {
     let problem = Problem::standard();
     let mut adapter = problem.adapter(path);
     adapter.set_guard(guard);
-    let operations = problem.count().adapt(problem.rows, Problem::STEPS as u64);
+    let operations = problem.operations();
     Workload::new(id, operations, move || {
         let report = black_box(&mut adapter).adapt(|| false).expect("there is support");
         assert_eq!(report.outcome, Outcome::Committed);
         black_box(adapter.parameters());
     })
     .beside("adapt/candle")
+}
+
+/// One adaptation of a convolutional network to images: of all layers, or of the head alone on features that are computed once.
+///
+/// The head's run observes the images first, for the features of rows that were seen before are kept.
+///
+/// # Panics
+/// If the guard does not commit it.
+pub fn adapt_images(id: &'static str, path: Path, scope: Scope) -> Workload {
+    let problem = Problem::images(scope);
+    let mut adapter = problem.adapter(path);
+    adapter.set_guard(Guard::Finite);
+    let operations = problem.operations();
+    Workload::new(id, operations, move || {
+        if problem.scope == Scope::Heads {
+            problem.observe(&mut adapter);
+        }
+        let report = black_box(&mut adapter).adapt(|| false).expect("there is support");
+        assert_eq!(report.outcome, Outcome::Committed);
+        black_box(adapter.parameters());
+    })
 }
 
 /// What this core can do at best.
@@ -82,7 +104,12 @@ pub fn avx2() -> Vec<Workload> {
     if let Some(peak) = Peak::avx2()
         && let Some(path) = Path::available().find(|path| path.name() == "avx2" && *path != Path::detect())
     {
-        return vec![adapt("adapt/avx2", path, Guard::Finite), peak_of("peak/fma_avx2", peak)];
+        return vec![
+            adapt("adapt/avx2", path, Guard::Finite),
+            adapt_images("images/all_avx2", path, Scope::All),
+            adapt_images("images/head_avx2", path, Scope::Heads),
+            peak_of("peak/fma_avx2", peak),
+        ];
     }
     Vec::new()
 }
@@ -103,6 +130,9 @@ mod tests {
         for path in Path::available() {
             for guard in [Guard::Finite, Guard::Improve] {
                 (adapt("adapt/it", path, guard).run)();
+            }
+            for scope in [Scope::All, Scope::Heads] {
+                (adapt_images("images/it", path, scope).run)();
             }
             (predict("predict/it", path).run)();
         }

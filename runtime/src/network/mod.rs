@@ -21,7 +21,9 @@ use heapless::Vec;
 
 use sinew_models::layout::Place;
 use sinew_models::rule::Scope;
-use sinew_models::spec::{Activation, Layer, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
+#[cfg(feature = "layers")]
+use sinew_models::spec::Layer;
+use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
 pub use backward::Destination;
 
