@@ -300,6 +300,31 @@ fn ridge_regression_does_not_learn_what_is_held_back() {
 }
 
 #[test]
+fn ridge_regression_does_not_learn_from_a_huge_row_that_is_held_back() {
+    // Without a backbone the features are the inputs, however large.
+    let spec =
+        network(Input::vector(3, InputForm::Plain), &[], vec![head("pull", &[dense(2, IDENTITY)], Loss::MeanSquared)]);
+    let parts = Parts::new(spec, Rule::Ridge { recursive: false }, 0.0, 5);
+    let regression = Regression::new(&parts);
+    for rows in [3, 9] {
+        let (mut x, mut y) = parts.samples(rows, 2);
+        x[(rows - 1) * 3..].fill(1e12);
+        y[(rows - 1) * 2..].fill(-1e12);
+        let (phi, targets) = regression.rows((&x[..(rows - 1) * 3], &y[..(rows - 1) * 2]), &[]);
+        let want = regression.parameters(&regression.batch(&phi, &targets, 1.0).1);
+        let judge = (&x[(rows - 1) * 3..], &y[(rows - 1) * 2..]);
+        let losses = [&parts.start(), &want].map(|at| parts.loss(at, judge, &[]));
+        on_every_path(&parts, 12, |path, adapter| {
+            adapter.set_guard(Guard::HeldBack(1));
+            observe(adapter, (&x, &y));
+            let report = adapter.adapt(|| false).unwrap();
+            let after = f64::from(report.loss_after);
+            assert!((after - losses[1]).abs() <= 1e-3 * losses[1], "{report:?} {losses:?} on {}", path.name());
+        });
+    }
+}
+
+#[test]
 fn sample_by_sample_is_all_at_once() {
     for rule in [Rule::Ridge { recursive: true }, Rule::Bayes] {
         let parts = Parts::new(linear_heads(InputForm::Plain), rule, 0.0, 1);
