@@ -516,8 +516,9 @@ impl<'m> Adapter<'m> {
         (values > 0).then(|| Novelty { score: sum / values as f32, median: known(0), limit: known(1) })
     }
 
-    /// Whether the parameters that predict are, to the bit, those that were committed; if not, brings the meta-learned start back from
-    /// the bundle. Call it now and then where memory can be disturbed: it reads every parameter once.
+    /// Whether the parameters that predict are, to the bit, those that were committed, and those that are never adapted are the
+    /// bundle's; if not, brings the meta-learned start back from the bundle. Call it after each adaptation where memory can be disturbed:
+    /// it reads every parameter once. What else is in memory (support rows, features, what a rule keeps) it does not look at.
     ///
     /// # Errors
     /// If they are not.

@@ -1,29 +1,16 @@
 //! What may be committed, and when: held-back rows, trust, patience and recovery, deadlines, and what it all costs.
 
+mod adapters;
+
+use adapters::{observe, on_every_path};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, InputForm};
-use sinew_runtime::{AdaptError, Adapter, Bundle, Guard, Limits, Outcome, Path, Report};
+use sinew_runtime::{AdaptError, Adapter, Guard, Limits, Outcome, Report};
 use sinew_tests::bundle::{Parts, gradient, several_heads};
 use sinew_tests::reference::relative_error;
 use sinew_tests::rules::{dense, every, head, linear_heads, network};
 
 const GUARDS: [Guard; 3] = [Guard::Finite, Guard::Improve, Guard::HeldBack(2)];
-
-/// Runs `check` with an adapter of `parts`, on every path.
-fn on_every_path(parts: &Parts, capacity: usize, mut check: impl FnMut(Path, &mut Adapter<'_>)) {
-    let bytes = parts.bytes();
-    let bundle = Bundle::parse(&bytes).unwrap_or_else(|error| panic!("{error}"));
-    for path in Path::available() {
-        let mut memory = vec![f32::NAN; Adapter::memory_len_on(path, &bundle, capacity).unwrap()];
-        check(path, &mut Adapter::new_on(path, &bundle, capacity, &mut memory).unwrap());
-    }
-}
-
-fn observe(adapter: &mut Adapter<'_>, (x, y): (&[f32], &[f32])) {
-    for (x, y) in x.chunks(adapter.input_len()).zip(y.chunks(adapter.output_len())) {
-        adapter.observe(x, y).unwrap();
-    }
-}
 
 fn predict(adapter: &mut Adapter<'_>, x: &[f32]) -> Vec<u32> {
     let mut y = vec![f32::NAN; x.len() / adapter.input_len() * adapter.output_len()];

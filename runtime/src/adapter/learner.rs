@@ -355,8 +355,6 @@ fn solve_ridge(
     rule: &mut RuleMemory<'_>,
     until: Until<'_>,
 ) -> Trial {
-    /// What a row counts that is held back: nothing that an f32 could show.
-    const NOTHING: f32 = 1e-20;
     if until() {
         return Trial::new();
     }
@@ -365,7 +363,7 @@ fn solve_ridge(
     let size = Size { rows, inputs: network.input_len(), outputs: network.output_len() };
     let counts = (fit.held_back() > 0).then(|| {
         let counts = crate::part::part_mut(rule.counts, 0, rows);
-        counts.fill(NOTHING);
+        counts.fill(0.0);
         for run in fit.learn.runs(rows) {
             counts.get_mut(run).unwrap_or_default().fill(1.0);
         }

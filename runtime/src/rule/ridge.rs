@@ -33,8 +33,8 @@ const fn system(size: Size) -> System {
 /// Solves for the head's weight `[outputs, inputs]` and bias `[outputs]`, one after the other in `weight` as in `prior`, W₀.
 ///
 /// `size` has the features as its inputs; `phi` is `[rows, inputs]`, `y` `[rows, outputs]`; `lambda` λ is above 0. `counts`, `[rows]`, says
-/// how much each row counts, above 0, such as γ^age for a ring that forgets; without it all count 1. The 1 for the bias is added
-/// here. False if a length is wrong, there is no row, λ or a count is not above 0, a pivot is not positive, or a result is not
+/// how much each row counts, such as γ^age for a ring that forgets; without it all count 1. A row that counts 0 is left out, whatever is
+/// in it. The 1 for the bias is added here. False if a length is wrong, there is no row, λ is not above 0 or a count below 0, a pivot is not positive, or a result is not
 /// finite; `weight` is garbage then.
 pub fn solve(
     path: Path,
@@ -56,8 +56,8 @@ pub fn solve(
         && prior.len() == outputs * (inputs + 1)
         && weight.len() == prior.len()
         && scratch.len() >= scratch_len(path, size);
-    let above_zero = |value: f32| value > 0.0 && value <= f32::MAX;
-    if !lengths || !above_zero(lambda) || !counts.unwrap_or_default().iter().all(|count| above_zero(*count)) {
+    let counting = counts.unwrap_or_default().iter().all(|count| *count >= 0.0 && *count <= f32::MAX);
+    if !(lengths && counting && lambda > 0.0 && lambda <= f32::MAX) {
         return false;
     }
     let (error, scratch) = scratch.split_at_mut(rows * outputs);
@@ -97,10 +97,20 @@ fn dual(
     for (r, (to, (products, error))) in matrix.chunks_exact_mut(system.stride(path)).zip(from).enumerate() {
         let (left, right) = to.split_at_mut(rows);
         left.copy_from_slice(products);
-        left[r] += counts.and_then(|counts| counts.get(r)).map_or(lambda, |count| lambda / count);
         let (right, padding) = right.split_at_mut(outputs);
         right.copy_from_slice(error);
         padding.fill(0.0);
+        let own = counts.and_then(|counts| counts.get(r)).copied().unwrap_or(1.0);
+        if own == 0.0 {
+            // An equation of its own, whose solution is 0.
+            left.fill(0.0);
+            right.fill(0.0);
+            left[r] = 1.0;
+            continue;
+        }
+        left[r] += lambda / own;
+        let left_out = left.iter_mut().zip(counts.unwrap_or_default()).filter(|(_, count)| **count == 0.0);
+        left_out.for_each(|(product, _)| *product = 0.0);
     }
     let positive = factor(path, system, matrix, inverse);
     solution.fill(0.0);
@@ -140,6 +150,10 @@ fn primal(
         right[1..].copy_from_slice(error);
         padding.fill(0.0);
         if let Some(count) = counts.and_then(|counts| counts.get(r)) {
+            if *count == 0.0 {
+                to.fill(0.0);
+                continue;
+            }
             let share = libm::sqrtf(*count);
             to.iter_mut().for_each(|value| *value *= share);
         }
@@ -241,6 +255,35 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_counts_nothing_is_left_out_whatever_is_in_it() {
+        for path in Path::available() {
+            for (rows, inputs) in [(4, 9), (12, 5)] {
+                let size = Size { rows, inputs, outputs: 2 };
+                let (mut phi, mut y, prior) =
+                    (values(rows * inputs, 1), values(rows * 2, 2), values(2 * inputs + 2, 3));
+                let less = Size { rows: rows - 1, ..size };
+                let want = exact(less, 0.5, &phi[inputs..], &y[2..], None, &prior);
+                let mut counts = std::vec![1.0; rows];
+                counts[0] = 0.0;
+                for huge in [1.0, 1e10, 1e30] {
+                    phi[..inputs].fill(huge);
+                    y[..2].fill(-huge);
+                    let mut weight = std::vec![f32::NAN; prior.len()];
+                    let mut scratch = std::vec![f32::NAN; scratch_len(path, size)];
+                    assert!(solve(path, size, 0.5, (&phi, &y), Some(&counts), &prior, &mut weight, &mut scratch));
+                    for (got, want) in weight.iter().zip(&want) {
+                        assert!(
+                            (f64::from(*got) - want).abs() <= 1e-4,
+                            "{} {size:?} {huge}: {got}, {want}",
+                            path.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_firm_prior_stays_and_a_weak_one_gives_way() {
         let size = Size { rows: 4, inputs: 1, outputs: 1 };
         // y = 2 φ + 1
@@ -283,8 +326,10 @@ mod tests {
                     assert!(!try_it(lambda, &phi, &y, None, &prior));
                 }
                 let mut counts = std::vec![1.0; rows];
-                counts[1] = 0.0;
-                assert!(!try_it(1.0, &phi, &y, Some(&counts), &prior));
+                for bad in [-1.0, f32::NAN, f32::INFINITY] {
+                    counts[1] = bad;
+                    assert!(!try_it(1.0, &phi, &y, Some(&counts), &prior));
+                }
                 assert!(!try_it(1.0, &phi[1..], &y, None, &prior) && !try_it(1.0, &phi, &y, None, &prior[1..]));
             }
         }
