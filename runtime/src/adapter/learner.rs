@@ -5,6 +5,7 @@ use sinew_models::rule::{Rate, Rule};
 use super::memory::RuleMemory;
 #[cfg(feature = "rules")]
 use super::predict::NO_CLASS;
+#[cfg(feature = "rules")]
 use crate::guard::Guard;
 use crate::network::{LayerSet, Network};
 use crate::reader::Bundle;

@@ -40,6 +40,7 @@ pub(super) struct Memory<'m> {
 
 /// What the rule itself needs.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "rules"), expect(dead_code, reason = "gradient descent keeps a state at most"))]
 pub(super) struct RuleMemory<'m> {
     /// What it keeps from adaptation to adaptation.
     pub state: &'m mut [f32],

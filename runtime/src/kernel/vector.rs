@@ -7,6 +7,7 @@ use super::product::{Target, Term};
 /// # Safety
 /// Every method may be called only where the processor has the features of the implementing type; pointers must be valid for the
 /// lanes that a method says it touches. No alignment is needed.
+#[cfg_attr(not(feature = "layers"), allow(dead_code, reason = "some methods are for images alone"))]
 pub(crate) trait Vector: Copy {
     /// Values in a vector.
     const LANES: usize;

@@ -398,7 +398,7 @@ mod tests {
     fn layer() -> impl Strategy<Value = Layer> {
         let window = || {
             let pair = prop::array::uniform2(any::<u8>());
-            (pair.clone(), pair.clone(), pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
+            (pair, pair, pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
         };
         let activation = || prop::sample::select(ACTIVATIONS).prop_map(|(_, activation)| activation);
         let number = any::<usize>;

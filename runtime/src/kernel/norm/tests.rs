@@ -7,6 +7,9 @@ use proptest::prelude::*;
 use super::*;
 
 /// Numbers between −1 and 1.
+/// A function of inputs, gradients, weights and biases.
+type Of<'a> = &'a dyn Fn(&[f64], &[f64], &[f64], &[f64]) -> Vec<f64>;
+
 fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
     let mut next = || {
@@ -107,7 +110,7 @@ fn holds(shape: Shape, rows: usize, mean: f32) {
         }
     }
     // Derivatives along the direction, by central differences in f64.
-    let along = |rxs: &[f64], f: &dyn Fn(&[f64], &[f64], &[f64], &[f64]) -> Vec<f64>| -> Vec<f64> {
+    let along = |rxs: &[f64], f: Of<'_>| -> Vec<f64> {
         let step = 1e-5;
         let at = |t: f64| f(&moved(&xs, rxs, t), &moved(&dzs, &rdzs, t), &moved(&ws, &vs, t), &moved(&bs, &vbs, t));
         at(step).iter().zip(at(-step)).map(|(up, down)| (up - down) / (2.0 * step)).collect()

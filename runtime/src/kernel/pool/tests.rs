@@ -152,7 +152,7 @@ fn what_is_no_number_goes_through() {
             max_backward(path, pool, 1, &x, &z, &vec![f32::INFINITY; z.len()], None, &mut dx, Update::Store);
             for (i, dx) in dx.iter().enumerate() {
                 let pixel = i / pool.input.channels;
-                let first = pixel % 2 == 0 && pixel / 6 % 2 == 0;
+                let first = pixel.is_multiple_of(2) && (pixel / 6).is_multiple_of(2);
                 assert_eq!(*dx, if first { f32::INFINITY } else { 0.0 }, "{}", path.name());
             }
         }
