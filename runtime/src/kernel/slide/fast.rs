@@ -168,7 +168,7 @@ fn is_paired(path: Path, slide: Slide, channels: usize, addends: usize) -> bool 
     let long = path.0 == crate::kernel::Kind::Avx512;
     #[cfg(not(target_arch = "x86_64"))]
     let (long, _) = (false, path);
-    long && !slide.depthwise && matches!(channels, 8 | 16) && addends % 2 == 0
+    long && !slide.depthwise && matches!(channels, 8 | 16) && addends.is_multiple_of(2)
 }
 
 /// Of `size` taps along a line whose pixels have `channels` values: the addends of one sum, and from one to the next.
