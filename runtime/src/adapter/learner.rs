@@ -166,7 +166,7 @@ impl Learner {
                 let Some(prior) = prior else { return (Trial::new(), 0) };
                 if *tried == 0 {
                     *trial = *filter;
-                    rule.trial.copy_from_slice(rule.state);
+                    rule.trial.iter_mut().zip(&*rule.state).for_each(|(to, from)| *to = *from);
                 }
                 let mut worked = 0;
                 for place in tools.pending.runs(1) {
@@ -192,7 +192,7 @@ impl Learner {
             Self::Prototype { tried } => {
                 let (features, classes) = (fit.network.input_len(), fit.network.output_len());
                 if *tried == 0 {
-                    rule.trial.copy_from_slice(rule.state);
+                    rule.trial.iter_mut().zip(&*rule.state).for_each(|(to, from)| *to = *from);
                 }
                 let (means, counts) = crate::part::cut(rule.trial, classes * features);
                 let mut worked = 0;

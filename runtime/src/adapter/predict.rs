@@ -71,7 +71,8 @@ impl Pass<'_, '_> {
         let Plan { network, frozen, .. } = self.plan;
         let most = self.plan.unit_rows.max(1);
         let norm = self.scales.norm(fitted.support_mean);
-        for (unit, (x, y)) in x.chunks(most * input_len).zip(y.chunks_mut(most * output_len)).enumerate() {
+        let units = x.chunks((most * input_len).max(1)).zip(y.chunks_mut((most * output_len).max(1)));
+        for (unit, (x, y)) in units.enumerate() {
             let rows = x.len() / input_len;
             let presented = part_mut(self.presented, 0, rows * network.input_len());
             norm.present(self.form, x, presented);

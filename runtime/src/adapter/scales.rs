@@ -78,8 +78,8 @@ impl Norm<'_> {
                 .zip(mean.iter().zip(factor))
                 .for_each(|((to, x), (mean, factor))| *to = (x - mean) * factor);
         };
-        let mut parts = presented.chunks_exact_mut(len);
-        for x in x.chunks_exact(len) {
+        let mut parts = presented.chunks_exact_mut(len.max(1));
+        for x in x.chunks_exact(len.max(1)) {
             for scales in core::iter::once(first).chain(second) {
                 if let Some(to) = parts.next() {
                     scale(x, scales, to);

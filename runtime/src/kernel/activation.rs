@@ -7,7 +7,7 @@ use sinew_models::spec::Activation;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::vector::Vector;
-use super::{Path, vectors};
+use super::{Path, expect_lengths, vectors};
 
 /// Beyond it tanh is ±1 in f32.
 const TANH_LIMIT: f32 = 7.905_311;
@@ -97,12 +97,12 @@ pub fn forward(path: Path, activation: Activation, z: &mut [f32]) {
 
 /// `dz = da · slope`, where `known` is the output of the activation, or its input for those that [`needs_input`].
 pub fn backward(path: Path, activation: Activation, known: &[f32], da: &[f32], dz: &mut [f32]) {
-    assert!(known.len() == dz.len() && da.len() == dz.len());
+    expect_lengths!(known.len() == dz.len() && da.len() == dz.len());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
-            dz.copy_from_slice(da);
+            dz.iter_mut().zip(da).for_each(|(dz, da)| *dz = *da);
             times_slope(activation, known, dz);
         },
         backward_fast(activation: Activation = activation, known: &[f32] = known, da: *const f32 = da.as_ptr(), dz: &mut [f32] = dz)
@@ -111,7 +111,7 @@ pub fn backward(path: Path, activation: Activation, known: &[f32], da: &[f32], d
 
 /// `d` becomes `d · slope`: [`backward`] in place.
 pub fn backward_in_place(path: Path, activation: Activation, known: &[f32], d: &mut [f32]) {
-    assert!(known.len() == d.len());
+    expect_lengths!(known.len() == d.len());
     if activation == Activation::Identity {
         return;
     }
@@ -125,7 +125,7 @@ pub fn backward_in_place(path: Path, activation: Activation, known: &[f32], d: &
 
 /// `rdz = rda · slope + da · bend · rz` in place of `rda`: the derivative of [`backward`].
 pub fn backward_tangent(path: Path, activation: Activation, known: &[f32], da: &[f32], rz: &[f32], rd: &mut [f32]) {
-    assert!(known.len() == rd.len() && da.len() == rd.len() && rz.len() == rd.len());
+    expect_lengths!(known.len() == rd.len() && da.len() == rd.len() && rz.len() == rd.len());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,

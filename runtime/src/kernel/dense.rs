@@ -11,12 +11,13 @@ mod tests;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use dots::{few_outputs, one_row};
 
-use super::{Path, vectors};
+use super::{Path, expect_lengths, vectors};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::{
     product::{Finish, Gate, Start, Target, Term, plain, sideways, sideways_pays, some, turned},
     vector::Vector,
 };
+use crate::part::part;
 
 /// Up to so many rows sums run along the inputs as they lie in memory; beyond, one side is turned first.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -94,7 +95,7 @@ impl Base<'_> {
             Base::Zero => Update::Store,
             Base::Itself(factor) => Update::Add(factor),
             Base::Other(factor, old) => {
-                target.copy_from_slice(old);
+                target.iter_mut().zip(old).for_each(|(to, old)| *to = *old);
                 Update::Add(factor)
             }
         }
@@ -201,6 +202,12 @@ pub fn weight_gradient_tangent(
     column_sums(path, size, rdz, rdb, update.into());
 }
 
+/// One value of a row that has it; the compiler does not know that it has.
+#[inline(always)]
+fn at(row: &[f32], index: usize) -> f32 {
+    row.get(index).copied().unwrap_or(0.0)
+}
+
 /// `z[r][o] = b[o] + Σ_pairs Σ_i x[r][i] w[o][i]`
 fn rows_by_rows<const T: usize>(
     path: Path,
@@ -211,18 +218,18 @@ fn rows_by_rows<const T: usize>(
     z: &mut [f32],
     panel: &mut [f32],
 ) {
-    assert!(b.len() == size.outputs && z.len() == size.z() && panel.len() >= T * panel_len(path, size.inputs));
-    assert!(pairs.iter().all(|(x, w)| x.len() == size.x() && w.len() == size.w()));
+    expect_lengths!(b.len() == size.outputs && z.len() == size.z() && panel.len() >= T * panel_len(path, size.inputs));
+    expect_lengths!(pairs.iter().all(|(x, w)| x.len() == size.x() && w.len() == size.w()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
-            for (r, z) in z.chunks_exact_mut(size.outputs).enumerate() {
+            for (r, z) in z.chunks_exact_mut(size.outputs.max(1)).enumerate() {
                 for (o, (z, b)) in z.iter_mut().zip(b).enumerate() {
                     *z = *b;
                     for (x, w) in pairs {
-                        let x = &x[r * size.inputs..][..size.inputs];
-                        let w = &w[o * size.inputs..][..size.inputs];
+                        let x = part(x, r * size.inputs, size.inputs);
+                        let w = part(w, o * size.inputs, size.inputs);
                         *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
                     }
                 }
@@ -327,20 +334,20 @@ fn rows_by_columns<const T: usize>(
     x: &mut [f32],
     base: Base<'_>,
 ) {
-    assert!(gate.is_none_or(|gate| gate.len() == size.x()));
-    assert!(base.fits(size.x()) && x.len() == size.x());
-    assert!(pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
+    expect_lengths!(gate.is_none_or(|gate| gate.len() == size.x()));
+    expect_lengths!(base.fits(size.x()) && x.len() == size.x());
+    expect_lengths!(pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
-            let update = base.settle(x);
-            for (r, x) in x.chunks_exact_mut(size.inputs).enumerate() {
+            let (update, inputs) = (base.settle(x), size.inputs.max(1));
+            for (r, x) in x.chunks_exact_mut(inputs).enumerate() {
                 for (i, x) in x.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (z, w) in pairs {
-                        let z = &z[r * size.outputs..][..size.outputs];
-                        sum = z.iter().zip(w.chunks_exact(size.inputs)).fold(sum, |sum, (z, w)| sum + z * w[i]);
+                        let z = part(z, r * size.outputs, size.outputs);
+                        sum = z.iter().zip(w.chunks_exact(inputs)).fold(sum, |sum, (z, w)| sum + z * at(w, i));
                     }
                     update.apply(x, sum);
                 }
@@ -394,19 +401,19 @@ unsafe fn rows_by_columns_fast<V: Vector>(
 
 /// `w[o][i] (+)= Σ_pairs Σ_r z[r][o] x[r][i]`
 fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], base: Base<'_>) {
-    assert!(base.fits(size.w()) && w.len() == size.w());
-    assert!(pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
+    expect_lengths!(base.fits(size.w()) && w.len() == size.w());
+    expect_lengths!(pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
-            let update = base.settle(w);
-            for (o, w) in w.chunks_exact_mut(size.inputs).enumerate() {
+            let (update, inputs, outputs) = (base.settle(w), size.inputs.max(1), size.outputs.max(1));
+            for (o, w) in w.chunks_exact_mut(inputs).enumerate() {
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
                     for (z, x) in pairs {
-                        let rows = z.chunks_exact(size.outputs).zip(x.chunks_exact(size.inputs));
-                        sum = rows.fold(sum, |sum, (z, x)| sum + z[o] * x[i]);
+                        let rows = z.chunks_exact(outputs).zip(x.chunks_exact(inputs));
+                        sum = rows.fold(sum, |sum, (z, x)| sum + at(z, o) * at(x, i));
                     }
                     update.apply(w, sum);
                 }
@@ -440,14 +447,14 @@ unsafe fn columns_by_columns_fast<V: Vector>(size: Size, pairs: &[Pair<'_>], w: 
 
 /// `b[o] (+)= Σ_r z[r][o]`
 fn column_sums(path: Path, size: Size, z: &[f32], b: &mut [f32], base: Base<'_>) {
-    assert!(base.fits(size.outputs) && b.len() == size.outputs && z.len() == size.z());
+    expect_lengths!(base.fits(size.outputs) && b.len() == size.outputs && z.len() == size.z());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
         {
             let update = base.settle(b);
             for (o, b) in b.iter_mut().enumerate() {
-                update.apply(b, z.chunks_exact(size.outputs).fold(0.0, |sum, z| sum + z[o]));
+                update.apply(b, z.chunks_exact(size.outputs.max(1)).fold(0.0, |sum, z| sum + at(z, o)));
             }
         },
         column_sums_fast(size: Size = size, z: &[f32] = z, b: &mut [f32] = b, base: Base<'_> = base)

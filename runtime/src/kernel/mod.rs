@@ -166,3 +166,15 @@ macro_rules! vectors {
     }};
 }
 pub(crate) use vectors;
+
+/// Leaves a kernel unless the lengths of its slices are right: what is unsafe behind it relies on them, and nothing on a device may
+/// panic. A build with debug assertions panics.
+macro_rules! expect_lengths {
+    ($right:expr) => {
+        if !$right {
+            debug_assert!(false, stringify!($right));
+            return;
+        }
+    };
+}
+pub(crate) use expect_lengths;

@@ -2,11 +2,11 @@
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::vector::Vector;
-use super::{Path, vectors};
+use super::{Path, expect_lengths, vectors};
 
 /// `to += factor · from`
 pub fn add_scaled(path: Path, to: &mut [f32], factor: f32, from: &[f32]) {
-    assert!(to.len() == from.len());
+    expect_lengths!(to.len() == from.len());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
@@ -17,7 +17,7 @@ pub fn add_scaled(path: Path, to: &mut [f32], factor: f32, from: &[f32]) {
 
 /// `to −= factors ∘ from`
 pub fn subtract_product(path: Path, to: &mut [f32], factors: &[f32], from: &[f32]) {
-    assert!(to.len() == from.len() && to.len() == factors.len());
+    expect_lengths!(to.len() == from.len() && to.len() == factors.len());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
@@ -28,7 +28,7 @@ pub fn subtract_product(path: Path, to: &mut [f32], factors: &[f32], from: &[f32
 
 /// `to = from + factor · to`
 pub fn step_from(path: Path, to: &mut [f32], factor: f32, from: &[f32]) {
-    assert!(to.len() == from.len());
+    expect_lengths!(to.len() == from.len());
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,

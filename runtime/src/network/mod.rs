@@ -29,6 +29,7 @@ pub use backward::Destination;
 
 use crate::kernel::activation::needs_input;
 use crate::kernel::{Path, loss::Targets};
+use crate::part::part_mut;
 use layer::{Inputs, Kind, Planned, Tangents};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
@@ -410,18 +411,19 @@ impl Network {
     /// Writes the outputs that a forward trace holds to `outputs`, `[rows, outputs]`, heads side by side.
     pub fn outputs(&self, forward: &[f32], rows: usize, outputs: &mut [f32]) {
         for head in &self.heads {
-            let a = self.layers[head.last].output(forward, rows);
-            for (from, to) in a.chunks_exact(head.outputs).zip(outputs.chunks_exact_mut(self.output_len)) {
-                to[head.column..][..head.outputs].copy_from_slice(from);
+            let Some(last) = self.layers.get(head.last) else { continue };
+            let rows = last.output(forward, rows).chunks_exact(head.outputs.max(1));
+            for (from, to) in rows.zip(outputs.chunks_exact_mut(self.output_len.max(1))) {
+                part_mut(to, head.column, head.outputs).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }
         }
     }
 
     /// Turns outputs into predictions in place: probabilities for classes, values as they are. `[rows, outputs]`.
     pub fn predict(&self, outputs: &mut [f32]) {
-        for row in outputs.chunks_exact_mut(self.output_len) {
+        for row in outputs.chunks_exact_mut(self.output_len.max(1)) {
             for head in &self.heads {
-                crate::kernel::loss::predict(head.loss, &mut row[head.column..][..head.outputs]);
+                crate::kernel::loss::predict(head.loss, part_mut(row, head.column, head.outputs));
             }
         }
     }
@@ -434,7 +436,7 @@ impl Network {
     }
 
     fn targets<'t>(&self, head: &PlannedHead, targets: &'t [f32]) -> Targets<'t> {
-        Targets { y: &targets[head.column.min(targets.len())..], row: self.output_len }
+        Targets { y: targets.get(head.column..).unwrap_or_default(), row: self.output_len }
     }
 }
 

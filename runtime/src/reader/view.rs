@@ -91,7 +91,7 @@ impl Parameters<'_> {
         let mut rest = into;
         for view in &self.slots {
             // As many as there are: the lengths add up.
-            let (slot, tail) = rest.split_at_mut(view.len().min(rest.len()));
+            let (slot, tail) = crate::part::cut(rest, view.len());
             view.copy_to(slot)?;
             rest = tail;
         }

@@ -39,7 +39,7 @@ impl Rates<'_> {
             }
             Rate::PerParameter => return None,
         };
-        Some(core::array::from_fn(|layer| if self.adapted.has(layer) { row[layer] } else { 0.0 }))
+        Some(core::array::from_fn(|layer| if self.adapted.has(layer) { row.get(layer).copied().unwrap_or(0.0) } else { 0.0 }))
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
@@ -102,10 +102,15 @@ impl Rates<'_> {
         let rates = self.of_layers(step, network.layer_count());
         for layer in network.numbers().filter(|layer| self.adapted.has(*layer)) {
             let range = network.params_of(layer);
-            let (params, gradient) = (&mut params[range.clone()], &gradient[range.clone()]);
+            let (Some(params), Some(gradient)) = (params.get_mut(range.clone()), gradient.get(range.clone())) else {
+                continue;
+            };
             match &rates {
-                Some(rates) => add_scaled(network.path(), params, -rates[layer], gradient),
-                None => subtract_product(network.path(), params, &self.values[range], gradient),
+                Some(rates) => add_scaled(network.path(), params, -rates.get(layer).copied().unwrap_or(0.0), gradient),
+                None => {
+                    let values = self.values.get(range).unwrap_or_default();
+                    subtract_product(network.path(), params, values, gradient);
+                }
             }
         }
     }
@@ -166,7 +171,7 @@ impl Stepper<'_> {
                             continue;
                         };
                         step_from(network.path(), velocity, *factor, stepped);
-                        stepped.copy_from_slice(velocity);
+                        stepped.iter_mut().zip(velocity).for_each(|(to, velocity)| *to = *velocity);
                     }
                 }
                 rates.leave(step, network, params, stepped);
