@@ -146,6 +146,12 @@ impl Options {
     fn read(mut words: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let mut options = Self { cycles: 5000, period: Some(Duration::from_millis(1)) };
         while let Some(word) = words.next() {
+            if word == "--help" {
+                println!(
+                    "live [--cycles N] [--rate HERTZ | --rate max]: a loop of N cycles, alone and with an adapter beside it"
+                );
+                std::process::exit(0);
+            }
             let value = words.next().ok_or_else(|| format!("expected a value after {word}"))?;
             match (word.as_str(), value.as_str()) {
                 ("--cycles", cycles) => options.cycles = cycles.parse()?,
