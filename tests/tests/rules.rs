@@ -5,7 +5,7 @@ mod adapters;
 use adapters::{close, observe, on_every_path, predict};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, InputForm, Layer, Loss};
-use sinew_runtime::{Bundle, Guard, Outcome};
+use sinew_runtime::{Bundle, Guard, Outcome, Path};
 use sinew_tests::bundle::{Parts, several_heads};
 use sinew_tests::reference::{self, relative_error};
 use sinew_tests::rules::{camera, classes, contexts, linear_heads, similarity};

@@ -1,8 +1,10 @@
 //! Convolution of images: `z[y][x][o] = b[o] + Σ_{ky,kx,i} x[y·s + ky − p][x·s + kx − p][i] · w[o][i][ky][kx]`, its gradients, and the
 //! derivatives of both along a direction (Pearlmutter 1994).
 //!
+//! A depthwise convolution is the same with a kernel of its own for each channel: `z[..][c] = b[c] + Σ_{ky,kx} x[..][c] · w[c][0][ky][kx]`.
+//!
 //! Shapes: images `[rows, height, width, channels]`; `w [outputs, channels, kernel height, kernel width]` and `b [outputs]` as in
-//! PyTorch's `Conv2d`; `d…` is a gradient of the loss, `r…` a derivative along the direction `(v, vb)` in the parameters. Pixels
+//! PyTorch's `Conv2d` (depthwise `[channels, 1, …]`, as many groups as channels); `d…` is a gradient of the loss, `r…` a derivative along the direction `(v, vb)` in the parameters. Pixels
 //! outside of the image count as 0. `scratch` has [`scratch_len`] values, whatever they are.
 
 use sinew_models::spec::{Shape, Window};
@@ -24,6 +26,8 @@ pub struct Conv {
     pub window: Window,
     /// One row of the output.
     pub output: Shape,
+    /// Whether each channel has a kernel of its own.
+    pub depthwise: bool,
 }
 
 impl Conv {
@@ -31,17 +35,24 @@ impl Conv {
     pub fn new(input: Shape, outputs: usize, window: Window) -> Option<Self> {
         let [height, width] = window.places(input)?;
         let output = Shape { height, width, channels: outputs };
-        (!input.is_empty() && !output.is_empty()).then_some(Self { input, outputs, window, output })
+        let new = Self { input, outputs, window, output, depthwise: false };
+        (!input.is_empty() && !output.is_empty()).then_some(new)
+    }
+
+    /// A depthwise convolution of `input`; `None` as for [`Conv::new`].
+    pub fn depthwise(input: Shape, window: Window) -> Option<Self> {
+        Some(Self { depthwise: true, ..Self::new(input, input.channels, window)? })
     }
 
     /// Values of its weight.
     pub const fn weight_len(self) -> usize {
-        self.outputs * self.input.channels * self.window.size[0] as usize * self.window.size[1] as usize
+        let channels = if self.depthwise { 1 } else { self.input.channels };
+        self.outputs * channels * self.window.size[0] as usize * self.window.size[1] as usize
     }
 
     fn slide(self) -> Option<Slide> {
         (self.outputs == self.output.channels)
-            .then(|| Slide::new(self.input, self.window, self.output, false))
+            .then(|| Slide::new(self.input, self.window, self.output, self.depthwise))
             .flatten()
     }
 }

@@ -10,8 +10,6 @@ pub mod arrange;
 #[cfg(feature = "layers")]
 pub mod conv;
 pub mod dense;
-#[cfg(feature = "layers")]
-pub mod depthwise;
 #[cfg(feature = "rules")]
 pub mod distance;
 mod exponential;

@@ -10,7 +10,6 @@ use crate::kernel::dense::{self, Size, Update, panel_len};
 use crate::kernel::{
     arrange,
     conv::{self, Conv},
-    depthwise::{self, Depthwise},
     norm,
     pool::{self, Pool},
 };
@@ -22,8 +21,6 @@ pub(super) enum Kind {
     Dense,
     #[cfg(feature = "layers")]
     Convolution(Conv),
-    #[cfg(feature = "layers")]
-    Depthwise(Depthwise),
     #[cfg(feature = "layers")]
     MaxPool(Pool),
     #[cfg(feature = "layers")]
@@ -52,7 +49,7 @@ impl Kind {
                 Conv::new(layer.input, outputs, window).map(Self::Convolution)
             }
             #[cfg(feature = "layers")]
-            Layer::Depthwise { window, .. } => Depthwise::new(layer.input, window).map(Self::Depthwise),
+            Layer::Depthwise { window, .. } => Conv::depthwise(layer.input, window).map(Self::Convolution),
             #[cfg(feature = "layers")]
             Layer::MaxPool { window } => Pool::new(layer.input, window).map(Self::MaxPool),
             #[cfg(feature = "layers")]
@@ -75,7 +72,7 @@ impl Kind {
         match self {
             Self::Dense => true,
             #[cfg(feature = "layers")]
-            Self::Convolution(_) | Self::Depthwise(_) => true,
+            Self::Convolution(_) => true,
             #[cfg(feature = "layers")]
             _ => false,
         }
@@ -189,8 +186,6 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::scratch_len(path, *conv),
             #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => depthwise::scratch_len(path, *depthwise),
-            #[cfg(feature = "layers")]
             _ => 0,
         }
     }
@@ -210,10 +205,6 @@ impl Planned {
             Kind::Dense => dense::forward(path, self.size(rows), inputs.x, (w, b), self.rectified(), z, scratch),
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::forward(path, *conv, rows, inputs.x, (w, b), self.rectified(), z, scratch),
-            #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::forward(path, *depthwise, rows, inputs.x, (w, b), self.rectified(), z, scratch);
-            }
             #[cfg(feature = "layers")]
             Kind::MaxPool(pool) => pool::max_forward(path, *pool, rows, inputs.x, z),
             #[cfg(feature = "layers")]
@@ -250,10 +241,6 @@ impl Planned {
             Kind::Dense => dense::forward_tangent(path, self.size(rows), both, (w, v), vb, rz, scratch),
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::forward_tangent(path, *conv, rows, both, (w, v), vb, rz, scratch),
-            #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::forward_tangent(path, *depthwise, rows, both, (w, v), vb, rz, scratch);
-            }
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::forward_tangent(path, self.layer.input, rows, both, (w, v), vb, rz),
             #[cfg(feature = "layers")]
@@ -299,10 +286,6 @@ impl Planned {
             Kind::Dense => dense::input_gradient(path, self.size(rows), (dz, w), gate, dx, update),
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::input_gradient(path, *conv, rows, (dz, w), gate, dx, update, scratch),
-            #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::input_gradient(path, *depthwise, rows, (dz, w), gate, dx, update, scratch);
-            }
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::input_gradient(path, self.layer.input, rows, x, dz, w, dx, update),
             #[cfg(feature = "layers")]
@@ -360,10 +343,6 @@ impl Planned {
                 conv::input_gradient_tangent(path, *conv, rows, both, weights, gate, rdx, update, scratch);
             }
             #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::input_gradient_tangent(path, *depthwise, rows, both, weights, gate, rdx, update, scratch);
-            }
-            #[cfg(feature = "layers")]
             Kind::LayerNorm => {
                 let x = (inputs.x, tangents.x);
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
@@ -389,10 +368,6 @@ impl Planned {
             Kind::Dense => dense::weight_gradient(path, self.size(rows), dz, x, dw, db, update),
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::weight_gradient(path, *conv, rows, dz, x, dw, db, update, scratch),
-            #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::weight_gradient(path, *depthwise, rows, dz, x, dw, db, update, scratch);
-            }
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::weight_gradient(path, self.layer.input, rows, x, dz, dw, db, update),
             #[cfg(feature = "layers")]
@@ -441,10 +416,6 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => {
                 conv::weight_gradient_tangent(path, *conv, rows, both, at, rdw, rdb, update, scratch);
-            }
-            #[cfg(feature = "layers")]
-            Kind::Depthwise(depthwise) => {
-                depthwise::weight_gradient_tangent(path, *depthwise, rows, both, at, rdw, rdb, update, scratch);
             }
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::weight_gradient_tangent(path, self.layer.input, rows, at, both, rdw, rdb, update),

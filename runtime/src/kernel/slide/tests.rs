@@ -7,52 +7,22 @@ use std::{vec, vec::Vec};
 use proptest::prelude::*;
 use sinew_models::spec::{Shape, Window};
 
-use crate::kernel::{Path, conv, conv::Conv, dense::Update, depthwise, depthwise::Depthwise};
+use crate::kernel::{Path, conv, conv::Conv, dense::Update};
 
-/// One of the two, so that every test runs on both.
-#[derive(Clone, Copy, Debug)]
-enum Layer {
-    Full(Conv),
-    Depthwise(Depthwise),
-}
-
-/// Passes each call on to the module of the layer.
-macro_rules! both {
-    ($layer:expr, $name:ident($path:expr $(, $argument:expr)* $(,)?)) => {
-        match $layer {
-            Layer::Full(layer) => conv::$name($path, layer $(, $argument)*),
-            Layer::Depthwise(layer) => depthwise::$name($path, layer $(, $argument)*),
-        }
-    };
-}
-
-impl Layer {
-    /// A depthwise layer where `outputs` is 0.
-    fn new(input: Shape, outputs: usize, window: Window) -> Option<Self> {
-        if outputs == 0 {
-            Depthwise::new(input, window).map(Self::Depthwise)
-        } else {
-            Conv::new(input, outputs, window).map(Self::Full)
-        }
+impl Conv {
+    /// A depthwise one where `outputs` is 0.
+    fn of(input: Shape, outputs: usize, window: Window) -> Option<Self> {
+        if outputs == 0 { Self::depthwise(input, window) } else { Self::new(input, outputs, window) }
     }
     fn shapes(self) -> (Shape, Window, Shape) {
-        match self {
-            Self::Full(layer) => (layer.input, layer.window, layer.output),
-            Self::Depthwise(layer) => (layer.input, layer.window, layer.output),
-        }
-    }
-    fn weight_len(self) -> usize {
-        match self {
-            Self::Full(layer) => layer.weight_len(),
-            Self::Depthwise(layer) => layer.weight_len(),
-        }
+        (self.input, self.window, self.output)
     }
 
     /// Calls `visit(place in z, place in x, place in w)` for every product in the definition.
     fn each(self, rows: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let (input, window, output) = self.shapes();
         let [kh, kw] = window.size.map(usize::from);
-        let inner = if matches!(self, Self::Full(_)) { input.channels } else { 1 };
+        let inner = if self.depthwise { 1 } else { input.channels };
         for row in 0..rows {
             for (y, x) in (0..output.height).flat_map(|y| (0..output.width).map(move |x| (y, x))) {
                 for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
@@ -63,7 +33,7 @@ impl Layer {
                         continue;
                     }
                     for (o, i) in (0..output.channels).flat_map(|o| (0..inner).map(move |i| (o, i))) {
-                        let channel = if inner == 1 && matches!(self, Self::Depthwise(_)) { o } else { i };
+                        let channel = if self.depthwise { o } else { i };
                         visit(
                             ((row * output.height + y) * output.width + x) * output.channels + o,
                             ((row * input.height + py) * input.width + px) * input.channels + channel,
@@ -94,7 +64,7 @@ fn updated(update: Update, old: f32, sum: f64) -> f32 {
 }
 
 /// Every pass of the layer on every path against its definition, and the adjoint identities between them.
-fn holds(layer: Layer, rows: usize, update: Update) {
+fn holds(layer: Conv, rows: usize, update: Update) {
     let (input, _, output) = layer.shapes();
     let (x_len, z_len, w_len) = (rows * input.len(), rows * output.len(), layer.weight_len());
     let (x, rx, dz, rdz) = (numbers(x_len, 1), numbers(x_len, 2), numbers(z_len, 3), numbers(z_len, 4));
@@ -133,38 +103,45 @@ fn holds(layer: Layer, rows: usize, update: Update) {
 
     for path in Path::available() {
         let name = (path.name(), layer, rows, update);
-        let mut scratch = vec![f32::NAN; both!(layer, scratch_len(path))];
+        let mut scratch = vec![f32::NAN; conv::scratch_len(path, layer)];
         let scratch = &mut scratch[..];
         let mut out = vec![f32::NAN; z_len];
-        both!(layer, forward(path, rows, &x, (&w, &b), false, &mut out, scratch));
+        conv::forward(path, layer, rows, &x, (&w, &b), false, &mut out, scratch);
         assert_eq!(out, stored(&z), "forward {name:?}");
-        both!(layer, forward(path, rows, &x, (&w, &b), true, &mut out, scratch));
+        conv::forward(path, layer, rows, &x, (&w, &b), true, &mut out, scratch);
         let rectified = z.iter().map(|z| z.max(0.0) as f32).collect::<Vec<_>>();
         assert_eq!(out, rectified, "rectified {name:?}");
-        both!(layer, forward_tangent(path, rows, (&x, None), (&w, &v), &vb, &mut out, scratch));
+        conv::forward_tangent(path, layer, rows, (&x, None), (&w, &v), &vb, &mut out, scratch);
         assert_eq!(out, stored(&rz_plain), "forward tangent, first layer {name:?}");
-        both!(layer, forward_tangent(path, rows, (&x, Some(&rx)), (&w, &v), &vb, &mut out, scratch));
+        conv::forward_tangent(path, layer, rows, (&x, Some(&rx)), (&w, &v), &vb, &mut out, scratch);
         assert_eq!(out, stored(&rz), "forward tangent {name:?}");
 
         for gate in [None, Some(&gate[..])] {
             let want = |sums| gate.map_or(expect(&x_old, sums), |gate| gated(expect(&x_old, sums), gate));
             let mut out = x_old.clone();
-            both!(layer, input_gradient(path, rows, (&dz, &w), gate, &mut out, update, scratch));
+            conv::input_gradient(path, layer, rows, (&dz, &w), gate, &mut out, update, scratch);
             assert_eq!(out, want(&dx), "input gradient {name:?}");
             let mut out = x_old.clone();
-            both!(layer, input_gradient_tangent(path, rows, (&dz, &rdz), (&w, &v), gate, &mut out, update, scratch));
+            conv::input_gradient_tangent(path, layer, rows, (&dz, &rdz), (&w, &v), gate, &mut out, update, scratch);
             assert_eq!(out, want(&rdx), "input gradient tangent {name:?}");
         }
 
         let (mut out, mut out_b) = (w_old.clone(), b_old.clone());
-        both!(layer, weight_gradient(path, rows, &dz, &x, &mut out, &mut out_b, update, scratch));
+        conv::weight_gradient(path, layer, rows, &dz, &x, &mut out, &mut out_b, update, scratch);
         assert_eq!(out, expect(&w_old, &dw), "weight gradient {name:?}");
         assert_eq!(out_b, expect(&b_old, &sums(&dzs)), "bias gradient {name:?}");
         for (rx, want) in [(None, &rdw_plain), (Some(&rx[..]), &rdw)] {
             let (mut out, mut out_b) = (w_old.clone(), b_old.clone());
-            both!(
+            conv::weight_gradient_tangent(
+                path,
                 layer,
-                weight_gradient_tangent(path, rows, (&dz, &rdz), (&x, rx), &mut out, &mut out_b, update, scratch)
+                rows,
+                (&dz, &rdz),
+                (&x, rx),
+                &mut out,
+                &mut out_b,
+                update,
+                scratch,
             );
             assert_eq!(out, expect(&w_old, want), "weight gradient tangent {name:?}");
             assert_eq!(out_b, expect(&b_old, &sums(&rdzs)), "bias gradient tangent {name:?}");
@@ -209,15 +186,15 @@ fn every_pass_is_its_definition() {
     ] {
         for outputs in [outputs, 0] {
             for update in [Update::Store, Update::Add(-0.5)] {
-                holds(Layer::new(input, outputs, window).unwrap(), rows, update);
+                holds(Conv::of(input, outputs, window).unwrap(), rows, update);
             }
         }
     }
     // No rows: a gradient of nothing.
-    holds(Layer::new(image(4, 4, 2), 3, Window::square(3, 1, 1)).unwrap(), 0, Update::Store);
+    holds(Conv::of(image(4, 4, 2), 3, Window::square(3, 1, 1)).unwrap(), 0, Update::Store);
     assert_eq!(Conv::new(image(2, 2, 1), 1, Window::square(3, 1, 0)), None);
     assert_eq!(Conv::new(image(2, 2, 1), 0, Window::square(1, 1, 0)), None);
-    assert_eq!(Depthwise::new(image(2, 2, 0), Window::square(1, 1, 0)), None);
+    assert_eq!(Conv::depthwise(image(2, 2, 0), Window::square(1, 1, 0)), None);
 }
 
 #[test]
@@ -225,18 +202,18 @@ fn what_is_no_number_goes_where_it_is_seen() {
     let square = image(5, 5, 3);
     for (input, outputs) in [(square, 5), (square, 0), (image(5, 5, 16), 16), (image(5, 5, 8), 8), (image(5, 19, 1), 9)]
     {
-        let layer = Layer::new(input, outputs, Window::square(3, 1, 1)).unwrap();
+        let layer = Conv::of(input, outputs, Window::square(3, 1, 1)).unwrap();
         let (input, _, output) = layer.shapes();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for path in Path::available() {
-                let mut scratch = vec![0.0; both!(layer, scratch_len(path))];
+                let mut scratch = vec![0.0; conv::scratch_len(path, layer)];
                 let (mut x, w, b) = (vec![0.0; input.len()], vec![1.0; layer.weight_len()], vec![0.0; output.channels]);
                 let mut z = vec![0.0; output.len()];
                 let place = input.len() / 2;
                 x[place] = bad;
                 let mut want = vec![0.0_f32; output.len()];
                 layer.each(1, |o, i, _| want[o] += x[i]);
-                both!(layer, forward(path, 1, &x, (&w, &b), true, &mut z, &mut scratch));
+                conv::forward(path, layer, 1, &x, (&w, &b), true, &mut z, &mut scratch);
                 let same = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan());
                 assert!(z.iter().zip(&want).all(|(z, want)| same(*z, if 0.0 > *want { 0.0 } else { *want })));
                 let mut dx = vec![0.0; input.len()];
@@ -244,7 +221,7 @@ fn what_is_no_number_goes_where_it_is_seen() {
                 dz[output.len() / 2] = bad;
                 let mut want = vec![0.0_f32; input.len()];
                 layer.each(1, |o, i, _| want[i] += dz[o]);
-                both!(layer, input_gradient(path, 1, (&dz, &w), None, &mut dx, Update::Store, &mut scratch));
+                conv::input_gradient(path, layer, 1, (&dz, &w), None, &mut dx, Update::Store, &mut scratch);
                 assert!(dx.iter().zip(&want).all(|(dx, want)| same(*dx, *want)), "{}", path.name());
             }
         }
@@ -261,7 +238,7 @@ fn only_its_own_memory_counts() {
         (image(3, 4, 8), 16, window),
         (image(5, 35, 1), 9, Window::square(3, 1, 0)),
     ] {
-        let layer = Layer::new(input, outputs, window).unwrap();
+        let layer = Conv::of(input, outputs, window).unwrap();
         let (input, _, output) = layer.shapes();
         for path in Path::available() {
             let (w, b) = (numbers(layer.weight_len(), 1), numbers(output.channels, 2));
@@ -269,9 +246,9 @@ fn only_its_own_memory_counts() {
                 let mut x = vec![around; input.len() + 2];
                 x[1..=input.len()].copy_from_slice(&numbers(input.len(), 3));
                 let mut z = vec![around; output.len() + 2];
-                let mut scratch = vec![around; both!(layer, scratch_len(path))];
+                let mut scratch = vec![around; conv::scratch_len(path, layer)];
                 let (inner, end) = (1..=input.len(), output.len());
-                both!(layer, forward(path, 1, &x[inner], (&w, &b), false, &mut z[1..=end], &mut scratch));
+                conv::forward(path, layer, 1, &x[inner], (&w, &b), false, &mut z[1..=end], &mut scratch);
                 assert!(z[0].to_bits() == around.to_bits() && z[end + 1].to_bits() == around.to_bits());
                 z[1..=end].to_vec()
             };
@@ -292,7 +269,7 @@ proptest! {
         add in any::<bool>(),
     ) {
         let update = if add { Update::Add(2.0) } else { Update::Store };
-        if let Some(layer) = Layer::new(image(height, width, channels), outputs, Window { size, stride, padding }) {
+        if let Some(layer) = Conv::of(image(height, width, channels), outputs, Window { size, stride, padding }) {
             holds(layer, rows, update);
         }
     }
