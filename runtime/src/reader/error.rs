@@ -30,29 +30,29 @@ pub enum TensorId {
 pub struct Shape {
     /// How many lengths it has.
     pub rank: usize,
-    /// The first four of them; 0 where there are fewer.
-    pub lengths: [usize; 4],
+    /// The first four of them, at most `u32::MAX`; 0 where there are fewer.
+    pub lengths: [u32; 4],
 }
 
 impl Shape {
-    pub(super) const fn vector(len: usize) -> Self {
-        Shape { rank: 1, lengths: [len, 0, 0, 0] }
+    pub(super) fn vector(len: usize) -> Self {
+        Self::of(&[len])
     }
 
-    pub(super) const fn matrix(rows: usize, columns: usize) -> Self {
-        Shape { rank: 2, lengths: [rows, columns, 0, 0] }
+    pub(super) fn matrix(rows: usize, columns: usize) -> Self {
+        Self::of(&[rows, columns])
     }
 
     /// A shape of up to four lengths.
     pub(super) fn of(shape: &[usize]) -> Self {
         let mut lengths = [0; 4];
-        lengths.iter_mut().zip(shape).for_each(|(to, length)| *to = *length);
+        lengths.iter_mut().zip(shape).for_each(|(to, length)| *to = u32::try_from(*length).unwrap_or(u32::MAX));
         Shape { rank: shape.len(), lengths }
     }
 
     /// Values in all.
     pub(super) fn len(&self) -> usize {
-        self.lengths.iter().take(self.rank).fold(1, |product: usize, length| product.saturating_mul(*length))
+        self.lengths.iter().take(self.rank).fold(1, |product: usize, length| product.saturating_mul(*length as usize))
     }
 }
 

@@ -243,12 +243,12 @@ impl<'a> File<'a> {
             }
         })?;
         let at = 8 + cursor.at();
-        let (Some(dtype), Some(shape), Some(Shape { rank: 2, lengths: [begin, end, ..] })) = (dtype, shape, range)
-        else {
+        let (Some(dtype), Some(shape), Some((2, [begin, end, ..]))) = (dtype, shape, range) else {
             return Err(BundleError::Entry(at));
         };
         let bytes = self.data.get(begin..end).ok_or(BundleError::Bounds { at, begin, end, data: self.data.len() })?;
-        Ok(Entry { dtype, shape, bytes })
+        let (rank, lengths) = shape;
+        Ok(Entry { dtype, shape: Shape { rank, ..Shape::of(&lengths) }, bytes })
     }
 
     /// The tensor `name`, which must have this shape and finite values.
@@ -293,17 +293,17 @@ impl<'a> File<'a> {
 }
 
 /// Passes an array of whole numbers.
-fn lengths(cursor: &mut Cursor<'_>) -> Result<Shape, NotJson> {
-    let mut shape = Shape { rank: 0, lengths: [0; 4] };
+fn lengths(cursor: &mut Cursor<'_>) -> Result<(usize, [usize; 4]), NotJson> {
+    let (mut rank, mut lengths) = (0, [0; 4]);
     cursor.array(&mut |cursor| {
         let length = cursor.whole()?;
-        if let Some(place) = shape.lengths.get_mut(shape.rank) {
+        if let Some(place) = lengths.get_mut(rank) {
             *place = length;
         }
-        shape.rank += 1;
+        rank += 1;
         Ok(())
     })?;
-    Ok(shape)
+    Ok((rank, lengths))
 }
 
 fn check(tensor: TensorId, view: View<'_>, good: impl Fn(usize, f32) -> bool) -> Result<(), BundleError> {

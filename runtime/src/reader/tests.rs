@@ -297,7 +297,7 @@ fn refuses_what_is_wrong_with_a_tensor() {
     shaped("[3,2]", 2, [3, 2, 0, 0]);
     shaped("[2,3,1]", 3, [2, 3, 1, 0]);
     shaped("[]", 0, [0; 4]);
-    shaped("[99999999999999999999,3]", 2, [usize::MAX, 3, 0, 0]);
+    shaped("[99999999999999999999,3]", 2, [u32::MAX, 3, 0, 0]);
     assert_eq!(broken(|parts| parts.tensor(RULE_RATE).bytes.push(0)), Size { tensor: rate, expected: 24, got: 25 });
     assert_eq!(broken(|parts| parts.tensor(RULE_RATE).dtype = "F16"), Size { tensor: rate, expected: 12, got: 24 });
     let spoilt = |name: &str, index: usize, value: f32| {
