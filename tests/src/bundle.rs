@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use sinew_models::bundle::{
     FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, Metadata, OUTPUT_MEAN,
-    OUTPUT_SCALE, RULE_DISTANCE, RULE_FORGETTING, RULE_GATES, RULE_LOGIT, RULE_MOMENTUM, RULE_NOISE,
-    RULE_PRECISION, RULE_RATE, RULE_RIDGE, SUPPORT_NOVELTY,
+    OUTPUT_SCALE, RULE_DISTANCE, RULE_FORGETTING, RULE_GATES, RULE_LOGIT, RULE_MOMENTUM, RULE_NOISE, RULE_PRECISION,
+    RULE_RATE, RULE_RIDGE, SUPPORT_NOVELTY,
 };
 use sinew_models::rule::{Rate, Rule, RuleTensor, Scope};
 use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec};
@@ -34,9 +34,8 @@ pub struct Parts {
 /// The values of one tensor of a rule, from a seed; rates are from `alpha / 2` to `1.5 alpha`.
 fn rule_values(tensor: &RuleTensor, alpha: f64, numbers: &mut Numbers) -> Vec<f64> {
     let len = tensor.len();
-    let mut about = |middle: f64| -> Vec<f64> {
-        numbers.values(len, 0.5).iter().map(|value| middle * (1.0 + value)).collect()
-    };
+    let mut about =
+        |middle: f64| -> Vec<f64> { numbers.values(len, 0.5).iter().map(|value| middle * (1.0 + value)).collect() };
     let [_, gate_bias] = RULE_GATES;
     match tensor.name {
         RULE_RATE => about(alpha),

@@ -98,8 +98,7 @@ pub fn every(seed: u64) -> Vec<Parts> {
     ];
     let forgets = all.len();
     all.push((linear(), Rule::Bayes));
-    let mut parts: Vec<Parts> =
-        all.into_iter().map(|(network, rule)| Parts::new(network, rule, alpha, seed)).collect();
+    let mut parts: Vec<Parts> = all.into_iter().map(|(network, rule)| Parts::new(network, rule, alpha, seed)).collect();
     if let Some(parts) = parts.get_mut(forgets) {
         parts.tensor(RULE_FORGETTING)[0] = 0.95;
     }

@@ -39,7 +39,9 @@ impl Rates<'_> {
             }
             Rate::PerParameter => return None,
         };
-        Some(core::array::from_fn(|layer| if self.adapted.has(layer) { row.get(layer).copied().unwrap_or(0.0) } else { 0.0 }))
+        Some(core::array::from_fn(
+            |layer| if self.adapted.has(layer) { row.get(layer).copied().unwrap_or(0.0) } else { 0.0 },
+        ))
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.

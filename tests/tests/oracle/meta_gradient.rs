@@ -45,7 +45,10 @@ pub fn candle_meta_gradient(
     assert!(spec.heads.len() == 1 && spec.heads[0].loss == Loss::MeanSquared && spec.heads[0].weight == 1.0);
     let batch = |rows: Rows<'_>| -> Result<[Tensor; 2]> {
         let count = rows.x.len() / layers[0].inputs();
-        Ok([tensor(rows.x, &[count, layers[0].inputs()], dtype)?, tensor(rows.y, &[count, layers[1].outputs()], dtype)?])
+        Ok([
+            tensor(rows.x, &[count, layers[0].inputs()], dtype)?,
+            tensor(rows.y, &[count, layers[1].outputs()], dtype)?,
+        ])
     };
     let (support, query) = (batch(support)?, batch(query)?);
     let start = variables(spec, params, dtype)?;

@@ -79,14 +79,15 @@ fn check(name: &str, bundle: &'static [u8], memory: &mut [f32; MEMORY]) -> Optio
     (close && refused && values == documented).then_some(())
 }
 
-/// Values of memory by the formula that [`Adapter::memory_len_on`] documents.
+/// Values of memory by the formula that [`Adapter::memory_len_on`] documents, where so few rows as here are one unit of work.
 fn documented(bundle: &Bundle<'_>) -> Option<usize> {
     let network = sinew_runtime::Network::new(bundle.network(), Path::SCALAR).ok()?;
-    let (p, r) = (network.param_len(), bundle.rate().len());
+    let behind = network.behind(network.frozen(network.adapted(bundle.rule().scope())));
+    let (p, k, r) = (network.param_len(), behind.input_len(), bundle.numbers().map(|view| view.len()).sum::<usize>());
     let (i, n, o) = (bundle.input_mean().len(), network.input_len(), network.output_len());
-    let gradient = if r == p { p } else { 0 };
-    let traces = network.forward_len(SHOTS) + network.backward_len(SHOTS);
-    Some(2 * p + r + gradient + 4 * i + 2 * o + SHOTS * (i + o + n) + traces + network.panel_len())
+    let forward = network.forward_len(SHOTS).max(behind.forward_len(SHOTS));
+    let traces = forward + behind.backward_len(SHOTS) + network.panel_len();
+    Some(4 * p + traces + SHOTS * (n + k) + r + 4 * i + 2 * o + SHOTS * (i + o))
 }
 
 /// The fewest and most instructions, and the tasks that took them.
