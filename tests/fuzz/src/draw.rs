@@ -175,7 +175,8 @@ impl<'a> Draw<'a> {
         let rule = match self.below(10) {
             0 => Rule::Ridge { recursive: false },
             1 => Rule::Ridge { recursive: true },
-            2 => Rule::Bayes,
+            // Its prior is a matrix, for which a file here has little room.
+            2 if network.feature_len() <= 24 => Rule::Bayes,
             3 => Rule::Prototype,
             4 => Rule::Siamese { classes: 1 + self.below(3) },
             5 => Rule::MetaLstm { steps, hidden: self.below(3), scope },
