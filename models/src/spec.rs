@@ -158,12 +158,12 @@ pub enum Layer {
         /// What follows the sum.
         activation: Activation,
     },
-    /// The largest value in the window, of each channel; padding counts for nothing.
+    /// The largest value in the window, of each channel; padding counts for nothing, and is at most half of the window.
     MaxPool {
         /// What slides over the image.
         window: Window,
     },
-    /// The mean of the window, of each channel; padding counts as zeros.
+    /// The mean of the window, of each channel; padding counts as zeros, and is at most half of the window.
     AveragePool {
         /// What slides over the image.
         window: Window,
@@ -341,10 +341,12 @@ impl Layer {
             Layer::Dense { outputs, .. } => input.is_vector().then_some(Shape::vector(outputs)),
             Layer::Context { len } => input.is_vector().then_some(Shape::vector(input.channels + len)),
             Layer::Convolution { outputs, window, .. } => slid(window, outputs),
-            Layer::Depthwise { window, .. } | Layer::AveragePool { window } => slid(window, input.channels),
-            // A window within the padding would have no largest value.
-            Layer::MaxPool { window } if (0..2).any(|axis| window.padding[axis] >= window.size[axis]) => None,
-            Layer::MaxPool { window } => slid(window, input.channels),
+            Layer::Depthwise { window, .. } => slid(window, input.channels),
+            // A window within the padding would see nothing to pool; the limit is PyTorch's.
+            Layer::MaxPool { window } | Layer::AveragePool { window } => {
+                let mut axes = window.size.iter().zip(window.padding);
+                if axes.all(|(size, padding)| padding <= size / 2) { slid(window, input.channels) } else { None }
+            }
             Layer::GlobalAveragePool => Some(Shape::vector(input.channels)),
             Layer::Flatten => Some(Shape::vector(input.len())),
             Layer::LayerNorm { .. } | Layer::Residual { .. } => Some(input),

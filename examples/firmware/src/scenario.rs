@@ -7,7 +7,7 @@ use sinew_runtime::{AdaptError, Adapter, Bundle, BundleError, LengthError, Obser
 /// Support samples.
 pub const SHOTS: usize = 8;
 /// Values of memory that the scenarios need at most.
-pub const MEMORY: usize = 2560;
+pub const MEMORY: usize = 2312;
 
 /// A network of 8-32-1 units, for a robot's arm.
 pub const ARM: &[u8] = include_bytes!("../bundles/arm.safetensors");

@@ -99,8 +99,8 @@ impl Budget {
             unit_rows: *unit_rows,
             unit_rows_behind: *unit_rows_behind,
             unit: unit.max(features_unit).max(judge_unit),
-            units: units + features.0,
-            adaptation: adaptation + features.1,
+            units: units.saturating_add(features.0),
+            adaptation: adaptation.saturating_add(features.1),
         }
     }
 }
@@ -128,20 +128,24 @@ fn descent(
     (forward, gradient): (u64, u64),
     more: u64,
 ) -> (u64, usize, u64) {
+    // Any number of steps can be asked for.
+    let (times, sum) = (usize::saturating_mul, usize::saturating_add);
     let units_of = |rows: usize| rows.div_ceil(most.max(1));
     let (judgements, judged) = match guard {
         Guard::Finite => (0, 0),
         Guard::Improve => (1, learn),
-        Guard::HeldBack(_) => (steps + 1, judge),
+        Guard::HeldBack(_) => (steps.saturating_add(1), judge),
     };
     let units = if matches!(guard, Guard::HeldBack(_)) {
         // Either of the two parts of the ring may lie around its end, but not both.
-        let learns_around = steps * units_in_two(learn, most) + judgements * units_of(judged);
-        let judges_around = steps * units_of(learn) + judgements * units_in_two(judged, most);
+        let learns_around = sum(times(steps, units_in_two(learn, most)), times(judgements, units_of(judged)));
+        let judges_around = sum(times(steps, units_of(learn)), times(judgements, units_in_two(judged, most)));
         learns_around.max(judges_around)
     } else {
-        steps * units_of(learn) + judgements * units_of(judged)
+        sum(times(steps, units_of(learn)), times(judgements, units_of(judged)))
     };
-    let all = steps as u64 * (learn as u64 * gradient + more) + (judgements * judged) as u64 * forward;
+    let each = learn as u64 * gradient + more;
+    let judging = (times(judgements, judged) as u64).saturating_mul(forward);
+    let all = (steps as u64).saturating_mul(each).saturating_add(judging);
     (learn.min(most) as u64 * gradient + more, units, all)
 }

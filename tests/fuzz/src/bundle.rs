@@ -7,7 +7,7 @@ use sinew_models::bundle::{
     FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, MAX_METADATA, METADATA_KEY, Metadata,
     OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
 };
-use sinew_models::rule::{Rate, Rule};
+use sinew_models::rule::Domain;
 use sinew_models::spec::Loss;
 
 use crate::draw::{Numbers, Parts};
@@ -78,13 +78,25 @@ impl Parts {
             .flat_map(|head| [head.weight, if let Loss::Huber { delta } = head.loss { delta } else { 0.0 }]);
         let heads = self.network.heads.len();
         file.tensor(self, LOSS_CONSTANTS, &[heads, 2], false, |_| constants.next().unwrap_or_default());
-        let Rule::Gradient { steps, rate, .. } = self.rule;
-        let rates = [steps, self.network.layer_count()];
-        let rates = if rate == Rate::PerLayerStep { &rates[..] } else { &[self.rule.rate_len(&self.network)] };
-        file.tensor(self, RULE_RATE, rates, false, |odd| {
-            odd.unwrap_or_else(|| self.rate * (1.0 + 0.5 * numbers.next_value()))
-        });
-        let (inputs, outputs) = (self.network.input.len, self.network.output_len());
+        for tensor in self.rule.tensors(&self.network) {
+            let (mut index, columns) = (0_usize, tensor.shape.last().copied().unwrap_or(1));
+            file.tensor(self, tensor.name, &tensor.shape, false, |odd| {
+                let place = index;
+                index += 1;
+                let value = numbers.next_value();
+                let usual = match tensor.domain {
+                    Domain::Finite if tensor.name == RULE_RATE => self.rate * (1.0 + 0.5 * value),
+                    Domain::Finite => value,
+                    Domain::Positive => 1.25 + value,
+                    Domain::BelowOne => 0.45 + 0.45 * value,
+                    Domain::UpToOne => 0.875 + 0.125 * value,
+                    Domain::Factor if place.is_multiple_of(columns + 1) => 1.25 + value,
+                    Domain::Factor => value,
+                };
+                odd.filter(|odd| tensor.domain.has(*odd, place, columns)).unwrap_or(usual)
+            });
+        }
+        let (inputs, outputs) = (self.network.input.len, self.rule.output_len(&self.network));
         for (name, len) in [(INPUT_MEAN, inputs), (OUTPUT_MEAN, outputs)] {
             file.tensor(self, name, &[len], false, |odd| odd.unwrap_or_else(|| numbers.next_value()));
         }

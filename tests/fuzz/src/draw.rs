@@ -2,13 +2,16 @@
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec, Shape, Window};
 
 /// Bytes of the fuzzer that have not been used yet.
 pub struct Draw<'a>(Unstructured<'a>);
 
 /// Numbers past which a product of a few weights need not be finite any more.
 pub const MODERATE: f32 = 1e3;
+
+/// Most parameters of a network that is drawn.
+const MOST_PARAMETERS: usize = 4096;
 
 const SPECIAL: [f32; 12] = [
     f32::NAN,
@@ -70,45 +73,120 @@ impl<'a> Draw<'a> {
         Some(self.value()).filter(|value| value.is_finite()).unwrap_or(-1.0)
     }
 
-    fn layer(&mut self, last_of: Option<Loss>) -> Layer {
+    fn activation(&mut self) -> Activation {
+        self.one(&[Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Sigmoid])
+    }
+
+    fn window(&mut self) -> Window {
+        let mut pair = |of: &[u8]| [self.one(of), self.one(of)];
+        Window { size: pair(&[1, 2, 3]), stride: pair(&[1, 2]), padding: pair(&[0, 0, 1]) }
+    }
+
+    /// Any layer that takes an `input`.
+    fn layer(&mut self, input: Shape) -> Layer {
         let outputs = self.one(&[1, 2, 3, 4, 5, 2, 3, 17]);
-        let all = [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Sigmoid];
-        let activation = self.one(&all);
-        match last_of {
-            Some(loss) if loss.is_classification() => Layer::Dense { outputs, activation: Activation::Identity },
-            _ => Layer::Dense { outputs, activation },
+        let activation = self.activation();
+        let dense = Layer::Dense { outputs, activation };
+        let layer = match self.below(12) {
+            0 | 1 => Layer::Convolution { outputs, window: self.window(), activation },
+            2 => Layer::Depthwise { window: self.window(), activation },
+            3 => Layer::MaxPool { window: self.window() },
+            4 => Layer::AveragePool { window: self.window() },
+            5 => Layer::GlobalAveragePool,
+            6 => Layer::LayerNorm { activation },
+            7 => Layer::Residual { layers: 1 + self.below(2), activation },
+            8 => Layer::Flatten,
+            9 => Layer::Context { len: 1 + self.below(3) },
+            _ => dense,
+        };
+        let fits = |layer: &Layer| layer.output(input).is_some_and(|output| !output.is_empty() && output.len() <= 128);
+        if fits(&layer) {
+            layer
+        } else if input.is_vector() {
+            dense
+        } else {
+            Layer::Flatten
         }
     }
 
-    fn head(&mut self, index: usize) -> Head {
+    fn head(&mut self, index: usize, mut features: Shape) -> Head {
         let delta = self.one(&[0.5, 1.0, 1e-30, 1e30]);
         let loss = self.one(&[Loss::MeanSquared, Loss::Huber { delta }, Loss::BinaryCrossEntropy, Loss::CrossEntropy]);
         let mut layers = heapless::Vec::new();
         if self.below(2) == 1 {
-            let _ = layers.push(self.layer(None));
+            let layer = self.layer(features);
+            features = layer.output(features).unwrap_or(features);
+            let _ = layers.push(layer);
         }
-        let _ = layers.push(self.layer(Some(loss)));
+        if !features.is_vector() {
+            let _ = layers.push(Layer::Flatten);
+        }
+        let drawn = self.activation();
+        let plain = loss.is_classification() || self.below(2) == 0;
+        let activation = if plain { Activation::Identity } else { drawn };
+        let _ = layers.push(Layer::Dense { outputs: self.one(&[1, 2, 3, 4, 5, 2, 3, 17]), activation });
         let name = Name::try_from(["a", "b_0", "c"][index]).unwrap_or_default();
         Head { name, layers, loss, weight: self.one(&[1.0, 0.0, 0.25, 1e20]) }
     }
 
     fn network(&mut self) -> NetworkSpec {
-        let form = self.one(&[InputForm::Plain, InputForm::Relative, InputForm::Both]);
-        let input = Input { len: 1 + self.below(4), form };
-        let backbone = (0..self.below(3)).map(|_| self.layer(None)).collect();
-        let heads = (0..1 + self.below(3)).map(|index| self.head(index)).collect();
-        NetworkSpec { input, backbone, heads }
+        let input = if self.below(2) == 0 {
+            Input::vector(1 + self.below(4), self.one(&[InputForm::Plain, InputForm::Relative, InputForm::Both]))
+        } else {
+            Input::image(Shape { height: 1 + self.below(5), width: 1 + self.below(5), channels: 1 + self.below(2) })
+        };
+        let mut features = input.presented();
+        let mut backbone = heapless::Vec::new();
+        for _ in 0..self.below(5) {
+            let layer = self.layer(features);
+            features = layer.output(features).unwrap_or(features);
+            let _ = backbone.push(layer);
+        }
+        if !features.is_vector() {
+            let _ = backbone.push(Layer::Flatten);
+            features = Shape::vector(features.len());
+        }
+        let heads = (0..1 + self.below(3)).map(|index| self.head(index, features)).collect();
+        let mut network = NetworkSpec { input, backbone, heads };
+        if network.check().is_err() || network.param_len() > MOST_PARAMETERS {
+            // A residual that does not fit, or too many units.
+            network.backbone.clear();
+            if network.input.image.is_some() {
+                let _ = network.backbone.push(Layer::Flatten);
+            }
+            let layer = Layer::Dense { outputs: 2, activation: Activation::Identity };
+            for head in &mut network.heads {
+                head.layers = [layer].into_iter().collect();
+            }
+        }
+        network
     }
 
     fn rule(&mut self, network: &NetworkSpec) -> Rule {
         let layers = network.layer_count();
-        let scope = match self.below(3) {
+        let scope = match self.below(4) {
             0 => Scope::All,
             1 => Scope::Heads,
+            2 => Scope::Contexts,
             _ => Scope::Layers((0..1 + self.below(layers)).map(|_| self.below(layers) as u8).collect()),
         };
         let rate = self.one(&[Rate::Constant, Rate::PerLayerStep, Rate::PerParameter]);
-        Rule::Gradient { steps: 1 + self.below(3), rate, scope }
+        let steps = 1 + self.below(3);
+        let rule = match self.below(10) {
+            0 => Rule::Ridge { recursive: false },
+            1 => Rule::Ridge { recursive: true },
+            // Its prior is a matrix, for which a file here has little room.
+            2 if network.feature_len() <= 24 => Rule::Bayes,
+            3 => Rule::Prototype,
+            4 => Rule::Siamese { classes: 1 + self.below(3) },
+            5 => Rule::MetaLstm { steps, hidden: self.below(3), scope },
+            _ => Rule::Gradient { steps, rate, scope, momentum: self.below(2) == 1 },
+        };
+        if rule.check(network).is_ok() {
+            rule
+        } else {
+            Rule::Gradient { steps, rate, scope: Scope::All, momentum: false }
+        }
     }
 
     /// What goes into a bundle, all of it valid.

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sinew_fuzz::{Bytes, Draw};
-use sinew_runtime::{Adapter, Bundle};
+use sinew_runtime::{Adapter, Bundle, SetupError};
 
 fuzz_target!(|input: &[u8]| {
     match input.split_first() {
@@ -72,7 +72,11 @@ fn run(bytes: &[u8]) {
     let Some(memory) = Adapter::memory_len(&bundle, 2).ok().and_then(|len| memory.get_mut(..len)) else {
         return;
     };
-    let mut adapter = Adapter::new(&bundle, 2, memory).unwrap();
+    let mut adapter = match Adapter::new(&bundle, 2, memory) {
+        // Numbers that a filter cannot begin with.
+        Err(SetupError::Rule) => return,
+        adapter => adapter.unwrap(),
+    };
     let (mut x, mut y) = ([0.25; 64], [1.0; 256]);
     let (Some(x), Some(y)) = (x.get_mut(..adapter.input_len()), y.get_mut(..adapter.output_len())) else {
         return;

@@ -19,7 +19,7 @@ use cortex_m_rt::entry;
 use cortex_m_semihosting::debug::{self, EXIT_FAILURE, EXIT_SUCCESS};
 use cortex_m_semihosting::hprintln;
 use scenario::{MEMORY, SHOTS};
-use sinew_runtime::{Adapter, Bundle, Path, SetupError};
+use sinew_runtime::{Adapter, Bundle, Outcome, Path, SetupError};
 
 /// Tasks that are drawn.
 const TASKS: u32 = 1000;
@@ -68,7 +68,8 @@ fn check(name: &str, bundle: &'static [u8], memory: &mut [f32; MEMORY]) -> Optio
         let before = clock::now();
         let report = adapter.adapt(|| false).ok()?;
         adapting.take_in(clock::since(before), task);
-        if report.steps != adapter.steps() {
+        // Of a task that gets worse with every step no step is committed; all of them are taken and judged nevertheless.
+        if report.outcome == Outcome::OutOfTime {
             return None;
         }
         let before = clock::now();
