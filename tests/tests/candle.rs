@@ -7,7 +7,7 @@ use candle_nn::{Optimizer, SGD};
 use oracle::meta_gradient::{Rows, candle_meta_gradient};
 use sinew_models::layout::Place;
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::network::{Batch, Destination, LayerSet, Network};
 use sinew_runtime::{Adapter, Bundle, Guard, Outcome, Path};
@@ -82,6 +82,43 @@ fn every_activation_with_every_loss() {
             let hidden = [(24, activation), (17, activation)];
             check(&Case::new(sample::network(6, &hidden, &[(3, None, loss)]), 9, number as u64));
         }
+    }
+}
+
+#[test]
+fn networks_for_images() {
+    let window = |size, stride, padding| Window::square(size, stride, padding);
+    let convolution = |outputs, window, activation| Layer::Convolution { outputs, window, activation };
+    let (relu, silu, identity) = (Activation::Relu, Activation::Silu, Activation::Identity);
+    let head = Head {
+        name: Name::try_from("class").unwrap(),
+        layers: [Layer::Dense { outputs: 5, activation: identity }].into_iter().collect(),
+        loss: Loss::CrossEntropy,
+        weight: 1.0,
+    };
+    let deep = [
+        convolution(8, window(3, 1, 1), relu),
+        Layer::MaxPool { window: window(2, 2, 0) },
+        convolution(16, window(3, 1, 1), relu),
+        Layer::AveragePool { window: window(2, 2, 0) },
+        convolution(7, window(3, 2, 0), silu),
+        Layer::Flatten,
+    ];
+    let normed = [
+        convolution(6, window(5, 2, 2), identity),
+        Layer::LayerNorm { activation: relu },
+        convolution(9, window(1, 1, 0), silu),
+        Layer::GlobalAveragePool,
+        Layer::LayerNorm { activation: Activation::Tanh },
+    ];
+    for (number, (channels, layers)) in [(1, &deep[..]), (3, &normed[..])].into_iter().enumerate() {
+        let spec = NetworkSpec {
+            input: Input::image(Shape { height: 16, width: 20, channels }),
+            backbone: layers.iter().copied().collect(),
+            heads: [head.clone()].into_iter().collect(),
+        };
+        assert_eq!(spec.check(), Ok(()));
+        check(&Case::new(spec, 7, 3 + number as u64));
     }
 }
 

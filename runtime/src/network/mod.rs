@@ -386,7 +386,7 @@ impl Network {
         network
     }
 
-    /// The features that [`Network::forward_features`] left in a trace.
+    /// The features of the first `layers` layers that [`Network::forward_layers`] left in a trace; `x` itself where there are none.
     pub fn features<'t>(&self, layers: usize, x: &'t [f32], rows: usize, forward: &'t [f32]) -> &'t [f32] {
         match layers.checked_sub(1).and_then(|last| self.layers.get(last)) {
             None => x,

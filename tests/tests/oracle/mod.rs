@@ -6,8 +6,8 @@
 pub mod meta_gradient;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use sinew_models::layout::Place;
-use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_models::layout::{Place, PlacedLayer};
+use sinew_models::spec::{Activation, Layer, Loss, NetworkSpec, Shape};
 
 /// `values` as a tensor of `shape`.
 pub fn tensor(values: &[f64], shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -31,14 +31,20 @@ pub fn variables(spec: &NetworkSpec, params: &[f64], dtype: DType) -> Result<Vec
 
 /// The outputs of each head for rows `x`: `[rows, outputs of the head]`.
 pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Tensor>> {
-    let (mut features, mut values, mut heads) = (x.clone(), x.clone(), Vec::new());
+    let mut values = match spec.input.image {
+        None => x.clone(),
+        // candle has channels first.
+        Some(Shape { height, width, channels }) => {
+            x.reshape((x.dim(0)?, height, width, channels))?.permute((0, 3, 1, 2))?.contiguous()?
+        }
+    };
+    let (mut features, mut heads, mut params) = (values.clone(), Vec::new(), params.iter());
     let layers: Vec<_> = spec.layers().collect();
     for (number, layer) in layers.iter().enumerate() {
         if layer.place != Place::Backbone && layer.index == 0 {
             values = features.clone();
         }
-        let (weight, bias) = (&params[2 * number], &params[2 * number + 1]);
-        values = activate(layer.activation(), values.matmul(&weight.t()?)?.broadcast_add(bias)?)?;
+        values = activate(layer.activation(), sums(layer, &values, &mut params)?)?;
         if layer.place == Place::Backbone {
             features = values.clone();
         } else if layers.get(number + 1).is_none_or(|next| next.place != layer.place) {
@@ -46,6 +52,45 @@ pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Ten
         }
     }
     Ok(heads)
+}
+
+/// What a layer makes of `x` before its activation; it takes its own variables from `params`.
+fn sums<'v>(layer: &PlacedLayer, x: &Tensor, params: &mut impl Iterator<Item = &'v Var>) -> Result<Tensor> {
+    let mut next = || params.next().ok_or_else(|| candle_core::Error::Msg("too few variables".into()));
+    match layer.layer {
+        Layer::Dense { .. } => {
+            let (weight, bias) = (next()?, next()?);
+            x.matmul(&weight.t()?)?.broadcast_add(bias)
+        }
+        Layer::Convolution { outputs, window, .. } => {
+            let (weight, bias) = (next()?, next()?);
+            let [padding, stride] = [window.padding[0], window.stride[0]].map(usize::from);
+            x.conv2d(weight, padding, stride, 1, 1)?.broadcast_add(&bias.reshape((1, outputs, 1, 1))?)
+        }
+        // candle's own max pooling gives a gradient that is divided by the window.
+        Layer::MaxPool { .. } => {
+            let (rows, channels, height, width) = x.dims4()?;
+            let quarters = x.reshape(vec![rows, channels, height / 2, 2, width / 2, 2])?;
+            let quarter = |v: usize, h: usize| -> Result<Tensor> {
+                quarters.narrow(3, v, 1)?.narrow(5, h, 1)?.reshape((rows, channels, height / 2, width / 2))
+            };
+            let lines = [quarter(0, 0)?.maximum(&quarter(0, 1)?)?, quarter(1, 0)?.maximum(&quarter(1, 1)?)?];
+            lines[0].maximum(&lines[1])
+        }
+        Layer::AveragePool { window } => x.avg_pool2d(usize::from(window.size[0])),
+        Layer::GlobalAveragePool => x.mean((2, 3)),
+        Layer::Flatten => x.flatten_from(1),
+        Layer::LayerNorm { .. } => {
+            let (weight, bias) = (next()?, next()?);
+            let flat = x.flatten_from(1)?;
+            let centred = flat.broadcast_sub(&flat.mean_keepdim(1)?)?;
+            let deviation = (centred.sqr()?.mean_keepdim(1)? + 1e-5)?.sqrt()?;
+            let normed = centred.broadcast_div(&deviation)?.reshape(x.shape())?;
+            let channels = if x.rank() == 4 { vec![1, x.dim(1)?, 1, 1] } else { vec![1, x.dim(1)?] };
+            normed.broadcast_mul(&weight.reshape(channels.clone())?)?.broadcast_add(&bias.reshape(channels)?)
+        }
+        other => Err(candle_core::Error::Msg(format!("candle is not asked about {other:?}"))),
+    }
 }
 
 fn activate(activation: Activation, z: Tensor) -> Result<Tensor> {
