@@ -101,11 +101,11 @@ fn networks_for_images() {
         Layer::MaxPool { window: window(2, 2, 0) },
         convolution(16, window(3, 1, 1), relu),
         Layer::AveragePool { window: window(2, 2, 0) },
-        // Where a stride leaves pixels over, candle has no gradient.
-        convolution(7, window(4, 2, 0), silu),
+        convolution(7, window(3, 1, 0), silu),
         Layer::Flatten,
     ];
     let normed = [
+        // Where a stride leaves pixels over, candle has no gradient.
         convolution(6, window(4, 2, 1), identity),
         Layer::LayerNorm { activation: relu },
         convolution(9, window(1, 1, 0), silu),
