@@ -3,7 +3,8 @@
 use std::hint::black_box;
 
 use sinew_models::rule::{Rate, Scope};
-use sinew_trainer::engine::{BatchGradient, Cpu, InnerLoop, Rows, TaskRows};
+use sinew_trainer::aligned::Aligned;
+use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Rows, TaskRows};
 use sinew_trainer::optimiser::{AdamW, Moments};
 
 use crate::problem::Problem;
@@ -42,13 +43,14 @@ pub fn meta_step(id: &'static str, shape: Shape, threads: usize) -> Workload {
         .collect();
     let start = problem(0);
     let mut engine = Cpu::new(&start.network, threads).expect("the network is within the limits");
-    let adapted = engine.network().adapted(&Scope::All);
-    let inner = InnerLoop { steps: shape.steps, rate: Rate::Constant, adapted, learn_rates: false, first_order: false };
+    let (adapted, kept) = (engine.adapted(&Scope::All), Kept::Activations);
+    let (steps, rate) = (shape.steps, Rate::Constant);
+    let inner = InnerLoop { steps, rate, adapted, learn_rates: false, first_order: false, kept };
     let operations = start.count().meta_step(shape.tasks, shape.rows, shape.rows, shape.steps as u64);
-    let mut params = start.parameters.clone();
+    let (mut params, rates) = (Aligned::copy_of(&start.parameters), Aligned::copy_of(&[0.01]));
     let (mut moments, mut gradient) = (Moments::zeros(params.len()), BatchGradient::default());
     Workload::new(id, operations, move || {
-        engine.meta_gradient(&inner, black_box(&params), &[0.01], &tasks, &mut gradient);
+        engine.meta_gradient(&inner, black_box(&params), &rates, &tasks, &mut gradient).expect("the lengths are right");
         // A rate of 0 keeps every run the same work; the arithmetic is that of any other rate.
         AdamW::default().step(0.0, &mut moments, &mut params, &gradient.params);
         black_box(&params);

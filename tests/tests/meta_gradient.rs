@@ -7,7 +7,8 @@ use sinew_runtime::Path;
 use sinew_runtime::network::Network;
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, Numbers, single};
-use sinew_trainer::engine::{BatchGradient, Cpu, InnerLoop, Rows, TaskRows};
+use sinew_trainer::aligned::Aligned;
+use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Rows, TaskRows};
 
 /// Support and query, `(x, y, rows)` each.
 type Side = (Vec<f64>, Vec<f64>, usize);
@@ -82,20 +83,22 @@ fn check(spec: &NetworkSpec, steps: usize, kind: Rate, scope: &Scope, seed: u64)
     for path in Path::available() {
         let network = Network::new(spec, path).unwrap();
         for learn_rates in [true, false] {
-            let inner =
-                InnerLoop { steps, rate: kind, adapted: network.adapted(scope), learn_rates, first_order: false };
+            let adapted = network.adapted(scope);
+            let kept = Kept::Activations;
+            let inner = InnerLoop { steps, rate: kind, adapted, learn_rates, first_order: false, kept };
             let mut engine = Cpu::on(path, spec, 1).unwrap();
             let mut got = BatchGradient::default();
-            let (params, rates) = (single(&params), single(&rates));
-            engine.meta_gradient(&inner, &params, &rates, &engine_tasks(&tasks), &mut got);
+            let (params, rates) = (Aligned::copy_of(&single(&params)), Aligned::copy_of(&single(&rates)));
+            engine.meta_gradient(&inner, &params, &rates, &engine_tasks(&tasks), &mut got).unwrap();
             let error = relative_error(&got.params, &want);
             assert!(error <= 1e-4, "{kind:?} {scope:?} {steps} steps on {}: {error}", path.name());
-            assert_eq!(got.rates.is_empty(), !learn_rates);
-            if learn_rates {
-                let error = relative_error(&got.rates, &want_rates);
+            assert_eq!(got.rates.is_some(), learn_rates);
+            if let Some(rates) = &got.rates {
+                let error = relative_error(rates, &want_rates);
                 assert!(error <= 1e-4, "rates: {kind:?} {scope:?} {steps} steps on {}: {error}", path.name());
             }
-            let losses = engine.meta_losses(&inner, &params, &rates, &engine_tasks(&tasks));
+            let mut losses = Vec::new();
+            engine.meta_losses(&inner, &params, &rates, &engine_tasks(&tasks), &mut losses).unwrap();
             assert_eq!(losses, got.losses);
         }
     }
@@ -135,20 +138,24 @@ fn rectifiers_and_classes() {
 fn first_order_leaves_the_hessian_out() {
     let spec = two_headed();
     let mut numbers = Numbers(3);
-    let params = single(&numbers.values(spec.param_len(), 0.6));
+    let params = Aligned::copy_of(&single(&numbers.values(spec.param_len(), 0.6)));
     let tasks = engine_tasks(&tasks(&spec, 2, &mut numbers));
-    let network = Network::new(&spec, Path::detect()).unwrap();
-    let adapted = network.adapted(&Scope::All);
-    let inner = InnerLoop { steps: 2, rate: Rate::Constant, adapted, learn_rates: false, first_order: true };
     let mut engine = Cpu::new(&spec, 1).unwrap();
+    let (adapted, kept) = (engine.adapted(&Scope::All), Kept::Activations);
+    let first_order =
+        InnerLoop { steps: 2, rate: Rate::Constant, adapted, learn_rates: false, first_order: true, kept };
+    let second_order = InnerLoop { first_order: false, ..first_order.clone() };
     let (mut first, mut exact) = (BatchGradient::default(), BatchGradient::default());
-    engine.meta_gradient(&inner, &params, &[0.1], &tasks, &mut first);
-    engine.meta_gradient(&InnerLoop { first_order: false, ..inner.clone() }, &params, &[0.1], &tasks, &mut exact);
+    let mut run = |rate: f32, inner: &InnerLoop, into: &mut BatchGradient<Aligned>| {
+        engine.meta_gradient(inner, &params, &Aligned::copy_of(&[rate]), &tasks, into).unwrap();
+    };
+    run(0.1, &first_order, &mut first);
+    run(0.1, &second_order, &mut exact);
     assert_eq!(first.losses, exact.losses);
     assert_ne!(first.params, exact.params);
     // With a rate of 0 both are the gradient of the query loss.
-    engine.meta_gradient(&inner, &params, &[0.0], &tasks, &mut first);
-    engine.meta_gradient(&InnerLoop { first_order: false, ..inner }, &params, &[0.0], &tasks, &mut exact);
+    run(0.0, &first_order, &mut first);
+    run(0.0, &second_order, &mut exact);
     assert_eq!(first.params, exact.params);
 }
 
@@ -156,22 +163,23 @@ fn first_order_leaves_the_hessian_out() {
 fn threads_change_no_bit() {
     let spec = two_headed();
     let mut numbers = Numbers(4);
-    let params = single(&numbers.values(spec.param_len(), 0.6));
+    let params = Aligned::copy_of(&single(&numbers.values(spec.param_len(), 0.6)));
     let tasks = engine_tasks(&tasks(&spec, 13, &mut numbers));
     let adapted = Network::new(&spec, Path::detect()).unwrap().adapted(&Scope::All);
-    let inner = InnerLoop { steps: 3, rate: Rate::PerLayerStep, adapted, learn_rates: true, first_order: false };
-    let rates = vec![0.07; 3 * spec.layer_count()];
+    let (rate, kept) = (Rate::PerLayerStep, Kept::Activations);
+    let inner = InnerLoop { steps: 3, rate, adapted, learn_rates: true, first_order: false, kept };
+    let rates = Aligned::copy_of(&vec![0.07; 3 * spec.layer_count()]);
     let run = |threads: usize| {
         let mut engine = Cpu::new(&spec, threads).unwrap();
         let mut gradient = BatchGradient::default();
-        engine.meta_gradient(&inner, &params, &rates, &tasks, &mut gradient);
+        engine.meta_gradient(&inner, &params, &rates, &tasks, &mut gradient).unwrap();
         // A second, larger and a smaller batch must not see what the first one left.
-        engine.meta_gradient(&inner, &params, &rates, &tasks[..5], &mut BatchGradient::default());
+        engine.meta_gradient(&inner, &params, &rates, &tasks[..5].to_vec(), &mut BatchGradient::default()).unwrap();
         let mut again = BatchGradient::default();
-        engine.meta_gradient(&inner, &params, &rates, &tasks, &mut again);
+        engine.meta_gradient(&inner, &params, &rates, &tasks, &mut again).unwrap();
         assert_eq!(gradient, again);
         let mut pooled = BatchGradient::default();
-        engine.pooled_gradient(&params, &tasks, &mut pooled);
+        engine.pooled_gradient(&params, &tasks, &mut pooled).unwrap();
         (gradient, pooled)
     };
     let one = run(1);

@@ -28,6 +28,14 @@ impl Aligned {
         copy
     }
 
+    /// Makes it `len` values; what they hold is not said. Memory is kept, so this allocates only for a length never seen before.
+    pub fn resize(&mut self, len: usize) {
+        if self.memory.len() < len + self.start {
+            *self = Self::zeros(len);
+        }
+        self.len = len;
+    }
+
     /// The next multiple of a cache line, in values.
     pub const fn padded(len: usize) -> usize {
         len.next_multiple_of(LINE)
@@ -37,6 +45,12 @@ impl Aligned {
 impl Clone for Aligned {
     fn clone(&self) -> Self {
         Self::copy_of(self)
+    }
+}
+
+impl PartialEq for Aligned {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
     }
 }
 

@@ -7,6 +7,7 @@ use sinew_models::networks;
 use sinew_models::rule::{Rate, Rule, RuleError, Scope};
 use sinew_models::spec::{Activation, InputForm, NetworkSpec, SpecError};
 
+use crate::engine::Kept;
 use crate::optimiser::Schedule;
 use crate::world::{Signature, terrain::Distribution};
 
@@ -149,6 +150,13 @@ pub struct TrainConfig {
     /// Worker threads; 0 for as many as there are processors. Changes nothing but speed.
     #[serde(default)]
     pub threads: usize,
+    /// What is kept of an inner loop for the way back. Changes nothing but speed and memory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kept: Kept,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn five_hundred() -> u64 {

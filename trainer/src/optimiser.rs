@@ -2,6 +2,8 @@
 //!
 //! candle-nn's AdamW, which this one is tested against, keeps its moments to itself.
 
+use std::ops::DerefMut;
+
 /// The settings of AdamW (Loshchilov and Hutter 2019).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -21,13 +23,13 @@ impl Default for AdamW {
     }
 }
 
-/// What AdamW remembers of one vector of parameters.
+/// What AdamW remembers of one vector of parameters: in host memory, or as an engine has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Moments {
+pub struct Moments<V = Vec<f32>> {
     /// Mean of gradients.
-    pub first: Vec<f32>,
+    pub first: V,
     /// Mean of squared gradients.
-    pub second: Vec<f32>,
+    pub second: V,
     /// Steps taken.
     pub steps: u64,
 }
@@ -41,7 +43,10 @@ impl Moments {
 
 impl AdamW {
     /// One step of `params` against `gradient`, at rate `rate`.
-    pub fn step(&self, rate: f64, moments: &mut Moments, params: &mut [f32], gradient: &[f32]) {
+    pub fn step<V>(&self, rate: f64, moments: &mut Moments<V>, params: &mut [f32], gradient: &[f32])
+    where
+        V: DerefMut<Target = [f32]>,
+    {
         moments.steps += 1;
         let steps = moments.steps.min(i32::MAX as u64) as i32;
         let scale_first = (1.0 / (1.0 - self.beta1.powi(steps))) as f32;
@@ -49,7 +54,7 @@ impl AdamW {
         let (beta1, rest1) = (self.beta1 as f32, (1.0 - self.beta1) as f32);
         let (beta2, rest2) = (self.beta2 as f32, (1.0 - self.beta2) as f32);
         let (keep, epsilon, rate) = ((1.0 - rate * self.weight_decay) as f32, self.epsilon as f32, rate as f32);
-        let remembered = moments.first.iter_mut().zip(&mut moments.second);
+        let remembered = moments.first.iter_mut().zip(moments.second.iter_mut());
         for ((param, gradient), (first, second)) in params.iter_mut().zip(gradient).zip(remembered) {
             *first = beta1 * *first + rest1 * gradient;
             *second = beta2 * *second + rest2 * gradient * gradient;

@@ -49,6 +49,15 @@ impl Destination<'_> {
     }
 }
 
+/// A gradient that comes from behind the network, of a loss that somebody else computes.
+#[derive(Clone, Copy, Debug)]
+pub enum Cotangent<'a> {
+    /// At the outputs, `[rows, outputs]`, heads side by side.
+    Outputs(&'a [f32]),
+    /// At the features that the heads see, `[rows, features]`: the heads take no part.
+    Features(&'a [f32]),
+}
+
 impl Network {
     /// The loss of a trace that [`Network::forward`] filled, and its gradient with respect to the parameters, to where `destination`
     /// says. The trace `backward` keeps the gradients at the sums. Of a part of the rows, both are its share in those of the whole.
@@ -78,6 +87,49 @@ impl Network {
             self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
         }
         total
+    }
+
+    /// The vector-Jacobian product of [`Network::forward`]: from a gradient at the outputs or at the features to that with respect to
+    /// the parameters, to where `destination` says. Of heads that take no part, nothing is written.
+    ///
+    /// `x` and `rows` are those of the trace `forward`; `backward` and `panel` are as for [`Network::gradient`].
+    pub fn pull_back(
+        &self,
+        mut destination: Destination<'_>,
+        (x, rows): (&[f32], usize),
+        cotangent: Cotangent<'_>,
+        forward: &[f32],
+        backward: &mut [f32],
+        panel: &mut [f32],
+    ) {
+        let batch = Batch::whole(x, &[], rows);
+        let needed = self.needed(|layer| destination.wants(self.first + layer));
+        match cotangent {
+            Cotangent::Outputs(cotangent) => {
+                for head in &self.heads {
+                    let Some(last) = self.layers.get(head.last) else { continue };
+                    let to = gradient_at_output(last, backward, rows).chunks_exact_mut(head.outputs.max(1));
+                    for (to, from) in to.zip(cotangent.chunks_exact(self.output_len.max(1))) {
+                        to.iter_mut().zip(part(from, head.column, head.outputs)).for_each(|(to, from)| *to = *from);
+                    }
+                    for layer in (head.first..=head.last).rev() {
+                        self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
+                    }
+                }
+            }
+            Cotangent::Features(cotangent) => {
+                let Some(last) = self.backbone.checked_sub(1).and_then(|last| self.layers.get(last)) else { return };
+                let to = gradient_at_output(last, backward, rows);
+                to.iter_mut().zip(cotangent).for_each(|(to, from)| *to = *from);
+                if last.cut {
+                    // A head would have cut it.
+                    activation::backward_in_place(self.path, last.layer.activation(), last.known(forward, rows), to);
+                }
+            }
+        }
+        for layer in (0..self.backbone).rev() {
+            self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
+        }
     }
 
     /// From the gradient at the output of one layer to that of its parameters and, where it is needed, of its sources.

@@ -25,7 +25,7 @@ use sinew_models::rule::Scope;
 use sinew_models::spec::Layer;
 use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
-pub use backward::Destination;
+pub use backward::{Cotangent, Destination};
 
 use crate::kernel::activation::needs_input;
 use crate::kernel::{Path, loss::Targets};
@@ -384,6 +384,17 @@ impl Network {
         }
         network.plan_way_back();
         network
+    }
+
+    /// Values in one row of the features that the heads see.
+    pub fn feature_len(&self) -> usize {
+        let last = self.backbone.checked_sub(1).and_then(|last| self.layers.get(last));
+        last.map_or(self.input_len, Planned::outputs)
+    }
+
+    /// How many layers the backbone has.
+    pub fn backbone_len(&self) -> usize {
+        self.backbone
     }
 
     /// The features of the first `layers` layers that [`Network::forward_layers`] left in a trace; `x` itself where there are none.

@@ -1,40 +1,188 @@
 //! How gradients are made: batched over tasks, exact, over the very arithmetic that the robot runs.
+//!
+//! [`Engine`] is the seam: what learners and the training loop ask for. They hold an engine's numbers by its own type and look at
+//! none of them but through it, so numbers may lie in host memory or on a device.
 
-mod arena;
 pub mod cpu;
-mod task;
+mod error;
+mod rows;
 
-use sinew_models::rule::Rate;
-use sinew_runtime::network::{Batch, LayerSet, Network};
+use std::fmt;
+
+use sinew_models::rule::{Rate, Scope};
+use sinew_models::spec::NetworkSpec;
+use sinew_runtime::network::{LayerSet, Network};
 use sinew_runtime::rule::gradient::Rates;
 
+use crate::optimiser::{AdamW, Moments};
+
 pub use cpu::Cpu;
+pub use error::EngineError;
+pub use rows::{Rows, Side, TaskRows};
 
-/// Rows as the network sees them: presented inputs, scaled targets.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rows {
-    /// `[rows, presented]`.
-    pub x: Vec<f32>,
-    /// `[rows, outputs]`.
-    pub y: Vec<f32>,
-    /// How many there are.
-    pub rows: usize,
+/// Passes of one network over batches of tasks, and the steps of an optimiser.
+///
+/// What a method writes to is made as long as it must be; what it held before is lost.
+pub trait Engine {
+    /// Numbers where this engine computes.
+    type Values: Clone + fmt::Debug + Default;
+    /// A batch of tasks where this engine computes.
+    type Tasks: fmt::Debug;
+
+    /// The network.
+    fn network(&self) -> &NetworkSpec;
+
+    /// The layers that `scope` adapts.
+    fn adapted(&self, scope: &Scope) -> LayerSet;
+
+    /// Takes numbers over.
+    ///
+    /// # Errors
+    /// If the engine has no room for them.
+    fn upload(&mut self, values: &[f32]) -> Result<Self::Values, EngineError>;
+
+    /// Gives numbers back.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn download(&self, values: &Self::Values) -> Result<Vec<f32>, EngineError>;
+
+    /// Takes a batch of tasks over.
+    ///
+    /// # Errors
+    /// If a task does not fit the network, or the engine has no room for it.
+    fn take(&mut self, tasks: Vec<TaskRows>) -> Result<Self::Tasks, EngineError>;
+
+    /// What the network makes of one side of each task: outputs, or the features that the heads see, `[tasks, rows, values]`, tasks one
+    /// after another.
+    ///
+    /// # Errors
+    /// If the parameters are not of this network, or the engine failed.
+    fn forward(
+        &mut self,
+        params: Parameters<'_, Self::Values>,
+        tasks: &Self::Tasks,
+        side: Side,
+        depth: Depth,
+        into: &mut Self::Values,
+    ) -> Result<(), EngineError>;
+
+    /// The vector-Jacobian product of [`Engine::forward`]: the gradient with respect to the parameters of each task,
+    /// `[tasks, params]`, of a loss whose gradient at the outputs or features is `cotangent`. Of shared parameters it is the gradient of
+    /// the sum over tasks, `[params]`.
+    ///
+    /// # Errors
+    /// If parameters or cotangent are not of this network and these tasks, or the engine failed.
+    fn backward(
+        &mut self,
+        params: Parameters<'_, Self::Values>,
+        tasks: &Self::Tasks,
+        side: Side,
+        depth: Depth,
+        cotangent: &Self::Values,
+        into: &mut Self::Values,
+    ) -> Result<(), EngineError>;
+
+    /// The loss of each task on one side, and its gradient, `[tasks, params]`.
+    ///
+    /// # Errors
+    /// If the parameters are not of this network, or the engine failed.
+    fn gradient(
+        &mut self,
+        params: Parameters<'_, Self::Values>,
+        tasks: &Self::Tasks,
+        side: Side,
+        losses: &mut Vec<f32>,
+        into: &mut Self::Values,
+    ) -> Result<(), EngineError>;
+
+    /// The Hessian of the loss of each task on one side, times a direction of its own, `[tasks, params]` both.
+    ///
+    /// # Errors
+    /// If parameters or directions are not of this network and these tasks, or the engine failed.
+    fn hessian_vector(
+        &mut self,
+        params: Parameters<'_, Self::Values>,
+        directions: &Self::Values,
+        tasks: &Self::Tasks,
+        side: Side,
+        into: &mut Self::Values,
+    ) -> Result<(), EngineError>;
+
+    /// The mean over `tasks` of the query loss after the inner loop, and its exact gradient (or, by choice, the first-order one).
+    ///
+    /// # Errors
+    /// If parameters or rates are not of this network and this inner loop, or the engine failed.
+    fn meta_gradient(
+        &mut self,
+        inner: &InnerLoop,
+        params: &Self::Values,
+        rates: &Self::Values,
+        tasks: &Self::Tasks,
+        into: &mut BatchGradient<Self::Values>,
+    ) -> Result<(), EngineError>;
+
+    /// The query loss of each task after the inner loop.
+    ///
+    /// # Errors
+    /// As [`Engine::meta_gradient`].
+    fn meta_losses(
+        &mut self,
+        inner: &InnerLoop,
+        params: &Self::Values,
+        rates: &Self::Values,
+        tasks: &Self::Tasks,
+        losses: &mut Vec<f32>,
+    ) -> Result<(), EngineError>;
+
+    /// The mean over `tasks` of the loss on all of their rows, support and query alike, and its gradient: what a network that is
+    /// trained on pooled data sees.
+    ///
+    /// # Errors
+    /// If the parameters are not of this network, or the engine failed.
+    fn pooled_gradient(
+        &mut self,
+        params: &Self::Values,
+        tasks: &Self::Tasks,
+        into: &mut BatchGradient<Self::Values>,
+    ) -> Result<(), EngineError>;
+
+    /// Scales a gradient so that its Euclidean norm, over parameters and rates together, is at most `most`; returns the norm before.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn clip(&mut self, gradient: &mut BatchGradient<Self::Values>, most: Option<f64>) -> Result<f64, EngineError>;
+
+    /// One step of AdamW.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn step(
+        &mut self,
+        adam: &AdamW,
+        rate: f64,
+        moments: &mut Moments<Self::Values>,
+        params: &mut Self::Values,
+        gradient: &Self::Values,
+    ) -> Result<(), EngineError>;
 }
 
-impl Rows {
-    /// All of them, to learn from.
-    pub fn batch(&self) -> Batch<'_> {
-        Batch::whole(&self.x, &self.y, self.rows)
-    }
+/// The parameters at which tasks are looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum Parameters<'a, V> {
+    /// The same for all tasks, `[params]`.
+    Shared(&'a V),
+    /// Each task's own, `[tasks, params]`.
+    Each(&'a V),
 }
 
-/// One task of a meta-batch.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TaskRows {
-    /// What the inner loop sees.
-    pub support: Rows,
-    /// What the adapted parameters are judged on.
-    pub query: Rows,
+/// How far a pass goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Through backbone and heads.
+    Outputs,
+    /// Through the backbone.
+    Features,
 }
 
 /// The inner loop that is differentiated through.
@@ -50,6 +198,35 @@ pub struct InnerLoop {
     pub learn_rates: bool,
     /// Whether the Hessian is left out (first-order MAML).
     pub first_order: bool,
+    /// What is kept on the way there for the way back.
+    pub kept: Kept,
+}
+
+/// What is kept of an inner loop of S steps for the way back through it, for each task that is under way: time against memory, the same
+/// bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// The parameters and all activations of every step. Nothing is computed twice.
+    #[default]
+    Activations,
+    /// The parameters of every step. Activations are computed again.
+    Parameters,
+    /// The parameters of every √S-th step; those between, and activations, are computed again (Griewank 1992, with one level of
+    /// recursion).
+    Checkpoints,
+}
+
+impl Kept {
+    /// The length of the segments into which `steps` inner steps fall: parameters are kept at their starts, activations within one.
+    pub fn segment(self, steps: usize) -> usize {
+        let least = match self {
+            Self::Activations => steps,
+            Self::Parameters => 1,
+            Self::Checkpoints => steps.isqrt() + usize::from(steps.isqrt().pow(2) < steps),
+        };
+        least.max(1)
+    }
 }
 
 impl InnerLoop {
@@ -59,7 +236,7 @@ impl InnerLoop {
 
     /// Whether every layer is adapted.
     fn adapts_all(&self, network: &Network) -> bool {
-        (0..network.layer_count()).all(|layer| self.adapted.has(layer))
+        (0..network.layer_count()).all(|layer| self.adapted.has(layer) || network.params_of(layer).is_empty())
     }
 
     /// Whether a gradient must be kept as a vector: where something other than one step needs it.
@@ -70,16 +247,16 @@ impl InnerLoop {
 
 /// A gradient over a batch of tasks, the mean over tasks.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BatchGradient {
+pub struct BatchGradient<V> {
     /// With respect to the parameters: `[param_len]`.
-    pub params: Vec<f32>,
-    /// With respect to the inner rates, in the layout of `rule.rate`; empty where they are not learned.
-    pub rates: Vec<f32>,
+    pub params: V,
+    /// With respect to the inner rates, in the layout of `rule.rate`; `None` where they are not learned.
+    pub rates: Option<V>,
     /// Query loss after the inner loop of each task.
     pub losses: Vec<f32>,
 }
 
-impl BatchGradient {
+impl<V> BatchGradient<V> {
     /// The median loss: one task that blew up does not hide the others.
     pub fn median_loss(&self) -> f64 {
         let losses: Vec<f64> = self.losses.iter().map(|loss| f64::from(*loss)).collect();

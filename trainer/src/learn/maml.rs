@@ -8,42 +8,39 @@ use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::NetworkSpec;
 
 use super::{Learner, State};
-use crate::engine::cpu::EngineError;
-use crate::engine::{BatchGradient, Cpu, InnerLoop, TaskRows};
+use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
 
-/// MAML on an engine.
+/// MAML.
 #[derive(Debug)]
 pub struct Maml {
-    engine: Cpu,
     rule: Rule,
     inner: InnerLoop,
     inner_rate: f32,
 }
 
 impl Maml {
-    /// MAML for `network`, adapting by `rule` from inner rates of `inner_rate`.
+    /// MAML for the network of `engine`, adapting by `rule` from inner rates of `inner_rate`.
     ///
     /// # Errors
-    /// As [`Cpu::new`].
-    pub fn new(
-        network: &NetworkSpec,
+    /// If the rule is not gradient descent without momentum.
+    pub fn new<E: Engine>(
+        engine: &E,
         rule: Rule,
         inner_rate: f32,
         learn_rates: bool,
         first_order: bool,
-        threads: usize,
+        kept: Kept,
     ) -> Result<Self, EngineError> {
-        let engine = Cpu::new(network, threads)?;
         let Rule::Gradient { steps, rate, scope, momentum: false } = &rule else {
             return Err(EngineError::Rule(rule));
         };
-        let adapted = engine.network().adapted(scope);
-        let inner = InnerLoop { steps: *steps, rate: *rate, adapted, learn_rates, first_order };
-        Ok(Self { engine, rule, inner, inner_rate })
+        let adapted = engine.adapted(scope);
+        let inner = InnerLoop { steps: *steps, rate: *rate, adapted, learn_rates, first_order, kept };
+        Ok(Self { rule, inner, inner_rate })
     }
 }
 
-impl Learner for Maml {
+impl<E: Engine> Learner<E> for Maml {
     fn name(&self) -> &'static str {
         match (self.inner.first_order, self.inner.rate) {
             (true, _) => "fomaml",
@@ -60,11 +57,23 @@ impl Learner for Maml {
         vec![self.inner_rate; self.rule.rate_len(network)]
     }
 
-    fn gradient(&mut self, state: &State, tasks: &[TaskRows], into: &mut BatchGradient) {
-        self.engine.meta_gradient(&self.inner, &state.params, &state.rates, tasks, into);
+    fn gradient(
+        &mut self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        into: &mut BatchGradient<E::Values>,
+    ) -> Result<(), EngineError> {
+        engine.meta_gradient(&self.inner, &state.params, &state.rates, tasks, into)
     }
 
-    fn losses(&self, state: &State, tasks: &[TaskRows]) -> Vec<f32> {
-        self.engine.meta_losses(&self.inner, &state.params, &state.rates, tasks)
+    fn losses(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        losses: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses)
     }
 }

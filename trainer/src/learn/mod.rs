@@ -6,19 +6,19 @@ pub mod pooled;
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
-use crate::engine::{BatchGradient, TaskRows};
+use crate::engine::{BatchGradient, Engine, EngineError};
 
-/// What is learned.
+/// What is learned: in host memory, or as an engine has it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
+pub struct State<V = Vec<f32>> {
     /// Parameters: `[param_len]`.
-    pub params: Vec<f32>,
+    pub params: V,
     /// Inner rates, in the shape of the tensor `rule.rate`.
-    pub rates: Vec<f32>,
+    pub rates: V,
 }
 
-/// A way of training.
-pub trait Learner {
+/// A way of training, whichever engine computes.
+pub trait Learner<E: Engine> {
     /// Its name, as tables and bundles have it.
     fn name(&self) -> &'static str;
 
@@ -28,9 +28,27 @@ pub trait Learner {
     /// The rates to begin with.
     fn initial_rates(&self, network: &NetworkSpec) -> Vec<f32>;
 
-    /// The gradient over a batch of tasks; `into.rates` stays empty where rates are not learned.
-    fn gradient(&mut self, state: &State, tasks: &[TaskRows], into: &mut BatchGradient);
+    /// The gradient over a batch of tasks; `into.rates` is `None` where rates are not learned.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn gradient(
+        &mut self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        into: &mut BatchGradient<E::Values>,
+    ) -> Result<(), EngineError>;
 
     /// The loss of each task, to choose the best state by.
-    fn losses(&self, state: &State, tasks: &[TaskRows]) -> Vec<f32>;
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn losses(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        losses: &mut Vec<f32>,
+    ) -> Result<(), EngineError>;
 }

@@ -5,28 +5,23 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 
 use super::{Learner, State};
-use crate::engine::cpu::EngineError;
-use crate::engine::{BatchGradient, Cpu, InnerLoop, TaskRows};
+use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
 
-/// Pooled training on an engine.
+/// Pooled training.
 #[derive(Debug)]
 pub struct Pooled {
-    engine: Cpu,
     rule: Rule,
     inner_rate: f32,
 }
 
 impl Pooled {
-    /// Pooled training of `network`; a device that gets its bundle adapts by `rule` with rates of `inner_rate`.
-    ///
-    /// # Errors
-    /// As [`Cpu::new`].
-    pub fn new(network: &NetworkSpec, rule: Rule, inner_rate: f32, threads: usize) -> Result<Self, EngineError> {
-        Ok(Self { engine: Cpu::new(network, threads)?, rule, inner_rate })
+    /// Pooled training; a device that gets its bundle adapts by `rule` with rates of `inner_rate`.
+    pub const fn new(rule: Rule, inner_rate: f32) -> Self {
+        Self { rule, inner_rate }
     }
 }
 
-impl Learner for Pooled {
+impl<E: Engine> Learner<E> for Pooled {
     fn name(&self) -> &'static str {
         "pooled"
     }
@@ -39,14 +34,26 @@ impl Learner for Pooled {
         vec![self.inner_rate; self.rule.rate_len(network)]
     }
 
-    fn gradient(&mut self, state: &State, tasks: &[TaskRows], into: &mut BatchGradient) {
-        self.engine.pooled_gradient(&state.params, tasks, into);
+    fn gradient(
+        &mut self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        into: &mut BatchGradient<E::Values>,
+    ) -> Result<(), EngineError> {
+        engine.pooled_gradient(&state.params, tasks, into)
     }
 
     /// The query loss without adaptation.
-    fn losses(&self, state: &State, tasks: &[TaskRows]) -> Vec<f32> {
-        let rate = Rate::Constant;
-        let still = InnerLoop { steps: 0, rate, adapted: LayerSet::ALL, learn_rates: false, first_order: true };
-        self.engine.meta_losses(&still, &state.params, &state.rates, tasks)
+    fn losses(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        losses: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        let (rate, kept) = (Rate::Constant, Kept::default());
+        let still = InnerLoop { steps: 0, rate, adapted: LayerSet::ALL, learn_rates: false, first_order: true, kept };
+        engine.meta_losses(&still, &state.params, &state.rates, tasks, losses)
     }
 }

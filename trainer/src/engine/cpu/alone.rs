@@ -1,0 +1,126 @@
+//! The passes of one task, over the runtime's network as it stands.
+
+use sinew_models::rule::Rate;
+use sinew_runtime::kernel::dense::Update;
+use sinew_runtime::network::{Destination, LayerSet, Network, Traces};
+
+use super::arena::{Adjoint, Lengths, Scratch, Trace};
+use super::recursion::{Passes, Theta};
+use crate::engine::{InnerLoop, TaskRows};
+
+/// One task of a meta-step.
+pub(super) struct Alone<'a> {
+    pub network: &'a Network,
+    pub inner: &'a InnerLoop,
+    pub rates: &'a [f32],
+    pub task: &'a TaskRows,
+}
+
+/// What a task with so many support and query rows needs.
+pub(super) fn lengths(network: &Network, inner: &InnerLoop, rates: usize, rows: [usize; 2]) -> Lengths {
+    let params = network.param_len();
+    let second_order = !inner.first_order && inner.steps > 0;
+    Lengths {
+        params,
+        rates: if inner.learn_rates { rates } else { 0 },
+        forward: rows.map(|rows| network.forward_len(rows)),
+        backward: rows.map(|rows| network.backward_len(rows)),
+        gradient: if inner.keeps_gradients(network) { params } else { 0 },
+        tangent: if second_order { network.tangent_len(rows[0]) } else { 0 },
+        panel: network.panel_len(),
+        direction: if second_order { params } else { 0 },
+        ..Lengths::default()
+    }
+}
+
+impl Theta<'_> {
+    fn values(&self) -> &[f32] {
+        let (Self::Shared(values) | Self::Own(values)) = self;
+        values
+    }
+}
+
+impl Passes for Alone<'_> {
+    fn step(&self, number: usize, theta: Theta<'_>, trace: &mut Trace, scratch: &mut Scratch, next: &mut [f32]) {
+        let (network, here, support) = (self.network, theta.values(), &self.task.support);
+        let (rates, panel) = (self.inner.rates(self.rates), &mut scratch.panel[..]);
+        let Trace { forward, backward, gradient } = trace;
+        network.forward(here, &support.x, support.rows, forward, panel);
+        if self.inner.keeps_gradients(network) {
+            let (layers, update) = (LayerSet::ALL, Update::Store);
+            let destination = Destination::Gradient { params: here, gradient, layers, update };
+            network.gradient(destination, support.batch(), forward, backward, panel);
+            next.copy_from_slice(here);
+            rates.apply(number, network, gradient, next);
+        } else {
+            let mut traces = Traces { forward, backward, panel };
+            rates.step(number, network, (here, next), support.batch(), &mut traces);
+        }
+    }
+
+    fn query_losses(&self, theta: Theta<'_>, trace: &mut Trace, scratch: &mut Scratch, losses: &mut [f32]) {
+        let query = &self.task.query;
+        self.network.forward(theta.values(), &query.x, query.rows, &mut trace.forward, &mut scratch.panel);
+        losses.fill(self.network.loss(query.batch(), &trace.forward));
+    }
+
+    fn query_gradient(
+        &self,
+        theta: Theta<'_>,
+        trace: &mut Trace,
+        scratch: &mut Scratch,
+        losses: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        let (params, query, panel) = (theta.values(), &self.task.query, &mut scratch.panel[..]);
+        let Trace { forward, backward, .. } = trace;
+        self.network.forward(params, &query.x, query.rows, forward, panel);
+        let (layers, update) = (LayerSet::ALL, Update::Store);
+        let destination = Destination::Gradient { params, gradient, layers, update };
+        losses.fill(self.network.gradient(destination, query.batch(), forward, backward, panel));
+    }
+
+    fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: &mut Adjoint) {
+        let (network, inner) = (self.network, self.inner);
+        if inner.learn_rates {
+            gather_rates(network, inner, number, &adjoint.params, &trace.gradient, &mut adjoint.rates);
+        }
+        if inner.first_order {
+            return;
+        }
+        let Scratch { tangent, panel, direction, .. } = scratch;
+        // α ∘ λ is what a step from 0 along −λ gives.
+        direction.fill(0.0);
+        inner.rates(self.rates).apply(number, network, &adjoint.params, direction);
+        // The direction is −α ∘ λ, so the product is added.
+        network.hessian_vector(
+            (theta.values(), direction),
+            self.task.support.batch(),
+            (&trace.forward, &trace.backward),
+            tangent,
+            panel,
+            (&mut adjoint.params, Update::Add(1.0)),
+        );
+    }
+}
+
+/// ∂L/∂α −= λ ∘ g, summed over the parameters that share a rate.
+fn gather_rates(
+    network: &Network,
+    inner: &InnerLoop,
+    step: usize,
+    adjoint: &[f32],
+    gradient: &[f32],
+    rates: &mut [f32],
+) {
+    let layers = network.layer_count();
+    for layer in (0..layers).filter(|layer| inner.adapted.has(*layer)) {
+        let range = network.params_of(layer);
+        let products = adjoint[range.clone()].iter().zip(&gradient[range.clone()]).map(|(l, g)| l * g);
+        match inner.rate {
+            Rate::Constant => rates[0] -= products.sum::<f32>(),
+            Rate::PerLayerStep => rates[step * layers + layer] -= products.sum::<f32>(),
+            Rate::PerParameter => rates[range].iter_mut().zip(products).for_each(|(rate, product)| *rate -= product),
+        }
+    }
+}

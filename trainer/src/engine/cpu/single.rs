@@ -1,0 +1,259 @@
+//! Single passes: one for each task of a batch, in parallel.
+
+use rayon::prelude::*;
+use sinew_runtime::kernel::dense::Update;
+use sinew_runtime::kernel::scale::add_scaled;
+use sinew_runtime::network::{Batch, Cotangent, Destination, LayerSet, Network};
+
+use super::Cpu;
+use super::arena::{Arena, Lengths};
+use crate::aligned::Aligned;
+use crate::engine::{Depth, EngineError, InnerLoop, Parameters, Rows, Side, TaskRows};
+
+/// What each pass of one task is: `params`, its rows, where its result goes, and its loss if it has one.
+trait Pass: Fn(&Network, &[f32], usize, &Rows, &mut Arena, &mut [f32], &mut f32) + Sync {}
+impl<F: Fn(&Network, &[f32], usize, &Rows, &mut Arena, &mut [f32], &mut f32) + Sync> Pass for F {}
+
+/// Runs `pass` for each task; `width(rows)` values of `into` are its.
+fn over_tasks(
+    cpu: &Cpu,
+    params: Parameters<'_, Aligned>,
+    tasks: &[TaskRows],
+    side: Side,
+    into: &mut Aligned,
+    losses: &mut Vec<f32>,
+    width: impl Fn(&Rows) -> usize,
+    pass: impl Pass,
+) -> Result<(), EngineError> {
+    let network = &cpu.network;
+    let len = network.param_len();
+    match params {
+        Parameters::Shared(params) => Cpu::expect("parameters", params, len)?,
+        Parameters::Each(params) => Cpu::expect("parameters of all tasks", params, len * tasks.len())?,
+    }
+    into.resize(tasks.iter().map(|task| width(task.side(side))).sum());
+    losses.clear();
+    losses.resize(tasks.len(), 0.0);
+    let mut rest = &mut into[..];
+    let mut items: Vec<_> = Vec::with_capacity(tasks.len());
+    for (number, (task, loss)) in tasks.iter().zip(losses).enumerate() {
+        let rows = task.side(side);
+        let (here, behind) = rest.split_at_mut(width(rows));
+        rest = behind;
+        items.push((number, rows, here, loss));
+    }
+    let one = |(number, rows, into, loss): (usize, &Rows, &mut [f32], &mut f32)| {
+        let params = match params {
+            Parameters::Shared(params) => params,
+            Parameters::Each(params) => &params[number * len..][..len],
+        };
+        cpu.with_arena(|arena| {
+            let (lengths, inner) = (lengths(network, rows.rows), still());
+            arena.make_room(&inner, &lengths);
+            pass(network, params, number, rows, arena, into, loss);
+        });
+    };
+    match &cpu.pool {
+        None => items.into_iter().for_each(one),
+        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).for_each(one)),
+    }
+    Ok(())
+}
+
+/// No inner step.
+fn still() -> InnerLoop {
+    InnerLoop {
+        steps: 0,
+        rate: sinew_models::rule::Rate::Constant,
+        adapted: LayerSet::ALL,
+        learn_rates: false,
+        first_order: true,
+        kept: crate::engine::Kept::Parameters,
+    }
+}
+
+fn lengths(network: &Network, rows: usize) -> Lengths {
+    Lengths {
+        params: network.param_len(),
+        forward: [0, network.forward_len(rows)],
+        backward: [0, network.backward_len(rows)],
+        tangent: network.tangent_len(rows),
+        panel: network.panel_len(),
+        ..Lengths::default()
+    }
+}
+
+pub(super) fn forward(
+    cpu: &Cpu,
+    params: Parameters<'_, Aligned>,
+    tasks: &[TaskRows],
+    side: Side,
+    depth: Depth,
+    into: &mut Aligned,
+) -> Result<(), EngineError> {
+    let width = |rows: &Rows| rows.rows * values(&cpu.network, depth);
+    over_tasks(cpu, params, tasks, side, into, &mut Vec::new(), width, |network, params, _, rows, arena, into, _| {
+        let (forward, panel) = (&mut arena.query.forward[..], &mut arena.scratch.panel[..]);
+        match depth {
+            Depth::Outputs => {
+                network.forward(params, &rows.x, rows.rows, forward, panel);
+                network.outputs(forward, rows.rows, into);
+            }
+            Depth::Features => {
+                let layers = network.backbone_len();
+                network.forward_layers(0..layers, params, &rows.x, rows.rows, forward, panel);
+                into.copy_from_slice(network.features(layers, &rows.x, rows.rows, forward));
+            }
+        }
+    })
+}
+
+/// Values of one row at `depth`.
+fn values(network: &Network, depth: Depth) -> usize {
+    match depth {
+        Depth::Outputs => network.output_len(),
+        Depth::Features => network.feature_len(),
+    }
+}
+
+pub(super) fn backward(
+    cpu: &mut Cpu,
+    params: Parameters<'_, Aligned>,
+    tasks: &[TaskRows],
+    side: Side,
+    depth: Depth,
+    cotangent: &Aligned,
+    into: &mut Aligned,
+) -> Result<(), EngineError> {
+    let len = cpu.network.param_len();
+    let width = values(&cpu.network, depth);
+    let mut starts = Vec::with_capacity(tasks.len());
+    let mut total = 0;
+    for task in tasks {
+        starts.push(total);
+        total += task.side(side).rows * width;
+    }
+    Cpu::expect("the gradient behind the network", cotangent, total)?;
+    let mut each = std::mem::take(&mut cpu.parts);
+    let shared = matches!(params, Parameters::Shared(_));
+    let to = if shared { &mut each } else { &mut *into };
+    let done = over_tasks(
+        cpu,
+        params,
+        tasks,
+        side,
+        to,
+        &mut Vec::new(),
+        |_| len,
+        |network, params, number, rows, arena, into, _| {
+            let (x, count) = (&rows.x[..], rows.rows);
+            let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
+            let panel = &mut arena.scratch.panel[..];
+            let cotangent = &cotangent[starts[number]..][..count * width];
+            into.fill(0.0);
+            let cotangent = match depth {
+                Depth::Outputs => {
+                    network.forward(params, x, count, forward, panel);
+                    Cotangent::Outputs(cotangent)
+                }
+                Depth::Features => {
+                    network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
+                    Cotangent::Features(cotangent)
+                }
+            };
+            let (layers, update) = (LayerSet::ALL, Update::Store);
+            let destination = Destination::Gradient { params, gradient: into, layers, update };
+            network.pull_back(destination, (x, count), cotangent, forward, backward, panel);
+        },
+    );
+    if shared && done.is_ok() {
+        into.resize(len);
+        into.fill(0.0);
+        for part in each.chunks_exact(len.max(1)) {
+            add_scaled(cpu.network.path(), into, 1.0, part);
+        }
+    }
+    cpu.parts = each;
+    done
+}
+
+pub(super) fn gradient(
+    cpu: &Cpu,
+    params: Parameters<'_, Aligned>,
+    tasks: &[TaskRows],
+    side: Side,
+    losses: &mut Vec<f32>,
+    into: &mut Aligned,
+) -> Result<(), EngineError> {
+    let len = cpu.network.param_len();
+    over_tasks(
+        cpu,
+        params,
+        tasks,
+        side,
+        into,
+        losses,
+        |_| len,
+        |network, params, _, rows, arena, into, loss| {
+            *loss = gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
+        },
+    )
+}
+
+pub(super) fn hessian_vector(
+    cpu: &Cpu,
+    params: Parameters<'_, Aligned>,
+    directions: &Aligned,
+    tasks: &[TaskRows],
+    side: Side,
+    into: &mut Aligned,
+) -> Result<(), EngineError> {
+    let len = cpu.network.param_len();
+    Cpu::expect("directions of all tasks", directions, len * tasks.len())?;
+    over_tasks(
+        cpu,
+        params,
+        tasks,
+        side,
+        into,
+        &mut Vec::new(),
+        |_| len,
+        |network, params, number, rows, arena, into, _| {
+            // The gradient itself is written over by the product.
+            gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
+            let traces = (&arena.query.forward[..], &arena.query.backward[..]);
+            let (tangent, panel) = (&mut arena.scratch.tangent[..], &mut arena.scratch.panel[..]);
+            let v = &directions[number * len..][..len];
+            network.hessian_vector((params, v), rows.batch(), traces, tangent, panel, (into, Update::Store));
+        },
+    )
+}
+
+/// The loss on all rows of a task, and its gradient, left in the arena's adjoint.
+pub(super) fn pooled(network: &Network, params: &[f32], task: &TaskRows, arena: &mut Arena) -> f32 {
+    let sides = [&task.support, &task.query];
+    arena.make_room(&still(), &lengths(network, sides[0].rows.max(sides[1].rows)));
+    let of = sides[0].rows + sides[1].rows;
+    let mut adjoint = std::mem::take(&mut arena.adjoint);
+    adjoint.params.fill(0.0);
+    let mut loss = 0.0;
+    for side in sides.into_iter().filter(|side| side.rows > 0) {
+        let batch = Batch { of, ..side.batch() };
+        loss += gradient_at(network, params, batch, arena, (&mut adjoint.params, Update::Add(1.0)));
+    }
+    arena.adjoint = adjoint;
+    loss
+}
+
+fn gradient_at(
+    network: &Network,
+    params: &[f32],
+    batch: Batch<'_>,
+    arena: &mut Arena,
+    (gradient, update): (&mut [f32], Update),
+) -> f32 {
+    let (pass, panel) = (&mut arena.query, &mut arena.scratch.panel[..]);
+    network.forward(params, batch.x, batch.rows, &mut pass.forward, panel);
+    let destination = Destination::Gradient { params, gradient, layers: LayerSet::ALL, update };
+    network.gradient(destination, batch, &pass.forward, &mut pass.backward, panel)
+}
