@@ -44,21 +44,28 @@ impl Problem {
     /// # Panics
     /// Never: there is such a network.
     pub fn images(scope: Scope) -> Self {
-        const CLASSES: usize = 5;
-        const ROWS: usize = 25;
         let convolution =
             |outputs| Layer::Convolution { outputs, window: Window::square(3, 1, 1), activation: Activation::Relu };
         let pool = Layer::MaxPool { window: Window::square(2, 2, 0) };
         let backbone = [8, 16, 32].into_iter().flat_map(|outputs| [convolution(outputs), pool]).chain([Layer::Flatten]);
+        Self { scope, ..Self::classes(32, &backbone.collect::<Vec<_>>(), 25, 1) }
+    }
+
+    /// Images of one channel and 5 classes: this backbone, and one dense layer.
+    ///
+    /// # Panics
+    /// If there is no such network.
+    pub fn classes(side: usize, backbone: &[Layer], rows: usize, seed: u64) -> Self {
+        const CLASSES: usize = 5;
         let last = Layer::Dense { outputs: CLASSES, activation: Activation::Identity };
         let name = Name::try_from("class").expect("it is short");
         let head = Head { name, layers: [last].into_iter().collect(), loss: Loss::CrossEntropy, weight: 1.0 };
         let network = NetworkSpec {
-            input: Input::image(Shape { height: 32, width: 32, channels: 1 }),
-            backbone: backbone.collect(),
+            input: Input::image(Shape { height: side, width: side, channels: 1 }),
+            backbone: backbone.iter().copied().collect(),
             heads: [head].into_iter().collect(),
         };
-        let mut problem = Self::new(network, scope, ROWS, 1);
+        let mut problem = Self::new(network, Scope::All, rows, seed);
         for (row, y) in problem.y.chunks_exact_mut(CLASSES).enumerate() {
             y.fill(0.0);
             y[row % CLASSES] = 1.0;

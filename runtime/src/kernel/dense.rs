@@ -38,13 +38,13 @@ pub struct Size {
 }
 
 impl Size {
-    const fn x(self) -> usize {
+    pub(crate) const fn x(self) -> usize {
         self.rows * self.inputs
     }
-    const fn z(self) -> usize {
+    pub(crate) const fn z(self) -> usize {
         self.rows * self.outputs
     }
-    const fn w(self) -> usize {
+    pub(crate) const fn w(self) -> usize {
         self.inputs * self.outputs
     }
 }

@@ -14,6 +14,8 @@ pub mod dense;
 pub mod distance;
 mod exponential;
 pub mod finite;
+#[cfg(feature = "lanes")]
+pub mod lanes;
 pub mod loss;
 #[cfg(feature = "layers")]
 pub mod norm;

@@ -11,6 +11,8 @@ pub(crate) struct Quad(float32x4_t);
 
 // SAFETY of every block below: the trait's contract gives the features and the pointers.
 impl Vector for Quad {
+    #[cfg(feature = "lanes")]
+    const REGISTERS: usize = 32;
     const LANES: usize = 4;
     const BLOCK: usize = 4;
     type Half = Self;
@@ -182,5 +184,27 @@ impl Vector for Quad {
                 part::<M, N, ALONG>(terms, target, row, column, left)
             }
         }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize>(
+        terms: &[super::lanes::Term],
+        target: &super::lanes::Target,
+        p: usize,
+        q: usize,
+    ) {
+        #[target_feature(enable = "neon")]
+        #[inline(never)]
+        unsafe fn whole<const P: usize, const Q: usize>(
+            terms: &[super::lanes::Term],
+            target: &super::lanes::Target,
+            p: usize,
+            q: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { super::lanes::tile::tile::<Quad, P, Q>(terms, target, p, q) }
+        }
+        // SAFETY: as above.
+        unsafe { whole::<P, Q>(terms, target, p, q) }
     }
 }

@@ -15,6 +15,9 @@ pub(crate) trait Vector: Copy {
     const BLOCK: usize;
     /// Rows and columns of the squares that [`Vector::turn_squares`] turns; 0 where it turns none.
     const SQUARE: usize = 0;
+    /// Registers that hold vectors.
+    #[cfg(feature = "lanes")]
+    const REGISTERS: usize;
     /// A vector for what is left at the end of a row: half as long where that exists, else the same.
     type Half: Vector;
 
@@ -74,5 +77,14 @@ pub(crate) trait Vector: Copy {
         row: usize,
         column: usize,
         left: usize,
+    );
+
+    /// [`super::lanes::tile::tile`], in the same way.
+    #[cfg(feature = "lanes")]
+    unsafe fn lane_tile<const P: usize, const Q: usize>(
+        terms: &[super::lanes::Term],
+        target: &super::lanes::Target,
+        p: usize,
+        q: usize,
     );
 }

@@ -31,6 +31,8 @@ unsafe fn mask16(count: usize) -> __mmask16 {
 
 // SAFETY of every block below: the trait's contract gives the features and the pointers.
 impl Vector for Ymm {
+    #[cfg(feature = "lanes")]
+    const REGISTERS: usize = 16;
     const LANES: usize = 8;
     const BLOCK: usize = 8;
     type Half = Self;
@@ -226,9 +228,33 @@ impl Vector for Ymm {
             }
         }
     }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize>(
+        terms: &[super::lanes::Term],
+        target: &super::lanes::Target,
+        p: usize,
+        q: usize,
+    ) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        unsafe fn whole<const P: usize, const Q: usize>(
+            terms: &[super::lanes::Term],
+            target: &super::lanes::Target,
+            p: usize,
+            q: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { super::lanes::tile::tile::<Ymm, P, Q>(terms, target, p, q) }
+        }
+        // SAFETY: as above.
+        unsafe { whole::<P, Q>(terms, target, p, q) }
+    }
 }
 
 impl Vector for Zmm {
+    #[cfg(feature = "lanes")]
+    const REGISTERS: usize = 32;
     const LANES: usize = 16;
     const BLOCK: usize = 8;
     const SQUARE: usize = 16;
@@ -415,6 +441,28 @@ impl Vector for Zmm {
                 part::<M, N, ALONG>(terms, target, row, column, left)
             }
         }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize>(
+        terms: &[super::lanes::Term],
+        target: &super::lanes::Target,
+        p: usize,
+        q: usize,
+    ) {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
+        #[inline(never)]
+        unsafe fn whole<const P: usize, const Q: usize>(
+            terms: &[super::lanes::Term],
+            target: &super::lanes::Target,
+            p: usize,
+            q: usize,
+        ) {
+            // SAFETY: the caller's contract.
+            unsafe { super::lanes::tile::tile::<Zmm, P, Q>(terms, target, p, q) }
+        }
+        // SAFETY: as above.
+        unsafe { whole::<P, Q>(terms, target, p, q) }
     }
 }
 

@@ -80,10 +80,10 @@ impl Passes for Alone<'_> {
         losses.fill(self.network.gradient(destination, query.batch(), forward, backward, panel));
     }
 
-    fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: &mut Adjoint) {
+    fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: Adjoint<'_>) {
         let (network, inner) = (self.network, self.inner);
         if inner.learn_rates {
-            gather_rates(network, inner, number, &adjoint.params, &trace.gradient, &mut adjoint.rates);
+            gather_rates(network, inner, number, adjoint.params, &trace.gradient, adjoint.rates);
         }
         if inner.first_order {
             return;
@@ -91,7 +91,7 @@ impl Passes for Alone<'_> {
         let Scratch { tangent, panel, direction, .. } = scratch;
         // α ∘ λ is what a step from 0 along −λ gives.
         direction.fill(0.0);
-        inner.rates(self.rates).apply(number, network, &adjoint.params, direction);
+        inner.rates(self.rates).apply(number, network, adjoint.params, direction);
         // The direction is −α ∘ λ, so the product is added.
         network.hessian_vector(
             (theta.values(), direction),
@@ -99,7 +99,7 @@ impl Passes for Alone<'_> {
             (&trace.forward, &trace.backward),
             tangent,
             panel,
-            (&mut adjoint.params, Update::Add(1.0)),
+            (adjoint.params, Update::Add(1.0)),
         );
     }
 }

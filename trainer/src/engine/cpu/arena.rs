@@ -32,12 +32,19 @@ pub(super) struct Scratch {
 }
 
 /// What the way back arrives at.
-#[derive(Debug, Default)]
-pub(super) struct Adjoint {
+#[derive(Debug)]
+pub(super) struct Adjoint<'a> {
     /// λ, the gradient of the query loss with respect to θ_k.
-    pub params: Aligned,
+    pub params: &'a mut [f32],
     /// The gradient with respect to the rates.
-    pub rates: Aligned,
+    pub rates: &'a mut [f32],
+}
+
+impl Adjoint<'_> {
+    /// The same, for a while.
+    pub fn reborrow(&mut self) -> Adjoint<'_> {
+        Adjoint { params: self.params, rates: self.rates }
+    }
 }
 
 /// Memory for one item of work at a time.
@@ -50,7 +57,6 @@ pub(super) struct Arena {
     /// The pass over the query at θ_S.
     pub query: Trace,
     pub scratch: Scratch,
-    pub adjoint: Adjoint,
     /// Support and query inputs, where they are laid out anew.
     pub inputs: [Aligned; 2],
 }
@@ -90,9 +96,6 @@ impl Arena {
         self.scratch.panel.resize(lengths.panel);
         self.scratch.direction.resize(lengths.direction);
         self.scratch.outputs.resize(lengths.outputs);
-        self.adjoint.params.resize(lengths.params);
-        self.adjoint.rates.resize(lengths.rates);
-        self.adjoint.rates.fill(0.0);
         self.inputs.iter_mut().zip(lengths.inputs).for_each(|(inputs, len)| inputs.resize(len));
     }
 }
@@ -109,7 +112,7 @@ impl Lengths {
     pub fn total(&self, inner: &InnerLoop) -> usize {
         let segment = inner.kept.segment(inner.steps).min(inner.steps);
         let checkpoints = inner.steps.div_ceil(segment.max(1));
-        let params = checkpoints + segment.saturating_sub(1) + 1;
+        let params = checkpoints + segment.saturating_sub(1);
         params * self.params
             + segment * (self.forward[0] + self.backward[0] + self.gradient)
             + self.forward[1]
@@ -118,7 +121,6 @@ impl Lengths {
             + self.panel
             + self.direction
             + self.outputs
-            + self.rates
             + self.inputs[0]
             + self.inputs[1]
     }

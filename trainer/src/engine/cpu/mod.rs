@@ -2,7 +2,9 @@
 
 mod alone;
 mod arena;
+mod lanes;
 mod recursion;
+mod reduction;
 mod single;
 mod work;
 
@@ -11,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use sinew_models::rule::{Rate, Scope};
 use sinew_models::spec::NetworkSpec;
-use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::LayerSet;
 use sinew_runtime::{Network, Path};
 
@@ -19,24 +20,26 @@ use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Si
 use crate::aligned::Aligned;
 use crate::optimiser::{self, AdamW, Moments};
 use alone::Alone;
-use arena::{Arena, Lengths};
+use arena::{Adjoint, Arena, Lengths};
+use lanes::{LaneNetwork, Lanes};
+use reduction::{Layout, Reduction};
 use work::{Item, Work};
-
-/// Values that a worker sums at once.
-const SUMMED: usize = 1024;
 
 /// Gradients of one network over batches of tasks.
 #[derive(Debug)]
 pub struct Cpu {
     spec: NetworkSpec,
     network: Network,
+    /// For several tasks at once; `None` where the network has layers that are not dense.
+    lanes: Option<LaneNetwork>,
     /// `None` for one thread, which is the caller's.
     pool: Option<rayon::ThreadPool>,
     /// One for each worker; a worker takes only its own, so nobody waits.
     arenas: Vec<Mutex<Arena>>,
     work: Work,
-    /// What items leave behind, side by side, where several are under way at once.
+    /// What items leave behind, side by side.
     parts: Aligned,
+    sums: Aligned,
 }
 
 impl Cpu {
@@ -62,29 +65,40 @@ impl Cpu {
             Some(pool.map_err(|source| EngineError::Threads { threads, source })?)
         };
         let arenas = (0..threads).map(|_| Mutex::default()).collect();
-        Ok(Self { spec: spec.clone(), network, pool, arenas, work: Work::default(), parts: Aligned::default() })
+        let (work, parts, sums) = (Work::default(), Aligned::default(), Aligned::default());
+        let lanes = LaneNetwork::new(spec, path);
+        Ok(Self { spec: spec.clone(), network, lanes, pool, arenas, work, parts, sums })
     }
 
-    /// Bytes that one meta-step over tasks of the same rows needs at its peak, besides the tasks and the caller's parameters, rates and
-    /// gradient: an arena for each worker and, for more than one, a part of the sum for each item.
-    pub fn memory(&self, inner: &InnerLoop, tasks: &[TaskRows], rates: usize) -> usize {
+    /// Bytes that one meta-gradient over these tasks needs at its peak, besides the tasks and what the caller holds: an arena for each
+    /// worker, and for each item of work what it leaves behind.
+    pub fn memory(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows]) -> usize {
         let mut work = Work::default();
-        work.plan(tasks);
-        let workers = self.arenas.len().min(work.items.len());
-        let arena = work.items.iter().map(|item| self.lengths(inner, rates, tasks, &work, item).total(inner)).max();
-        let parts = if self.pool.is_some() { self.part_len(inner, rates) * work.items.len() } else { 0 };
-        size_of::<f32>() * (workers * arena.unwrap_or(0) + parts)
-    }
-
-    fn lengths(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows], work: &Work, item: &Item) -> Lengths {
-        let task = &tasks[work.tasks(item)[0]];
-        alone::lengths(&self.network, inner, rates, [task.support.rows, task.query.rows])
-    }
-
-    /// Values that an item leaves behind: a gradient, that with respect to the rates, and a loss.
-    fn part_len(&self, inner: &InnerLoop, rates: usize) -> usize {
+        work.plan(tasks, self.lanes_for(inner));
+        let arenas = work.items.iter().map(|item| {
+            let task = &tasks[work.tasks(item)[0]];
+            self.lengths(inner, rates, task, item.together).total(inner)
+        });
+        let largest = arenas.max().unwrap_or(0);
         let rates = if inner.learn_rates { rates } else { 0 };
-        Aligned::padded(self.network.param_len() + rates + 1)
+        let layout = self.layout(&work, self.network.param_len(), rates);
+        let workers = self.arenas.len().min(work.items.len());
+        let values = workers * largest + layout.stride * work.items.len() + layout.sums();
+        size_of::<f32>() * values
+    }
+
+    fn lengths(&self, inner: &InnerLoop, rates: usize, task: &TaskRows, together: bool) -> Lengths {
+        let rows = [task.support.rows, task.query.rows];
+        match &self.lanes {
+            Some(lanes) if together => lanes.lengths(&self.network, inner, rates, rows),
+            _ => alone::lengths(&self.network, inner, rates, rows),
+        }
+    }
+
+    /// How many tasks of an inner loop to take at once; 1 where it does not pay.
+    fn lanes_for(&self, inner: &InnerLoop) -> usize {
+        let _ = inner;
+        self.lanes.as_ref().map_or(1, LaneNetwork::lanes)
     }
 
     fn with_arena<T>(&self, run: impl FnOnce(&mut Arena) -> T) -> T {
@@ -93,68 +107,84 @@ impl Cpu {
         run(&mut self.arenas[worker].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs `one` for every item of the work and hands what it leaves in the arena and its losses to `sum`, in the order of the items,
-    /// whoever computed them, so that the number of threads changes no bit.
+    /// How what the items of a batch leave behind lies side by side.
+    fn layout(&self, work: &Work, params: usize, rates: usize) -> Layout {
+        let lanes = self.lanes.as_ref().filter(|_| work.together());
+        Layout::new(params, rates, lanes.map_or(1, LaneNetwork::lanes))
+    }
+
+    /// Runs `one` for every item of work, each with its tasks, an arena, and room for losses and gradients of `params` and `rates`
+    /// values; then sums the gradients up.
     fn over_items(
         &mut self,
         tasks: &[TaskRows],
-        rate_len: usize,
+        lanes: usize,
         losses: &mut Vec<f32>,
         (params, rates): (&mut [f32], &mut [f32]),
-        one: impl Fn(&Self, &[usize], &mut Arena, &mut [f32]) + Sync,
+        one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
     ) {
         let mut work = std::mem::take(&mut self.work);
-        work.plan(tasks);
-        let (path, param_len) = (self.network.path(), self.network.param_len());
-        params.fill(0.0);
-        rates.fill(0.0);
-        losses.clear();
-        losses.resize(tasks.len(), f32::NAN);
+        work.plan(tasks, lanes);
+        let layout = self.layout(&work, params.len(), rates.len());
+        let (mut parts, mut sums) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.sums));
+        parts.resize(layout.stride * work.items.len());
+        sums.resize(layout.sums());
+        let this = &*self;
+        let run = |(item, part): (&Item, &mut [f32])| {
+            let lanes = if item.together { layout.lanes } else { 1 };
+            let (values, losses) = part.split_at_mut(layout.losses);
+            let (params, rates) = values.split_at_mut(layout.params * lanes);
+            let adjoint = Adjoint { params, rates: &mut rates[..layout.rates * lanes] };
+            let tasks = work.tasks(item);
+            this.with_arena(|arena| one(this, item, tasks, arena, &mut losses[..tasks.len()], adjoint));
+        };
         match &self.pool {
-            None => {
-                for item in &work.items {
-                    let tasks = work.tasks(item);
-                    self.with_arena(|arena| {
-                        one(self, tasks, arena, std::slice::from_mut(&mut losses[tasks[0]]));
-                        add_scaled(path, params, 1.0, &arena.adjoint.params);
-                        add_scaled(path, rates, 1.0, &arena.adjoint.rates);
-                    });
-                }
-            }
-            Some(pool) => {
-                let stride = Aligned::padded(param_len + rate_len + 1);
-                let mut parts = std::mem::take(&mut self.parts);
-                parts.resize(stride * work.items.len());
-                let this = &*self;
-                pool.install(|| {
-                    let items = work.items.par_iter().zip(parts.par_chunks_mut(stride));
-                    items.with_max_len(1).for_each(|(item, part)| {
-                        this.with_arena(|arena| {
-                            let (sums, loss) = part.split_at_mut(stride - 1);
-                            one(this, work.tasks(item), arena, loss);
-                            sums[..param_len].copy_from_slice(&arena.adjoint.params);
-                            sums[param_len..][..rate_len].copy_from_slice(&arena.adjoint.rates);
-                        });
-                    });
-                    let parts = &parts;
-                    let sum = |from: usize, sums: &mut [f32]| {
-                        for part in parts.chunks_exact(stride).take(work.items.len()) {
-                            add_scaled(path, sums, 1.0, &part[from..][..sums.len()]);
-                        }
-                    };
-                    // Each worker sums its own values, over items in their order.
-                    params.par_chunks_mut(SUMMED).enumerate().for_each(|(chunk, sums)| sum(chunk * SUMMED, sums));
-                    sum(param_len, rates);
-                });
-                for (item, part) in work.items.iter().zip(parts.chunks_exact(stride)) {
-                    losses[work.tasks(item)[0]] = part[stride - 1];
-                }
-                self.parts = parts;
-            }
+            None => work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run),
+            Some(pool) => pool.install(|| {
+                work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride)).with_max_len(1).for_each(run);
+            }),
         }
         let share = 1.0 / tasks.len().max(1) as f32;
-        params.iter_mut().chain(rates).for_each(|value| *value *= share);
-        self.work = work;
+        let reduction = Reduction { path: self.network.path(), layout, work: &work, parts: &parts, share };
+        reduction.run(self.pool.as_ref(), params, rates, &mut sums);
+        losses.clear();
+        losses.resize(tasks.len(), f32::NAN);
+        for (item, part) in work.items.iter().zip(parts.chunks_exact(layout.stride)) {
+            work.tasks(item).iter().zip(&part[layout.losses..]).for_each(|(task, loss)| losses[*task] = *loss);
+        }
+        (self.work, self.parts, self.sums) = (work, parts, sums);
+    }
+
+    /// Runs the inner loop of every task and what comes behind it.
+    fn over_inner_loops(
+        &mut self,
+        inner: &InnerLoop,
+        (params, rates): (&[f32], &[f32]),
+        tasks: &[TaskRows],
+        losses: &mut Vec<f32>,
+        gradients: Option<(&mut [f32], &mut [f32])>,
+    ) {
+        let lanes = self.lanes_for(inner);
+        let wanted = gradients.is_some();
+        let gradients = gradients.unwrap_or_default();
+        self.over_items(tasks, lanes, losses, gradients, |this, item, indices, arena, losses, adjoint| {
+            let (network, task) = (&this.network, &tasks[indices[0]]);
+            arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
+            let adjoint = wanted.then_some(adjoint);
+            match &this.lanes {
+                Some(lanes) if item.together => {
+                    let mut inputs = std::mem::take(&mut arena.inputs);
+                    for (side, inputs) in [Side::Support, Side::Query].into_iter().zip(&mut inputs) {
+                        lanes.lay_out(tasks, indices, side, inputs);
+                    }
+                    let laid_out = inputs.each_ref().map(|inputs| &inputs[..]);
+                    let passes = Lanes { network, lanes, inner, rates, tasks, indices, inputs: laid_out };
+                    recursion::run(&passes, inner, params, arena, losses, adjoint);
+                    arena.inputs = inputs;
+                }
+                _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
+            }
+        });
     }
 
     /// Asks whether `values` are as many as they must be.
@@ -259,22 +289,15 @@ impl Engine for Cpu {
         into: &mut BatchGradient<Aligned>,
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
-        let rate_len = if inner.learn_rates { rates.len() } else { 0 };
         let BatchGradient { params: to, rates: rates_to, losses } = into;
         to.resize(params.len());
         if inner.learn_rates {
-            rates_to.get_or_insert_default().resize(rate_len);
+            rates_to.get_or_insert_default().resize(rates.len());
         } else {
             *rates_to = None;
         }
-        let sums = (&mut to[..], rates_to.as_deref_mut().unwrap_or_default());
-        self.over_items(tasks, rate_len, losses, sums, |this, indices, arena, losses| {
-            let (network, task) = (&this.network, &tasks[indices[0]]);
-            let rows = [task.support.rows, task.query.rows];
-            arena.make_room(inner, &alone::lengths(network, inner, rates.len(), rows));
-            let passes = Alone { network, inner, rates, task };
-            recursion::gradient(&passes, inner, params, arena, losses);
-        });
+        let gradients = (&mut to[..], rates_to.as_deref_mut().unwrap_or_default());
+        self.over_inner_loops(inner, (params, rates), tasks, losses, Some(gradients));
         Ok(())
     }
 
@@ -288,20 +311,7 @@ impl Engine for Cpu {
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
         let inner = InnerLoop { learn_rates: false, first_order: true, kept: super::Kept::Parameters, ..inner.clone() };
-        let this = &*self;
-        let one = |(task, loss): (&TaskRows, &mut f32)| {
-            this.with_arena(|arena| {
-                let (network, rows) = (&this.network, [task.support.rows, task.query.rows]);
-                arena.make_room(&inner, &alone::lengths(network, &inner, rates.len(), rows));
-                let passes = Alone { network, inner: &inner, rates, task };
-                recursion::losses(&passes, &inner, params, arena, std::slice::from_mut(loss));
-            });
-        };
-        losses.resize(tasks.len(), f32::NAN);
-        match &this.pool {
-            None => tasks.iter().zip(losses).for_each(one),
-            Some(pool) => pool.install(|| tasks.par_iter().zip(losses).with_max_len(1).for_each(one)),
-        }
+        self.over_inner_loops(&inner, (params, rates), tasks, losses, None);
         Ok(())
     }
 
@@ -315,8 +325,8 @@ impl Engine for Cpu {
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());
-        self.over_items(tasks, 0, losses, (to, &mut []), |this, indices, arena, losses| {
-            losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena);
+        self.over_items(tasks, 1, losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
+            losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, adjoint.params);
         });
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! No graph is kept: of each step only θ_k and, by choice, its activations.
 
 use super::arena::{Adjoint, Arena, Scratch, Trace};
+use crate::aligned::Aligned;
 use crate::engine::InnerLoop;
 
 /// The parameters of a pass.
@@ -35,7 +36,7 @@ pub(super) trait Passes {
     );
 
     /// From λ_{k+1} to λ_k, k = `number`, and the share of this step in the gradient with respect to the rates.
-    fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: &mut Adjoint);
+    fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: Adjoint<'_>);
 }
 
 /// Runs one segment of the inner loop from `params`; leaves what its steps leave, and θ at its end.
@@ -43,7 +44,7 @@ fn segment(passes: &impl Passes, inner: &InnerLoop, number: usize, params: &[f32
     let (first, count) = extent(inner, number);
     let Arena { checkpoints, steps, scratch, .. } = arena;
     let (before, after) = checkpoints.split_at_mut(number);
-    let start = before.last().map_or(Theta::Shared(params), |theta| Theta::Own(theta));
+    let start = start_of(number, params, before);
     for index in 0..count {
         let (done, ahead) = steps.split_at_mut(index + 1);
         let step = &mut done[index];
@@ -59,48 +60,41 @@ fn extent(inner: &InnerLoop, number: usize) -> (usize, usize) {
     (number * length, length.min(inner.steps - number * length))
 }
 
-fn segments(inner: &InnerLoop) -> usize {
-    inner.steps.div_ceil(inner.kept.segment(inner.steps))
-}
-
-/// θ after the first segments.
-fn after<'a>(segments: usize, params: &'a [f32], arena: &'a Arena) -> Theta<'a> {
-    segments.checked_sub(1).map_or(Theta::Shared(params), |last| Theta::Own(&arena.checkpoints[last]))
-}
-
-/// The query losses after the inner loop.
-pub(super) fn losses(passes: &impl Passes, inner: &InnerLoop, params: &[f32], arena: &mut Arena, losses: &mut [f32]) {
-    (0..segments(inner)).for_each(|number| segment(passes, inner, number, params, arena));
-    let mut query = std::mem::take(&mut arena.query);
-    let mut scratch = std::mem::take(&mut arena.scratch);
-    passes.query_losses(after(segments(inner), params, arena), &mut query, &mut scratch, losses);
-    (arena.query, arena.scratch) = (query, scratch);
-}
-
-/// The query losses after the inner loop; their gradients with respect to parameters and rates are left in the arena's adjoint.
-pub(super) fn gradient(passes: &impl Passes, inner: &InnerLoop, params: &[f32], arena: &mut Arena, losses: &mut [f32]) {
-    let segments = segments(inner);
+/// The query losses after the inner loop; with an `adjoint`, also their gradients with respect to parameters and rates.
+pub(super) fn run(
+    passes: &impl Passes,
+    inner: &InnerLoop,
+    params: &[f32],
+    arena: &mut Arena,
+    losses: &mut [f32],
+    adjoint: Option<Adjoint<'_>>,
+) {
+    let segments = inner.steps.div_ceil(inner.kept.segment(inner.steps));
     (0..segments).for_each(|number| segment(passes, inner, number, params, arena));
-    let mut query = std::mem::take(&mut arena.query);
-    let mut scratch = std::mem::take(&mut arena.scratch);
-    let mut adjoint = std::mem::take(&mut arena.adjoint);
-    let theta = after(segments, params, arena);
-    passes.query_gradient(theta, &mut query, &mut scratch, losses, &mut adjoint.params);
-    (arena.query, arena.scratch) = (query, scratch);
-    if !inner.first_order || inner.learn_rates {
-        for number in (0..segments).rev() {
-            if number + 1 < segments {
-                segment(passes, inner, number, params, arena);
-            }
-            let mut scratch = std::mem::take(&mut arena.scratch);
-            let (first, count) = extent(inner, number);
-            for index in (0..count).rev() {
-                let step = &arena.steps[index];
-                let theta = if index == 0 { after(number, params, arena) } else { Theta::Own(&step.params) };
-                passes.step_back(first + index, theta, &step.trace, &mut scratch, &mut adjoint);
-            }
-            arena.scratch = scratch;
+    let Arena { checkpoints, query, scratch, .. } = arena;
+    let theta = start_of(segments, params, checkpoints);
+    let Some(mut adjoint) = adjoint else { return passes.query_losses(theta, query, scratch, losses) };
+    adjoint.rates.fill(0.0);
+    passes.query_gradient(theta, query, scratch, losses, adjoint.params);
+    if inner.first_order && !inner.learn_rates {
+        return;
+    }
+    for number in (0..segments).rev() {
+        // What the last segment left behind is still there.
+        if number + 1 < segments {
+            segment(passes, inner, number, params, arena);
+        }
+        let (first, count) = extent(inner, number);
+        let Arena { checkpoints, steps, scratch, .. } = arena;
+        for (index, step) in steps[..count].iter().enumerate().rev() {
+            let start = start_of(number, params, checkpoints);
+            let theta = if index == 0 { start } else { Theta::Own(&step.params) };
+            passes.step_back(first + index, theta, &step.trace, scratch, adjoint.reborrow());
         }
     }
-    arena.adjoint = adjoint;
+}
+
+/// θ where a segment starts.
+fn start_of<'a>(segment: usize, params: &'a [f32], checkpoints: &'a [Aligned]) -> Theta<'a> {
+    segment.checked_sub(1).map_or(Theta::Shared(params), |last| Theta::Own(&checkpoints[last]))
 }

@@ -229,19 +229,23 @@ pub(super) fn hessian_vector(
     )
 }
 
-/// The loss on all rows of a task, and its gradient, left in the arena's adjoint.
-pub(super) fn pooled(network: &Network, params: &[f32], task: &TaskRows, arena: &mut Arena) -> f32 {
+/// The loss on all rows of a task, and its gradient.
+pub(super) fn pooled(
+    network: &Network,
+    params: &[f32],
+    task: &TaskRows,
+    arena: &mut Arena,
+    gradient: &mut [f32],
+) -> f32 {
     let sides = [&task.support, &task.query];
     arena.make_room(&still(), &lengths(network, sides[0].rows.max(sides[1].rows)));
     let of = sides[0].rows + sides[1].rows;
-    let mut adjoint = std::mem::take(&mut arena.adjoint);
-    adjoint.params.fill(0.0);
+    gradient.fill(0.0);
     let mut loss = 0.0;
     for side in sides.into_iter().filter(|side| side.rows > 0) {
         let batch = Batch { of, ..side.batch() };
-        loss += gradient_at(network, params, batch, arena, (&mut adjoint.params, Update::Add(1.0)));
+        loss += gradient_at(network, params, batch, arena, (gradient, Update::Add(1.0)));
     }
-    arena.adjoint = adjoint;
     loss
 }
 

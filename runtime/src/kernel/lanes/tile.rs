@@ -1,0 +1,176 @@
+//! The fast path: a tile of sums in registers, one lane vector each, while k runs.
+
+use super::{Gate, Target, Term};
+use crate::kernel::vector::Vector;
+
+/// Every sum of `rows × columns`, a tile at a time.
+///
+/// # Safety
+/// The features of `V`; every index that the types name must be valid.
+#[inline(always)]
+pub(crate) unsafe fn run<V: Vector>(terms: &[Term], target: &Target, rows: usize, columns: usize) {
+    let (most_rows, most_columns) = largest::<V>(rows, columns, terms);
+    for (p, height) in cuts(rows, most_rows) {
+        for (q, width) in cuts(columns, most_columns) {
+            macro_rules! choose {
+                ($(($height:literal, $width:literal))*) => {
+                    match (height, width) {
+                        $(($height, $width) => unsafe { V::lane_tile::<$height, $width>(terms, target, p, q) },)*
+                        _ => debug_assert!(false, "a tile of {height} × {width}"),
+                    }
+                };
+            }
+            // SAFETY: the caller's contract.
+            choose!(
+                (1, 1) (1, 2) (1, 3) (1, 4) (1, 5) (1, 6) (1, 7) (1, 8) (1, 9) (1, 10) (1, 11) (1, 12)
+                (2, 1) (2, 2) (2, 3) (2, 4) (2, 5)
+                (3, 1) (3, 2) (3, 3) (3, 4) (3, 5)
+                (4, 1) (4, 2) (4, 3) (4, 4) (4, 5)
+                (5, 1) (5, 2) (5, 3) (5, 4) (5, 5)
+                (6, 1) (6, 2) (6, 3) (6, 4)
+                (7, 1) (7, 2) (7, 3)
+                (8, 1) (8, 2)
+                (9, 1) (9, 2)
+                (10, 1) (10, 2)
+                (11, 1)
+                (12, 1)
+            );
+        }
+    }
+}
+
+/// The largest tile: as many sums as there are registers for, beside one column and one value of a row.
+fn largest<V: Vector>(rows: usize, columns: usize, terms: &[Term]) -> (usize, usize) {
+    let registers = V::REGISTERS;
+    let short = terms.iter().all(|term| term.len < columns);
+    match (rows, columns) {
+        (_, 1) => (12, 1),
+        (1, _) => (1, 12),
+        (_, 2) => (if registers >= 32 { 10 } else { 4 }, 2),
+        _ if registers < 32 => (3, 4),
+        // With few addends it is the columns' operand that is read again and again: high tiles read it less often.
+        (7.., _) if short => (7, 3),
+        (_, columns) if columns.div_ceil(4) * 4 < columns.div_ceil(5) * 5 => (6, 4),
+        _ => (5, 5),
+    }
+}
+
+/// `len` in parts of at most `most`, as even as they can be: where each begins, and its length.
+fn cuts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = len.div_ceil(most);
+    let (short, longer) = (len / parts.max(1), len % parts.max(1));
+    (0..parts).map(move |part| (part * short + part.min(longer), short + usize::from(part < longer)))
+}
+
+/// The sums of `P` rows from `p` and `Q` columns from `q`.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
+    terms: &[Term],
+    target: &Target,
+    p: usize,
+    q: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut sums = [[V::splat(0.0); Q]; P];
+        if let Some(start) = target.start {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let start = if start.each {
+                    V::load(start.values.add((p + i) * V::LANES))
+                } else {
+                    V::splat(*start.values.add(p + i))
+                };
+                *sums = [start; Q];
+            }
+        }
+        let at = |i: usize, j: usize| (p + i) * target.row + (q + j) * target.column;
+        for term in terms {
+            let (b_row, b_step) = (term.b_row * V::LANES, term.b_step * V::LANES);
+            let mut b = term.b.add(q * b_row);
+            macro_rules! along {
+                ($row:expr, $step:expr, $value:expr) => {{
+                    let (a_row, a_step) = ($row, $step);
+                    let mut a = term.a.values.add(p * a_row);
+                    for _ in 0..term.len {
+                        let mut left = [V::splat(0.0); P];
+                        for (i, left) in left.iter_mut().enumerate() {
+                            *left = $value(a.add(i * a_row));
+                        }
+                        for j in 0..Q {
+                            let right = V::load(b.add(j * b_row));
+                            for i in 0..P {
+                                sums[i][j] = left[i].mul_add(right, sums[i][j]);
+                            }
+                        }
+                        a = a.wrapping_add(a_step);
+                        b = b.wrapping_add(b_step);
+                    }
+                }};
+            }
+            if term.a.each {
+                along!(term.a_row * V::LANES, term.a_step * V::LANES, V::load);
+            } else {
+                along!(term.a_row, term.a_step, splat::<V>);
+            }
+        }
+        if let Some((factor, old)) = target.add {
+            let factor = V::splat(factor);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    let at = at(i, j);
+                    let old = if old.each { V::load(old.values.add(at * V::LANES)) } else { splat(old.values.add(at)) };
+                    *sum = factor.mul_add(*sum, old);
+                }
+            }
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, sum) in sums.iter().enumerate() {
+                let at = at(i, j) * V::LANES;
+                let sum = match target.gate {
+                    Gate::All => *sum,
+                    // Zero first: where the sum is NaN, it stays.
+                    Gate::Positive => V::splat(0.0).max(*sum),
+                    Gate::Where(gate) => sum.where_positive(V::load(gate.add(at))),
+                };
+                sum.store(target.c.add(at));
+            }
+        }
+    }
+}
+
+/// The sum across each vector of `from`.
+///
+/// # Safety
+/// The features of `V`; `from` has a vector for each value of `to`.
+#[inline(always)]
+pub(crate) unsafe fn totals<V: Vector>(from: &[f32], to: &mut [f32]) {
+    // SAFETY: the caller's contract; of the last vectors, only those that exist are loaded, and their sums stored.
+    unsafe {
+        let (mut at, count) = (0, to.len());
+        while at < count {
+            let here = V::LANES.min(count - at);
+            let mut vectors = [V::splat(0.0); 16];
+            for (lane, vector) in vectors.iter_mut().enumerate().take(here) {
+                *vector = V::load(from.as_ptr().add((at + lane) * V::LANES));
+            }
+            let sums = V::lane_sums(&vectors);
+            if here == V::LANES {
+                sums.store(to.as_mut_ptr().add(at));
+            } else {
+                sums.store_first(to.as_mut_ptr().add(at), here);
+            }
+            at += here;
+        }
+    }
+}
+
+/// # Safety
+/// The features of `V`; the value must exist.
+#[inline(always)]
+unsafe fn splat<V: Vector>(from: *const f32) -> V {
+    // SAFETY: the caller's contract.
+    unsafe { V::splat(*from) }
+}
