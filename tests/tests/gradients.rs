@@ -9,6 +9,11 @@ use sinew_runtime::network::{Batch, Destination, LayerSet, Network};
 use sinew_tests::reference::{self, Derivatives, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 
+/// Most that outputs may be off, in parts of the largest; f32 is mostly off by 1e-7.
+const OUTPUTS: f64 = 5e-6;
+/// Most that gradients and Hessian-vector products may be off, likewise.
+const DERIVATIVES: f64 = 1e-5;
+
 /// What a network is checked with; every number is an f32.
 struct Case {
     rows: usize,
@@ -44,20 +49,37 @@ impl Case {
     fn derivatives(&self, spec: &NetworkSpec) -> Derivatives {
         reference::derivatives(spec, &self.params, &self.v, &self.x, &self.y, self.rows)
     }
+
+    /// The same with every number larger or smaller by 16 roundings to f32.
+    fn disturbed(&self, numbers: &mut Numbers) -> Self {
+        let mut off = |values: &[f64]| -> Vec<f64> {
+            values.iter().map(|value| value * (1.0 + numbers.next_value().signum() * 2_f64.powi(-20))).collect()
+        };
+        Self { rows: self.rows, params: off(&self.params), x: off(&self.x), y: off(&self.y), v: off(&self.v) }
+    }
+
+    /// Whether f32 can be held to [`OUTPUTS`] and [`DERIVATIVES`] here.
+    ///
+    /// At a kink f32 and f64 may take different sides, and both are right; what comes to a kink in these tests is off by 2e-6 at most. And
+    /// where all that is compared cancels, what is left is rounding: then it changes by more than is tolerated if the case is disturbed.
+    fn suits_single(&self, spec: &NetworkSpec, derivatives: &Derivatives, seed: u64) -> bool {
+        let mut numbers = Numbers(!seed);
+        let near = |a: &[f64], b: &[f64], tolerance| relative_error(&single(a), b) <= tolerance;
+        let outputs = self.outputs(spec);
+        derivatives.margin >= 1e-5
+            && (0..4).all(|_| {
+                let other = self.disturbed(&mut numbers);
+                let of_other = other.derivatives(spec);
+                near(&other.outputs(spec), &outputs, OUTPUTS)
+                    && near(&of_other.gradient, &derivatives.gradient, DERIVATIVES)
+                    && near(&of_other.product, &derivatives.product, DERIVATIVES)
+            })
+    }
 }
 
-/// Checks a network on numbers that f32 can tell from kinks and that leave it digits.
-///
-/// At a kink f32 and f64 may take different sides, and both are right; what comes to a kink here is off by 2e-6 at most. And where all outputs or
-/// all errors happen to cancel, what is left is rounding.
+/// Checks a network on numbers that suit f32.
 fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
-    let largest = |values: &[f64]| values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    let case = Case::find(spec, rows, seed, |case, derivatives| {
-        let gradient = largest(&derivatives.gradient);
-        // A softmax of one class has no gradient at all.
-        let cancels = gradient != 0.0 && gradient < 0.05 / spec.output_len() as f64;
-        derivatives.margin >= 1e-5 && largest(&case.outputs(spec)) >= 0.1 && !cancels
-    });
+    let case = Case::find(spec, rows, seed, |case, derivatives| case.suits_single(spec, derivatives, seed));
     check_case(spec, &case);
 }
 
@@ -79,7 +101,7 @@ fn check_case(spec: &NetworkSpec, case: &Case) {
         let mut outputs = vec![f32::NAN; rows * network.output_len()];
         network.outputs(&forward, rows, &mut outputs);
         let error = relative_error(&outputs, &want_outputs);
-        assert!(error <= 5e-6, "outputs on {name}: {error}");
+        assert!(error <= OUTPUTS, "outputs on {name}: {error}");
 
         let mut gradient = vec![f32::NAN; params.len()];
         let batch = Batch::whole(&x, &y, rows);
@@ -94,7 +116,7 @@ fn check_case(spec: &NetworkSpec, case: &Case) {
         );
         assert!((loss - network.loss(batch, &forward)).abs() <= 1e-6 * (1.0 + loss));
         let error = relative_error(&gradient, &want.gradient);
-        assert!(error <= 1e-5, "gradient on {name}: {error}");
+        assert!(error <= DERIVATIVES, "gradient on {name}: {error}");
 
         let mut product = vec![f32::NAN; params.len()];
         let traces = (&forward[..], &backward[..]);
@@ -102,7 +124,7 @@ fn check_case(spec: &NetworkSpec, case: &Case) {
         let to = (&mut product[..], Update::Store);
         network.hessian_vector((&params, &v), batch, traces, &mut tangent, &mut panel, to);
         let error = relative_error(&product, &want.product);
-        assert!(error <= 1e-5, "Hessian-vector product on {name}: {error}");
+        assert!(error <= DERIVATIVES, "Hessian-vector product on {name}: {error}");
 
         let mut twice = product.clone();
         let to = (&mut twice[..], Update::Add(1.0));
