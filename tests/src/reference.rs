@@ -1,84 +1,30 @@
-//! A network in f64, from the definitions alone. Slow; exact to 1e-12; differentiated by dual numbers (Clifford 1873).
+//! A network in f64, from the definitions alone. Slow; differentiated exactly, once and twice, by a tape of dual numbers.
 
-use std::ops::{Add, Div, Mul, Sub};
+mod dual;
+mod tape;
 
 use sinew_models::layout::{Place, PlacedLayer};
 use sinew_models::spec::{Activation, Layer, Loss, NetworkSpec, Shape, Window};
 
-/// A number with a derivative: `value + slope ε`, ε² = 0.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Dual {
-    /// The number.
-    pub value: f64,
-    /// Its derivative.
-    pub slope: f64,
-}
+use tape::{Tape, Variable};
 
-impl Dual {
-    /// A number whose derivative is 0.
-    pub fn constant(value: f64) -> Self {
-        Self { value, slope: 0.0 }
-    }
-    fn chain(self, value: f64, slope: f64) -> Self {
-        Self { value, slope: slope * self.slope }
-    }
-    fn exp(self) -> Self {
-        let e = self.value.exp();
-        self.chain(e, e)
-    }
-    fn sqrt(self) -> Self {
-        let root = self.value.sqrt();
-        self.chain(root, 0.5 / root)
-    }
-    fn ln(self) -> Self {
-        self.chain(self.value.ln(), 1.0 / self.value)
-    }
-}
+pub use dual::{Dual, Number};
 
-impl Add for Dual {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self { value: self.value + other.value, slope: self.slope + other.slope }
-    }
-}
-impl Sub for Dual {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self { value: self.value - other.value, slope: self.slope - other.slope }
-    }
-}
-impl Mul for Dual {
-    type Output = Self;
-    fn mul(self, other: Self) -> Self {
-        Self { value: self.value * other.value, slope: self.slope * other.value + self.value * other.slope }
-    }
-}
-impl Div for Dual {
-    type Output = Self;
-    fn div(self, other: Self) -> Self {
-        let value = self.value / other.value;
-        Self { value, slope: (self.slope - value * other.slope) / other.value }
-    }
-}
-
-fn activate(activation: Activation, z: Dual) -> Dual {
-    let one = Dual::constant(1.0);
-    let sigmoid = |z: Dual| one / (one + (Dual::constant(0.0) - z).exp());
+fn activate<N: Number>(activation: Activation, z: N) -> N {
+    let (zero, one) = (N::constant(0.0), N::constant(1.0));
+    let sigmoid = |z: N| one / (one + (zero - z).exp());
     match activation {
         Activation::Identity => z,
-        Activation::Relu if z.value > 0.0 => z,
-        Activation::Relu => Dual::constant(0.0),
-        Activation::Tanh => {
-            let t = z.value.tanh();
-            z.chain(t, 1.0 - t * t)
-        }
+        Activation::Relu if z.above(zero) => z,
+        Activation::Relu => zero,
+        Activation::Tanh => z.tanh(),
         Activation::Sigmoid => sigmoid(z),
         Activation::Silu => z * sigmoid(z),
     }
 }
 
 /// Outputs of all heads side by side for one presented row.
-pub fn outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> Vec<Dual> {
+pub fn outputs<N: Number>(spec: &NetworkSpec, params: &[N], x: &[f64]) -> Vec<N> {
     features_and_outputs(spec, params, x).1
 }
 
@@ -88,12 +34,12 @@ pub fn features(spec: &NetworkSpec, params: &[f64], x: &[f64]) -> Vec<f64> {
     features_and_outputs(spec, &params, x).0.iter().map(|z| z.value).collect()
 }
 
-fn features_and_outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> (Vec<Dual>, Vec<Dual>) {
-    let input: Vec<Dual> = x.iter().map(|x| Dual::constant(*x)).collect();
+fn features_and_outputs<N: Number>(spec: &NetworkSpec, params: &[N], x: &[f64]) -> (Vec<N>, Vec<N>) {
+    let input: Vec<N> = x.iter().map(|x| N::constant(*x)).collect();
     let (mut features, mut values, mut all) = (input.clone(), input, Vec::new());
     let layers: Vec<_> = spec.layers().collect();
     // What each layer of this backbone or head took in.
-    let mut taken: Vec<Vec<Dual>> = Vec::new();
+    let mut taken: Vec<Vec<N>> = Vec::new();
     for (number, layer) in layers.iter().enumerate() {
         if layer.index == 0 {
             taken.clear();
@@ -116,10 +62,10 @@ fn features_and_outputs(spec: &NetworkSpec, params: &[Dual], x: &[f64]) -> (Vec<
 }
 
 /// What a layer makes of `x` before its activation.
-fn sums(layer: &PlacedLayer, w: &[Dual], b: &[Dual], x: &[Dual], taken: &[Vec<Dual>]) -> Vec<Dual> {
+fn sums<N: Number>(layer: &PlacedLayer, w: &[N], b: &[N], x: &[N], taken: &[Vec<N>]) -> Vec<N> {
     let Shape { height, width, channels } = layer.input;
-    let zero = Dual::default();
-    let sum = |values: &mut dyn Iterator<Item = Dual>, start: Dual| values.fold(start, |sum, value| sum + value);
+    let zero = N::constant(0.0);
+    let sum = |values: &mut dyn Iterator<Item = N>, start: N| values.fold(start, |sum, value| sum + value);
     // The pixel at a place that may lie in the padding.
     let pixel = |y: isize, x_at: isize, channel: usize| {
         let inside = (0..height as isize).contains(&y) && (0..width as isize).contains(&x_at);
@@ -178,28 +124,28 @@ fn sums(layer: &PlacedLayer, w: &[Dual], b: &[Dual], x: &[Dual], taken: &[Vec<Du
         Layer::MaxPool { window } => over_places(&mut |at| {
             for c in 0..channels {
                 let values = taps(window, at).into_iter().filter_map(|(_, y, x)| pixel(y, x, c));
-                z.extend(values.reduce(|best, value| if value.value > best.value { value } else { best }));
+                z.extend(values.reduce(|best, value| if value.above(best) { value } else { best }));
             }
         }),
         Layer::AveragePool { window } => over_places(&mut |at| {
             for c in 0..channels {
                 let taps = taps(window, at);
-                let count = Dual::constant(taps.len() as f64);
+                let count = N::constant(taps.len() as f64);
                 z.push(sum(&mut taps.into_iter().filter_map(|(_, y, x)| pixel(y, x, c)), zero) / count);
             }
         }),
         Layer::GlobalAveragePool => {
             for c in 0..channels {
                 let values = sum(&mut x.iter().skip(c).step_by(channels).copied(), zero);
-                z.push(values / Dual::constant((height * width) as f64));
+                z.push(values / N::constant((height * width) as f64));
             }
         }
         Layer::LayerNorm { .. } => {
-            let count = Dual::constant(x.len() as f64);
+            let count = N::constant(x.len() as f64);
             let mean = sum(&mut x.iter().copied(), zero) / count;
-            let square = |value: &Dual| (*value - mean) * (*value - mean);
+            let square = |value: &N| (*value - mean) * (*value - mean);
             let variance = sum(&mut x.iter().map(square), zero) / count;
-            let deviation = (variance + Dual::constant(1e-5)).sqrt();
+            let deviation = (variance + N::constant(1e-5)).sqrt();
             z.extend(x.iter().enumerate().map(|(i, x)| w[i % channels] * (*x - mean) / deviation + b[i % channels]));
         }
         Layer::Residual { layers, .. } => {
@@ -217,9 +163,9 @@ fn sums(layer: &PlacedLayer, w: &[Dual], b: &[Dual], x: &[Dual], taken: &[Vec<Du
 }
 
 /// Σ λ L over heads, the mean over rows.
-pub fn loss(spec: &NetworkSpec, params: &[Dual], x: &[f64], y: &[f64], rows: usize) -> Dual {
+pub fn loss<N: Number>(spec: &NetworkSpec, params: &[N], x: &[f64], y: &[f64], rows: usize) -> N {
     let (inputs, outs) = (spec.input.presented_len(), spec.output_len());
-    let mut total = Dual::default();
+    let mut total = N::constant(0.0);
     for row in 0..rows {
         let z = outputs(spec, params, &x[row * inputs..][..inputs]);
         let mut column = 0;
@@ -227,7 +173,7 @@ pub fn loss(spec: &NetworkSpec, params: &[Dual], x: &[f64], y: &[f64], rows: usi
             let z = &z[column..][..head.outputs()];
             let y = &y[row * outs + column..][..head.outputs()];
             let count = if head.loss == Loss::CrossEntropy { rows } else { rows * head.outputs() };
-            let share = Dual::constant(f64::from(head.weight) / count as f64);
+            let share = N::constant(f64::from(head.weight) / count as f64);
             total = total + row_loss(head.loss, z, y) * share;
             column += head.outputs();
         }
@@ -235,49 +181,69 @@ pub fn loss(spec: &NetworkSpec, params: &[Dual], x: &[f64], y: &[f64], rows: usi
     total
 }
 
-fn row_loss(loss: Loss, z: &[Dual], y: &[f64]) -> Dual {
-    let one = Dual::constant(1.0);
-    let sum = |values: &mut dyn Iterator<Item = Dual>| values.fold(Dual::default(), |a, b| a + b);
+fn row_loss<N: Number>(loss: Loss, z: &[N], y: &[f64]) -> N {
+    let one = N::constant(1.0);
+    let sum = |values: &mut dyn Iterator<Item = N>| values.fold(N::constant(0.0), |a, b| a + b);
     match loss {
         Loss::MeanSquared => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let e = *z - Dual::constant(*y);
+            let e = *z - N::constant(*y);
             e * e
         })),
         Loss::Huber { delta } => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let (e, delta) = (*z - Dual::constant(*y), Dual::constant(f64::from(delta)));
-            let size = if e.value < 0.0 { Dual::default() - e } else { e };
-            let half = Dual::constant(0.5);
-            if size.value <= delta.value { half * e * e } else { delta * (size - half * delta) }
+            let (e, delta, half) = (*z - N::constant(*y), N::constant(f64::from(delta)), N::constant(0.5));
+            let size = if e.value() < 0.0 { N::constant(0.0) - e } else { e };
+            if size.above(delta) { delta * (size - half * delta) } else { half * e * e }
         })),
         // −y ln σ(z) − (1 − y) ln(1 − σ(z)), in a form that no large z overflows; so is the next.
         Loss::BinaryCrossEntropy => sum(&mut z.iter().zip(y).map(|(z, y)| {
-            let zero = Dual::default();
-            let softplus = |z: Dual| {
-                if z.value > 0.0 { z + (one + (zero - z).exp()).ln() } else { (one + z.exp()).ln() }
+            let zero = N::constant(0.0);
+            let softplus = |z: N| {
+                if z.value() > 0.0 { z + (one + (zero - z).exp()).ln() } else { (one + z.exp()).ln() }
             };
-            Dual::constant(*y) * softplus(zero - *z) + Dual::constant(1.0 - *y) * softplus(*z)
+            N::constant(*y) * softplus(zero - *z) + N::constant(1.0 - *y) * softplus(*z)
         })),
         Loss::CrossEntropy => {
-            let top = Dual::constant(z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.value)));
+            let top = N::constant(z.iter().fold(f64::NEG_INFINITY, |top, z| top.max(z.value())));
             let whole = top + sum(&mut z.iter().map(|z| (*z - top).exp())).ln();
-            sum(&mut z.iter().zip(y).map(|(z, y)| Dual::constant(*y) * (whole - *z)))
+            sum(&mut z.iter().zip(y).map(|(z, y)| N::constant(*y) * (whole - *z)))
         }
+    }
+}
+
+/// What the derivatives of a loss are at some parameters.
+#[derive(Clone, Debug)]
+pub struct Derivatives {
+    /// The loss itself.
+    pub loss: f64,
+    /// ∇L, as the parameters lie.
+    pub gradient: Vec<f64>,
+    /// ∇²L v, as the parameters lie.
+    pub product: Vec<f64>,
+    /// How far the nearest kink is: the least |z| before a rectifier, ||e| − δ| of a Huber loss, or difference of two values that a
+    /// pool compared. Arithmetic that is off by less takes the same side of each.
+    pub margin: f64,
+}
+
+/// The loss at `params` with its gradient and the product of its Hessian with `v`.
+pub fn derivatives(spec: &NetworkSpec, params: &[f64], v: &[f64], x: &[f64], y: &[f64], rows: usize) -> Derivatives {
+    assert_eq!(params.len(), v.len());
+    let tape = Tape::new();
+    let variable = |(value, slope): (&f64, &f64)| tape.variable(Dual { value: *value, slope: *slope });
+    let params: Vec<Variable<'_>> = params.iter().zip(v).map(variable).collect();
+    let result = loss(spec, &params, x, y, rows);
+    let by_params = tape.derivatives(result, params.len());
+    Derivatives {
+        loss: result.value(),
+        gradient: by_params.iter().map(|dual| dual.value).collect(),
+        product: by_params.iter().map(|dual| dual.slope).collect(),
+        margin: tape.margin(),
     }
 }
 
 /// The loss and its gradient at `params`.
 pub fn gradient(spec: &NetworkSpec, params: &[f64], x: &[f64], y: &[f64], rows: usize) -> (f64, Vec<f64>) {
-    let mut duals: Vec<Dual> = params.iter().map(|p| Dual::constant(*p)).collect();
-    let mut gradient = Vec::with_capacity(params.len());
-    let mut value = 0.0;
-    for j in 0..params.len() {
-        duals[j].slope = 1.0;
-        let at = loss(spec, &duals, x, y, rows);
-        duals[j].slope = 0.0;
-        gradient.push(at.slope);
-        value = at.value;
-    }
-    (value, gradient)
+    let derivatives = derivatives(spec, params, &vec![0.0; params.len()], x, y, rows);
+    (derivatives.loss, derivatives.gradient)
 }
 
 /// `d/dt f(p + t e_j)` for every j by central differences.

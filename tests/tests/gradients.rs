@@ -1,31 +1,97 @@
-//! Every layer, activation and loss: outputs, gradients and Hessian-vector products against an f64 model and finite differences, on
-//! every path of this machine.
+//! Every layer, activation and loss: outputs, gradients and Hessian-vector products against an f64 model, on every path of this machine;
+//! and that model against finite differences.
 
 use proptest::prelude::*;
 use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::Path;
 use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::network::{Batch, Destination, LayerSet, Network};
-use sinew_tests::reference::{self, Dual, differences, relative_error};
+use sinew_tests::reference::{self, Derivatives, Dual, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 
-/// Checks outputs, loss, gradient and one Hessian-vector product of `spec`, on every path.
-fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
-    let mut numbers = Numbers(seed);
-    let params = numbers.values(spec.param_len(), 0.6);
-    let x = numbers.values(rows * spec.input.presented_len(), 1.5);
-    let y = sample::targets(spec, rows, &mut numbers);
-    let v = numbers.values(params.len(), 1.0);
-    let (want_loss, want) = reference::gradient(spec, &params, &x, &y, rows);
-    let h = 1e-5;
-    let shifted = |t: f64| -> Vec<f64> { params.iter().zip(&v).map(|(p, v)| p + t * v).collect() };
-    let above = reference::gradient(spec, &shifted(h), &x, &y, rows).1;
-    let below = reference::gradient(spec, &shifted(-h), &x, &y, rows).1;
-    let want_product: Vec<f64> = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * h)).collect();
+/// Most that outputs may be off, in parts of the largest; f32 is mostly off by 1e-7.
+const OUTPUTS: f64 = 5e-6;
+/// Most that gradients and Hessian-vector products may be off, likewise.
+const DERIVATIVES: f64 = 1e-5;
 
+/// What a network is checked with; every number is an f32.
+struct Case {
+    rows: usize,
+    params: Vec<f64>,
+    x: Vec<f64>,
+    y: Vec<f64>,
+    /// The direction of the Hessian-vector product.
+    v: Vec<f64>,
+}
+
+impl Case {
+    fn draw(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Self {
+        let params = numbers.values(spec.param_len(), 0.6);
+        let x = numbers.values(rows * spec.input.presented_len(), 1.5);
+        let y = sample::targets(spec, rows, numbers);
+        let v = numbers.values(params.len(), 1.0);
+        Self { rows, params, x, y, v }
+    }
+
+    /// The first draw whose derivatives are `suitable`.
+    fn find(spec: &NetworkSpec, rows: usize, seed: u64, suitable: impl Fn(&Self, &Derivatives) -> bool) -> Self {
+        let mut numbers = Numbers(seed);
+        let mut draws = (0..1000).map(|_| Self::draw(spec, rows, &mut numbers));
+        draws.find(|case| suitable(case, &case.derivatives(spec))).expect("one draw of 1000 is suitable")
+    }
+
+    fn outputs(&self, spec: &NetworkSpec) -> Vec<f64> {
+        let params: Vec<Dual> = self.params.iter().map(|p| Dual::constant(*p)).collect();
+        let rows = self.x.chunks_exact(spec.input.presented_len());
+        rows.flat_map(|x| reference::outputs(spec, &params, x)).map(|z| z.value).collect()
+    }
+
+    fn derivatives(&self, spec: &NetworkSpec) -> Derivatives {
+        reference::derivatives(spec, &self.params, &self.v, &self.x, &self.y, self.rows)
+    }
+
+    /// The same with every number larger or smaller by 16 roundings to f32.
+    fn disturbed(&self, numbers: &mut Numbers) -> Self {
+        let mut off = |values: &[f64]| -> Vec<f64> {
+            values.iter().map(|value| value * (1.0 + numbers.next_value().signum() * 2_f64.powi(-20))).collect()
+        };
+        Self { rows: self.rows, params: off(&self.params), x: off(&self.x), y: off(&self.y), v: off(&self.v) }
+    }
+
+    /// Whether f32 can be held to [`OUTPUTS`] and [`DERIVATIVES`] here.
+    ///
+    /// At a kink f32 and f64 may take different sides, and both are right; in 100,000 cases of any shape no output was off by as much as
+    /// 1e-5. And where all that is compared cancels, what is left is rounding: then it changes by more than is tolerated if the case is
+    /// disturbed.
+    fn suits_single(&self, spec: &NetworkSpec, derivatives: &Derivatives, seed: u64) -> bool {
+        let mut numbers = Numbers(!seed);
+        let near = |a: &[f64], b: &[f64], tolerance| relative_error(&single(a), b) <= tolerance;
+        let outputs = self.outputs(spec);
+        derivatives.margin >= 1e-5
+            && (0..4).all(|_| {
+                let other = self.disturbed(&mut numbers);
+                let of_other = other.derivatives(spec);
+                near(&other.outputs(spec), &outputs, OUTPUTS)
+                    && near(&of_other.gradient, &derivatives.gradient, DERIVATIVES)
+                    && near(&of_other.product, &derivatives.product, DERIVATIVES)
+            })
+    }
+}
+
+/// Checks a network on numbers that suit f32.
+fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
+    let case = Case::find(spec, rows, seed, |case, derivatives| case.suits_single(spec, derivatives, seed));
+    check_case(spec, &case);
+}
+
+/// Checks outputs, loss, gradient and one Hessian-vector product of `spec`, on every path.
+fn check_case(spec: &NetworkSpec, case: &Case) {
+    let (want_outputs, want) = (case.outputs(spec), case.derivatives(spec));
+    let Case { rows, params, x, y, v } = case;
+    let rows = *rows;
     for path in Path::available() {
         let network = Network::new(spec, path).unwrap();
-        let (params, x, y, v) = (single(&params), single(&x), single(&y), single(&v));
+        let (params, x, y, v) = (single(params), single(x), single(y), single(v));
         let mut forward = vec![f32::NAN; network.forward_len(rows)];
         let mut backward = vec![f32::NAN; network.backward_len(rows)];
         let mut tangent = vec![f32::NAN; network.tangent_len(rows)];
@@ -35,16 +101,8 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
 
         let mut outputs = vec![f32::NAN; rows * network.output_len()];
         network.outputs(&forward, rows, &mut outputs);
-        let duals: Vec<Dual> = params.iter().map(|p| Dual::constant(f64::from(*p))).collect();
-        let want_outputs: Vec<f64> = (0..rows)
-            .flat_map(|row| {
-                let x: Vec<f64> =
-                    x[row * network.input_len()..][..network.input_len()].iter().map(|x| f64::from(*x)).collect();
-                reference::outputs(spec, &duals, &x).into_iter().map(|z| z.value)
-            })
-            .collect();
         let error = relative_error(&outputs, &want_outputs);
-        assert!(error <= 5e-6, "outputs on {name}: {error}");
+        assert!(error <= OUTPUTS, "outputs on {name}: {error}");
 
         let mut gradient = vec![f32::NAN; params.len()];
         let batch = Batch::whole(&x, &y, rows);
@@ -53,20 +111,21 @@ fn check(spec: &NetworkSpec, rows: usize, seed: u64) {
             Destination::Gradient { params: &params, gradient: &mut gradient, layers, update: Update::Store };
         let loss = network.gradient(destination, batch, &forward, &mut backward, &mut panel);
         assert!(
-            (f64::from(loss) - want_loss).abs() <= 1e-5 * (1.0 + want_loss),
-            "loss on {name}: {loss}, not {want_loss}"
+            (f64::from(loss) - want.loss).abs() <= 1e-5 * (1.0 + want.loss),
+            "loss on {name}: {loss}, not {}",
+            want.loss
         );
         assert!((loss - network.loss(batch, &forward)).abs() <= 1e-6 * (1.0 + loss));
-        let error = relative_error(&gradient, &want);
-        assert!(error <= 1e-5, "gradient on {name}: {error}");
+        let error = relative_error(&gradient, &want.gradient);
+        assert!(error <= DERIVATIVES, "gradient on {name}: {error}");
 
         let mut product = vec![f32::NAN; params.len()];
         let traces = (&forward[..], &backward[..]);
         let mut panel = vec![f32::NAN; network.panel_len()];
         let to = (&mut product[..], Update::Store);
         network.hessian_vector((&params, &v), batch, traces, &mut tangent, &mut panel, to);
-        let error = relative_error(&product, &want_product);
-        assert!(error <= 1e-4, "Hessian-vector product on {name}: {error}");
+        let error = relative_error(&product, &want.product);
+        assert!(error <= DERIVATIVES, "Hessian-vector product on {name}: {error}");
 
         let mut twice = product.clone();
         let to = (&mut twice[..], Update::Add(1.0));
@@ -133,21 +192,92 @@ fn several_heads_share_a_backbone() {
     check(&sample::network(5, &[], &heads), 6, 4);
 }
 
+/// Checks the reference: against differences where no kink is near, and one way of differentiating against the other.
+fn check_reference(spec: &NetworkSpec, rows: usize, seed: u64) {
+    let step = 1e-5;
+    let case = Case::find(spec, rows, seed, |_, derivatives| derivatives.margin >= 100.0 * step);
+    let Case { rows, params, x, y, v } = &case;
+    let close = |a: &[f64], b: &[f64]| {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).for_each(|(a, b)| assert!((a - b).abs() <= 1e-8 * (1.0 + b.abs()), "{a} {b}"));
+    };
+    let got = case.derivatives(spec);
+    let loss = |params: &[f64], v: &[f64]| {
+        let duals: Vec<Dual> = params.iter().zip(v).map(|(p, v)| Dual { value: *p, slope: *v }).collect();
+        reference::loss(spec, &duals, x, y, *rows)
+    };
+    close(&got.gradient, &differences(params, step, |params| loss(params, v).value));
+
+    let gradient = |t: f64| {
+        let shifted: Vec<f64> = params.iter().zip(v).map(|(p, v)| p + t * v).collect();
+        reference::gradient(spec, &shifted, x, y, *rows).1
+    };
+    let (above, below) = (gradient(step), gradient(-step));
+    let product: Vec<f64> = above.iter().zip(&below).map(|(a, b)| (a - b) / (2.0 * step)).collect();
+    close(&got.product, &product);
+
+    let forward = loss(params, v);
+    assert!((got.loss - forward.value).abs() <= 1e-12);
+    let along: f64 = got.gradient.iter().zip(v).map(|(g, v)| g * v).sum();
+    assert!((along - forward.slope).abs() <= 1e-12 * (1.0 + along.abs()), "{along} {}", forward.slope);
+}
+
 #[test]
 fn the_reference_agrees_with_finite_differences() {
-    for loss in LOSSES {
-        let spec = sample::network(3, &[(4, Activation::Silu), (3, Activation::Tanh)], &[(2, None, loss)]);
-        let mut numbers = Numbers(9);
-        let params = numbers.values(spec.param_len(), 0.6);
-        let x = numbers.values(9, 1.5);
-        let y = sample::targets(&spec, 3, &mut numbers);
-        let analytic = reference::gradient(&spec, &params, &x, &y, 3).1;
-        let numeric = differences(&params, 1e-5, |p| {
-            let duals: Vec<Dual> = p.iter().map(|p| Dual::constant(*p)).collect();
-            reference::loss(&spec, &duals, &x, &y, 3).value
-        });
-        for (a, n) in analytic.iter().zip(&numeric) {
-            assert!((a - n).abs() <= 1e-8, "{a} {n}");
+    let window = Window { size: [2, 3], stride: [1, 2], padding: [1, 0] };
+    let (shape, small) = (Shape { height: 3, width: 5, channels: 2 }, Window::square(2, 1, 1));
+    for (number, loss) in LOSSES.into_iter().enumerate() {
+        let seed = number as u64 + 1;
+        let hidden = ACTIVATIONS.map(|activation| (3, activation));
+        check_reference(&sample::network(3, &hidden, &[(2, None, loss), (1, Some((3, SILU)), loss)]), 3, seed);
+        let layers = [
+            Layer::Convolution { outputs: 2, window, activation: RELU },
+            Layer::LayerNorm { activation: SILU },
+            Layer::MaxPool { window: Window::square(3, 1, 1) },
+            Layer::Residual { layers: 2, activation: RELU },
+            Layer::AveragePool { window: small },
+            Layer::Flatten,
+            Layer::Context { len: 2 },
+        ];
+        check_reference(&images(shape, &layers, &[dense(2, IDENTITY)], loss), 2, seed);
+        let layers = [
+            Layer::Depthwise { window, activation: Activation::Tanh },
+            Layer::GlobalAveragePool,
+            dense(2, Activation::Sigmoid),
+            Layer::Residual { layers: 1, activation: IDENTITY },
+        ];
+        check_reference(&images(shape, &layers, &[dense(2, IDENTITY)], loss), 2, seed);
+    }
+}
+
+/// Between the two points of a difference there was a kink, so that only an exact product is right.
+#[test]
+fn a_rectifier_near_its_kink() {
+    let spec = sample::network(8, &[(39, RELU)], &[(17, None, Loss::MeanSquared)]);
+    let case = Case::draw(&spec, 33, &mut Numbers(16_583_312_548_997_046_535));
+    // Near enough for a difference to cross it, but not for f32 to.
+    assert!((2e-6..3e-6).contains(&case.derivatives(&spec).margin));
+    check_case(&spec, &case);
+}
+
+/// Of multiples of 1/4 sums are exact in f32, so that many are on a kink itself, or as far from it as the bias says.
+#[test]
+fn on_kinks_and_either_side() {
+    let huber = Loss::Huber { delta: 0.5 };
+    let rectified = sample::network(4, &[(11, RELU)], &[(3, None, Loss::MeanSquared)]);
+    let straight = sample::network(4, &[], &[(5, None, huber)]);
+    let distance = 2_f64.powi(-20);
+    for (number, nudge) in [0.0, distance, -distance].into_iter().enumerate() {
+        for spec in [&rectified, &straight] {
+            let mut case = Case::draw(spec, 13, &mut Numbers(number as u64));
+            for values in [&mut case.params, &mut case.x, &mut case.y] {
+                values.iter_mut().for_each(|value| *value = (4.0 * *value).round() / 4.0);
+            }
+            let first = spec.layers().next().unwrap();
+            let biases = &mut case.params[first.offset + first.weight_len()..][..first.bias_len()];
+            biases.iter_mut().for_each(|bias| *bias += nudge);
+            assert_eq!(case.derivatives(spec).margin, nudge.abs());
+            check_case(spec, &case);
         }
     }
 }
@@ -166,7 +296,6 @@ proptest! {
     ) {
         let hidden: Vec<_> = hidden.into_iter().map(|(units, a)| (units, ACTIVATIONS[a])).collect();
         let spec = sample::network(inputs, &hidden, &[(outputs, None, LOSSES[loss])]);
-        prop_assume!(spec.param_len() <= 1200);
         check(&spec, rows, seed);
     }
 }
