@@ -1,11 +1,12 @@
-//! Dense layers of many tasks at once: what [`super::dense`] does, where each number becomes a *lane vector*, which holds that number
-//! of every task.
+//! Dense layers of many tasks at once: what [`super::dense`] does, where each number becomes that number of every task, side by side.
 //!
 //! Tasks do the same arithmetic on their own weights. With a task in each lane of a register nothing is ever turned, padded or summed
 //! across a register, so small and odd layers run as fast as large ones. This is for training: a robot has one task.
 //!
-//! Shapes are those of [`super::dense`], with a last axis of [`lanes`] values: `x [rows, inputs, lanes]`, `w [outputs, inputs, lanes]`.
-//! Weights that all tasks share have no such axis.
+//! Shapes are those of [`super::dense`] with a last axis, of [`lanes`] tasks for parameters: `w [outputs, inputs, lanes]`, `b [outputs,
+//! lanes]`. Parameters that all tasks share have no such axis. A register may be wider than that; it then holds several rows of
+//! activations, [`rows`], and parameters are repeated in it: `x [row groups, inputs, rows, lanes]`. Rows that are left over in the last
+//! group must have gradients of 0.
 
 #[cfg(test)]
 mod tests;
@@ -20,22 +21,40 @@ pub const fn lanes(path: Path) -> usize {
     match path.0 {
         super::Kind::Scalar => SCALAR_LANES,
         #[cfg(target_arch = "x86_64")]
-        super::Kind::Avx2 => 8,
-        #[cfg(target_arch = "x86_64")]
-        super::Kind::Avx512 => 16,
+        super::Kind::Avx2 | super::Kind::Avx512 => 8,
         #[cfg(target_arch = "aarch64")]
         super::Kind::Neon => 4,
     }
 }
 
+/// Rows of activations side by side.
+pub const fn rows(path: Path) -> usize {
+    match path.0 {
+        #[cfg(target_arch = "x86_64")]
+        super::Kind::Avx512 => 2,
+        _ => 1,
+    }
+}
+
+/// Values of one activation number: of some rows of all tasks.
+pub const fn width(path: Path) -> usize {
+    lanes(path) * rows(path)
+}
+
+/// Where a number of one task lies: of `unit` out of `units`, in `row`, of the task in `lane`.
+pub const fn place(path: Path, units: usize, row: usize, unit: usize, lane: usize) -> usize {
+    let rows = rows(path);
+    (row / rows * units + unit) * width(path) + row % rows * lanes(path) + lane
+}
+
 const SCALAR_LANES: usize = 4;
 
-/// Numbers that all tasks share, or a lane vector for each.
+/// Parameters.
 #[derive(Clone, Copy, Debug)]
 pub enum Numbers<'a> {
-    /// One for all tasks.
+    /// That all tasks share.
     Shared(&'a [f32]),
-    /// One for each task.
+    /// Of each task.
     Each(&'a [f32]),
 }
 
@@ -49,8 +68,8 @@ impl Numbers<'_> {
 
     const fn operand(&self) -> Operand {
         match self {
-            Self::Shared(values) => Operand { values: values.as_ptr(), each: false },
-            Self::Each(values) => Operand { values: values.as_ptr(), each: true },
+            Self::Shared(values) => Operand { values: values.as_ptr(), kind: Kind::Shared },
+            Self::Each(values) => Operand { values: values.as_ptr(), kind: Kind::Parameters },
         }
     }
 }
@@ -59,12 +78,21 @@ impl Numbers<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Operand {
     pub values: *const f32,
-    /// Whether they are lane vectors.
-    pub each: bool,
+    pub kind: Kind,
 }
 
-/// `Σ_k a[p · a_row + k · a_step] · b[q · b_row + k · b_step]`, one addend of a product; steps are in numbers, `b` and all results are
-/// lane vectors.
+/// What a number is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One value.
+    Shared,
+    /// A value for each task.
+    Parameters,
+    /// A value for each of some rows of each task.
+    Activations,
+}
+
+/// `Σ_k a[p · a_row + k · a_step] · b[q · b_row + k · b_step]`, one addend of a product; steps are in numbers, `b` are activations.
 #[derive(Clone, Copy)]
 pub(crate) struct Term {
     pub a: Operand,
@@ -80,6 +108,8 @@ pub(crate) struct Term {
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
     pub c: *mut f32,
+    /// Whether these are parameters: then sums run over rows, and over those side by side at the end.
+    pub parameters: bool,
     pub row: usize,
     pub column: usize,
     /// What a sum begins with, one number for each p.
@@ -100,17 +130,42 @@ pub(crate) enum Gate {
 }
 
 impl Target {
-    fn new(c: &mut [f32], row: usize, column: usize) -> Self {
-        Self { c: c.as_mut_ptr(), row, column, start: None, add: None, gate: Gate::All }
+    fn activations(c: &mut [f32], units: usize) -> Self {
+        let c = c.as_mut_ptr();
+        Self { c, parameters: false, row: 1, column: units, start: None, add: None, gate: Gate::All }
+    }
+
+    fn parameters(c: &mut [f32], row: usize) -> Self {
+        let c = c.as_mut_ptr();
+        Self { c, parameters: true, row, column: 1, start: None, add: None, gate: Gate::All }
     }
 
     /// As `update` says, onto what is there.
     fn updating(self, update: Update) -> Self {
+        let kind = if self.parameters { Kind::Parameters } else { Kind::Activations };
         let add = match update {
             Update::Store => None,
-            Update::Add(factor) => Some((factor, Operand { values: self.c, each: true })),
+            Update::Add(factor) => Some((factor, Operand { values: self.c, kind })),
         };
         Self { add, ..self }
+    }
+}
+
+/// The lengths of the activations of a layer and of its batch.
+#[derive(Clone, Copy)]
+struct Lengths {
+    /// Groups of rows.
+    groups: usize,
+    x: usize,
+    z: usize,
+    lanes: usize,
+}
+
+impl Lengths {
+    const fn of(path: Path, size: Size) -> Self {
+        let groups = size.rows.div_ceil(rows(path));
+        let width = groups * width(path);
+        Self { groups, x: width * size.inputs, z: width * size.outputs, lanes: lanes(path) }
     }
 }
 
@@ -129,7 +184,7 @@ unsafe fn product(path: Path, terms: &[Term], target: &Target, rows: usize, colu
     );
 }
 
-/// The slow twin.
+/// The slow twin, with one row to a number.
 ///
 /// # Safety
 /// As [`product`].
@@ -137,15 +192,15 @@ unsafe fn scalar(terms: &[Term], target: &Target, rows: usize, columns: usize) {
     const L: usize = SCALAR_LANES;
     // SAFETY: the caller's contract.
     let value = |operand: Operand, number: usize, lane: usize| unsafe {
-        *operand.values.add(if operand.each { number * L + lane } else { number })
+        *operand.values.add(if operand.kind == Kind::Shared { number } else { number * L + lane })
     };
+    let activations = |values: *const f32| Operand { values, kind: Kind::Activations };
     for (p, q, lane) in (0..rows).flat_map(|p| (0..columns).flat_map(move |q| (0..L).map(move |lane| (p, q, lane)))) {
         let at = p * target.row + q * target.column;
         let mut sum = target.start.map_or(0.0, |start| value(start, p, lane));
         for term in terms {
             for k in 0..term.len {
-                let b = Operand { values: term.b, each: true };
-                let b = value(b, q * term.b_row + k * term.b_step, lane);
+                let b = value(activations(term.b), q * term.b_row + k * term.b_step, lane);
                 sum += value(term.a, p * term.a_row + k * term.a_step, lane) * b;
             }
         }
@@ -155,7 +210,7 @@ unsafe fn scalar(terms: &[Term], target: &Target, rows: usize, columns: usize) {
         match target.gate {
             // What is NaN stays.
             Gate::Positive if 0.0 > sum => sum = 0.0,
-            Gate::Where(gate) if !(value(Operand { values: gate, each: true }, at, lane) > 0.0) => sum = 0.0,
+            Gate::Where(gate) if !(value(activations(gate), at, lane) > 0.0) => sum = 0.0,
             _ => {}
         }
         // SAFETY: the caller's contract.
@@ -165,13 +220,13 @@ unsafe fn scalar(terms: &[Term], target: &Target, rows: usize, columns: usize) {
 
 /// `z = b + W x`; cut at 0 if `cut`.
 pub fn forward(path: Path, size: Size, x: &[f32], (w, b): (Numbers<'_>, Numbers<'_>), cut: bool, z: &mut [f32]) {
-    let (Size { rows, inputs, outputs }, lanes) = (size, lanes(path));
-    expect_lengths!(x.len() == size.x() * lanes && z.len() == size.z() * lanes);
-    expect_lengths!(w.are(size.w(), lanes) && b.are(outputs, lanes));
+    let (Size { inputs, outputs, .. }, lengths) = (size, Lengths::of(path, size));
+    expect_lengths!(x.len() == lengths.x && z.len() == lengths.z);
+    expect_lengths!(w.are(size.w(), lengths.lanes) && b.are(outputs, lengths.lanes));
     let gate = if cut { Gate::Positive } else { Gate::All };
-    let target = Target { start: Some(b.operand()), gate, ..Target::new(z, 1, outputs) };
+    let target = Target { start: Some(b.operand()), gate, ..Target::activations(z, outputs) };
     // SAFETY: the lengths are right.
-    unsafe { product(path, &[along_inputs(w, x, inputs)], &target, outputs, rows) };
+    unsafe { product(path, &[along_inputs(w, x, inputs)], &target, outputs, lengths.groups) };
 }
 
 /// The derivative of the sum along the direction `(v, vb)`: `rz = vb + V x + W rx`; without `rx` where `x` does not depend on the
@@ -185,25 +240,22 @@ pub fn forward_tangent(
     gate: Option<&[f32]>,
     rz: &mut [f32],
 ) {
-    let (Size { rows, inputs, outputs }, lanes) = (size, lanes(path));
-    let v = Numbers::Each(v);
-    expect_lengths!(x.len() == size.x() * lanes && rx.is_none_or(|rx| rx.len() == x.len()));
-    expect_lengths!(rz.len() == size.z() * lanes && vb.len() == outputs * lanes);
-    expect_lengths!(w.are(size.w(), lanes) && v.are(size.w(), lanes));
+    let (Size { inputs, outputs, .. }, lengths) = (size, Lengths::of(path, size));
+    let (v, vb) = (Numbers::Each(v), Numbers::Each(vb));
+    expect_lengths!(x.len() == lengths.x && rx.is_none_or(|rx| rx.len() == lengths.x) && rz.len() == lengths.z);
+    expect_lengths!(w.are(size.w(), lengths.lanes) && v.are(size.w(), lengths.lanes) && vb.are(outputs, lengths.lanes));
     expect_lengths!(gate.is_none_or(|gate| gate.len() == rz.len()));
-    let start = Some(Numbers::Each(vb).operand());
-    let first = Target { start, ..Target::new(rz, 1, outputs) };
-    let second = Target { start: None, gate: gate_of(gate), ..first }.updating(Update::Add(1.0));
-    // One after the other: the caches hold the operands of one product, not of two.
+    let (groups, gate) = (lengths.groups, gate_of(gate));
+    let first = Target { start: Some(vb.operand()), ..Target::activations(rz, outputs) };
+    // One product after the other, so that the first cache holds the operands of one and not of two.
     // SAFETY: the lengths are right.
     unsafe {
-        match rx {
-            None => product(path, &[along_inputs(v, x, inputs)], &Target { gate: second.gate, ..first }, outputs, rows),
-            Some(rx) => {
-                product(path, &[along_inputs(v, x, inputs)], &first, outputs, rows);
-                product(path, &[along_inputs(w, rx, inputs)], &second, outputs, rows);
-            }
-        }
+        let Some(rx) = rx else {
+            return product(path, &[along_inputs(v, x, inputs)], &Target { gate, ..first }, outputs, groups);
+        };
+        product(path, &[along_inputs(v, x, inputs)], &first, outputs, groups);
+        let second = Target { start: None, gate, ..first }.updating(Update::Add(1.0));
+        product(path, &[along_inputs(w, rx, inputs)], &second, outputs, groups);
     }
 }
 
@@ -216,12 +268,12 @@ pub fn input_gradient(
     dx: &mut [f32],
     update: Update,
 ) {
-    let (Size { rows, inputs, .. }, lanes) = (size, lanes(path));
-    expect_lengths!(dz.len() == size.z() * lanes && dx.len() == size.x() * lanes && w.are(size.w(), lanes));
+    let lengths = Lengths::of(path, size);
+    expect_lengths!(dz.len() == lengths.z && dx.len() == lengths.x && w.are(size.w(), lengths.lanes));
     expect_lengths!(gate.is_none_or(|gate| gate.len() == dx.len()));
-    let target = Target { gate: gate_of(gate), ..Target::new(dx, 1, inputs).updating(update) };
+    let target = Target { gate: gate_of(gate), ..Target::activations(dx, size.inputs).updating(update) };
     // SAFETY: the lengths are right.
-    unsafe { product(path, &[along_outputs(w, dz, size)], &target, inputs, rows) };
+    unsafe { product(path, &[along_outputs(w, dz, size)], &target, size.inputs, lengths.groups) };
 }
 
 /// The derivative of [`input_gradient`]: `rdx = dz V + rd W`.
@@ -234,29 +286,30 @@ pub fn input_gradient_tangent(
     rdx: &mut [f32],
     update: Update,
 ) {
-    let (Size { rows, inputs, .. }, lanes) = (size, lanes(path));
+    let lengths = Lengths::of(path, size);
     let v = Numbers::Each(v);
-    expect_lengths!(dz.len() == size.z() * lanes && rd.len() == dz.len() && rdx.len() == size.x() * lanes);
-    expect_lengths!(w.are(size.w(), lanes) && v.are(size.w(), lanes));
+    expect_lengths!(dz.len() == lengths.z && rd.len() == lengths.z && rdx.len() == lengths.x);
+    expect_lengths!(w.are(size.w(), lengths.lanes) && v.are(size.w(), lengths.lanes));
     expect_lengths!(gate.is_none_or(|gate| gate.len() == rdx.len()));
-    let first = Target::new(rdx, 1, inputs).updating(update);
-    let second = Target { gate: gate_of(gate), ..first }.updating(Update::Add(1.0));
+    let first = Target::activations(rdx, size.inputs).updating(update);
+    let factor = if let Update::Add(factor) = update { factor } else { 1.0 };
+    let second = Target { gate: gate_of(gate), ..first }.updating(Update::Add(factor));
     // One after the other, as above.
     // SAFETY: the lengths are right.
     unsafe {
-        product(path, &[along_outputs(v, dz, size)], &first, inputs, rows);
-        product(path, &[along_outputs(w, rd, size)], &second, inputs, rows);
+        product(path, &[along_outputs(v, dz, size)], &first, size.inputs, lengths.groups);
+        product(path, &[along_outputs(w, rd, size)], &second, size.inputs, lengths.groups);
     }
 }
 
 /// `dw = dzᵀ x` and `db = Σ dz`, stored or added as `update` says.
 pub fn weight_gradient(path: Path, size: Size, dz: &[f32], x: &[f32], dw: &mut [f32], db: &mut [f32], update: Update) {
-    let lanes = lanes(path);
-    expect_lengths!(dz.len() == size.z() * lanes && x.len() == size.x() * lanes);
-    expect_lengths!(dw.len() == size.w() * lanes && db.len() == size.outputs * lanes);
-    let targets = [Target::new(dw, size.inputs, 1).updating(update), Target::new(db, 1, 1).updating(update)];
+    let lengths = Lengths::of(path, size);
+    expect_lengths!(dz.len() == lengths.z && x.len() == lengths.x);
+    expect_lengths!(dw.len() == size.w() * lengths.lanes && db.len() == size.outputs * lengths.lanes);
+    let targets = [Target::parameters(dw, size.inputs).updating(update), Target::parameters(db, 1).updating(update)];
     // SAFETY: the lengths are right.
-    unsafe { over_rows(path, size, &[along_rows(dz, x, size)], dz, targets) };
+    unsafe { over_rows(path, size, &[along_rows(dz, x, size, lengths.groups)], dz, targets) };
 }
 
 /// The derivative of [`weight_gradient`]: `rdw = rdᵀ x + dzᵀ rx`, `rdb = Σ rd`.
@@ -269,13 +322,13 @@ pub fn weight_gradient_tangent(
     rdb: &mut [f32],
     update: Update,
 ) {
-    let lanes = lanes(path);
-    expect_lengths!(dz.len() == size.z() * lanes && rd.len() == dz.len());
-    expect_lengths!(x.len() == size.x() * lanes && rx.is_none_or(|rx| rx.len() == x.len()));
-    expect_lengths!(rdw.len() == size.w() * lanes && rdb.len() == size.outputs * lanes);
-    let terms = [along_rows(rd, x, size), along_rows(dz, rx.unwrap_or(x), size)];
+    let lengths = Lengths::of(path, size);
+    expect_lengths!(dz.len() == lengths.z && rd.len() == lengths.z);
+    expect_lengths!(x.len() == lengths.x && rx.is_none_or(|rx| rx.len() == lengths.x));
+    expect_lengths!(rdw.len() == size.w() * lengths.lanes && rdb.len() == size.outputs * lengths.lanes);
+    let terms = [along_rows(rd, x, size, lengths.groups), along_rows(dz, rx.unwrap_or(x), size, lengths.groups)];
     let count = if rx.is_some() { 2 } else { 1 };
-    let targets = [Target::new(rdw, size.inputs, 1).updating(update), Target::new(rdb, 1, 1).updating(update)];
+    let targets = [Target::parameters(rdw, size.inputs).updating(update), Target::parameters(rdb, 1).updating(update)];
     // SAFETY: the lengths are right.
     unsafe { over_rows(path, size, &terms[..count], rd, targets) };
 }
@@ -290,16 +343,16 @@ pub fn weight_gradient_step(
     factor: f32,
     (new_w, new_b): (&mut [f32], &mut [f32]),
 ) {
-    let lanes = lanes(path);
-    expect_lengths!(dz.len() == size.z() * lanes && x.len() == size.x() * lanes);
-    expect_lengths!(w.are(size.w(), lanes) && b.are(size.outputs, lanes));
-    expect_lengths!(new_w.len() == size.w() * lanes && new_b.len() == size.outputs * lanes);
+    let lengths = Lengths::of(path, size);
+    expect_lengths!(dz.len() == lengths.z && x.len() == lengths.x);
+    expect_lengths!(w.are(size.w(), lengths.lanes) && b.are(size.outputs, lengths.lanes));
+    expect_lengths!(new_w.len() == size.w() * lengths.lanes && new_b.len() == size.outputs * lengths.lanes);
     let targets = [
-        Target { add: Some((factor, w.operand())), ..Target::new(new_w, size.inputs, 1) },
-        Target { add: Some((factor, b.operand())), ..Target::new(new_b, 1, 1) },
+        Target { add: Some((factor, w.operand())), ..Target::parameters(new_w, size.inputs) },
+        Target { add: Some((factor, b.operand())), ..Target::parameters(new_b, 1) },
     ];
     // SAFETY: the lengths are right.
-    unsafe { over_rows(path, size, &[along_rows(dz, x, size)], dz, targets) };
+    unsafe { over_rows(path, size, &[along_rows(dz, x, size, lengths.groups)], dz, targets) };
 }
 
 /// The sum over tasks of each number: `to[j] = Σ_lane from[j, lane]`.
@@ -320,10 +373,11 @@ pub fn totals(path: Path, from: &[f32], to: &mut [f32]) {
 /// As [`product`].
 unsafe fn over_rows(path: Path, size: Size, terms: &[Term], d: &[f32], [weight, bias]: [Target; 2]) {
     const ONE: [f32; 1] = [1.0];
-    let Size { rows, inputs, outputs } = size;
-    let ones = Operand { values: ONE.as_ptr(), each: false };
+    let Size { inputs, outputs, .. } = size;
+    let ones = Operand { values: ONE.as_ptr(), kind: Kind::Shared };
+    let groups = Lengths::of(path, size).groups;
     // Sums over rows are products with ones, which lie at one place.
-    let sums = Term { a: ones, a_row: 0, a_step: 0, b: d.as_ptr(), b_row: 1, b_step: outputs, len: rows };
+    let sums = Term { a: ones, a_row: 0, a_step: 0, b: d.as_ptr(), b_row: 1, b_step: outputs, len: groups };
     let bias = Target { row: 0, column: 1, ..bias };
     // SAFETY: the caller's contract.
     unsafe {
@@ -344,10 +398,10 @@ const fn along_outputs(w: Numbers<'_>, dz: &[f32], size: Size) -> Term {
 }
 
 /// Gradients at an output with values of an input, over rows.
-const fn along_rows(dz: &[f32], x: &[f32], size: Size) -> Term {
-    let Size { rows, inputs, outputs } = size;
-    let a = Operand { values: dz.as_ptr(), each: true };
-    Term { a, a_row: 1, a_step: outputs, b: x.as_ptr(), b_row: 1, b_step: inputs, len: rows }
+const fn along_rows(dz: &[f32], x: &[f32], size: Size, groups: usize) -> Term {
+    let Size { inputs, outputs, .. } = size;
+    let a = Operand { values: dz.as_ptr(), kind: Kind::Activations };
+    Term { a, a_row: 1, a_step: outputs, b: x.as_ptr(), b_row: 1, b_step: inputs, len: groups }
 }
 
 const fn gate_of(gate: Option<&[f32]>) -> Gate {

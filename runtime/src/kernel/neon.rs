@@ -186,8 +186,21 @@ impl Vector for Quad {
         }
     }
     #[cfg(feature = "lanes")]
+    type Task = Self;
+    #[cfg(feature = "lanes")]
     #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize>(
+    unsafe fn repeat(from: *const f32) -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self::load(from) }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn fold(self) -> Self {
+        self
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
         terms: &[super::lanes::Term],
         target: &super::lanes::Target,
         p: usize,
@@ -195,16 +208,16 @@ impl Vector for Quad {
     ) {
         #[target_feature(enable = "neon")]
         #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize>(
+        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
             terms: &[super::lanes::Term],
             target: &super::lanes::Target,
             p: usize,
             q: usize,
         ) {
             // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Quad, P, Q>(terms, target, p, q) }
+            unsafe { super::lanes::tile::tile::<Quad, P, Q, OVER_ROWS>(terms, target, p, q) }
         }
         // SAFETY: as above.
-        unsafe { whole::<P, Q>(terms, target, p, q) }
+        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
     }
 }

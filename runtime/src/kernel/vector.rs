@@ -79,9 +79,18 @@ pub(crate) trait Vector: Copy {
         left: usize,
     );
 
+    /// A vector that holds a value of each task, where this one holds several rows of them.
+    #[cfg(feature = "lanes")]
+    type Task: Vector<Task = Self::Task>;
+    /// The values of each task at `from`, for each row.
+    #[cfg(feature = "lanes")]
+    unsafe fn repeat(from: *const f32) -> Self;
+    /// The sums over rows.
+    #[cfg(feature = "lanes")]
+    unsafe fn fold(self) -> Self::Task;
     /// [`super::lanes::tile::tile`], in the same way.
     #[cfg(feature = "lanes")]
-    unsafe fn lane_tile<const P: usize, const Q: usize>(
+    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
         terms: &[super::lanes::Term],
         target: &super::lanes::Target,
         p: usize,

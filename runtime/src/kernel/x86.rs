@@ -229,8 +229,21 @@ impl Vector for Ymm {
         }
     }
     #[cfg(feature = "lanes")]
+    type Task = Self;
+    #[cfg(feature = "lanes")]
     #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize>(
+    unsafe fn repeat(from: *const f32) -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self::load(from) }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn fold(self) -> Self {
+        self
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
         terms: &[super::lanes::Term],
         target: &super::lanes::Target,
         p: usize,
@@ -238,17 +251,17 @@ impl Vector for Ymm {
     ) {
         #[target_feature(enable = "avx2,fma")]
         #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize>(
+        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
             terms: &[super::lanes::Term],
             target: &super::lanes::Target,
             p: usize,
             q: usize,
         ) {
             // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Ymm, P, Q>(terms, target, p, q) }
+            unsafe { super::lanes::tile::tile::<Ymm, P, Q, OVER_ROWS>(terms, target, p, q) }
         }
         // SAFETY: as above.
-        unsafe { whole::<P, Q>(terms, target, p, q) }
+        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
     }
 }
 
@@ -443,8 +456,22 @@ impl Vector for Zmm {
         }
     }
     #[cfg(feature = "lanes")]
+    type Task = Ymm;
+    #[cfg(feature = "lanes")]
     #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize>(
+    unsafe fn repeat(from: *const f32) -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { Self(_mm512_broadcast_f32x8(_mm256_loadu_ps(from))) }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn fold(self) -> Ymm {
+        // SAFETY: the caller's contract.
+        unsafe { Ymm(_mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0))) }
+    }
+    #[cfg(feature = "lanes")]
+    #[inline(always)]
+    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
         terms: &[super::lanes::Term],
         target: &super::lanes::Target,
         p: usize,
@@ -452,17 +479,17 @@ impl Vector for Zmm {
     ) {
         #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
         #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize>(
+        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
             terms: &[super::lanes::Term],
             target: &super::lanes::Target,
             p: usize,
             q: usize,
         ) {
             // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Zmm, P, Q>(terms, target, p, q) }
+            unsafe { super::lanes::tile::tile::<Zmm, P, Q, OVER_ROWS>(terms, target, p, q) }
         }
         // SAFETY: as above.
-        unsafe { whole::<P, Q>(terms, target, p, q) }
+        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
     }
 }
 

@@ -18,9 +18,27 @@ fn numbers(seed: u64, len: usize) -> Vec<f32> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-/// The numbers of one task.
+/// The parameters of one task.
 fn of_task(values: &[f32], lanes: usize, lane: usize) -> Vec<f32> {
     values.iter().skip(lane).step_by(lanes).copied().collect()
+}
+
+/// The activations of one task.
+fn rows_of_task(path: Path, values: &[f32], count: usize, units: usize, lane: usize) -> Vec<f32> {
+    let at = |row: usize| (0..units).map(move |unit| place(path, units, row, unit, lane));
+    (0..count).flat_map(at).map(|at| values[at]).collect()
+}
+
+/// Activations in which rows that are left over are 0.
+fn activations(path: Path, seed: u64, count: usize, units: usize) -> Vec<f32> {
+    let mut values = vec![0.0; count.div_ceil(rows(path)) * units * width(path)];
+    let mut from = numbers(seed, count * units * lanes(path)).into_iter();
+    for (row, unit, lane) in
+        (0..count).flat_map(|row| (0..units).flat_map(move |unit| (0..lanes(path)).map(move |lane| (row, unit, lane))))
+    {
+        values[place(path, units, row, unit, lane)] = from.next().unwrap();
+    }
+    values
 }
 
 fn assert_close(name: &str, got: &[f32], want: &[f32], terms: usize) {
@@ -36,9 +54,10 @@ fn check(path: Path, size: Size, seed: u64, shared: bool, cut: bool, add: Option
     let Size { rows, inputs, outputs } = size;
     let count = lanes(path);
     let each = |salt: u64, len: usize| numbers(seed ^ salt << 17, len * count);
+    let acts = |salt: u64, units: usize| activations(path, seed ^ salt << 17, rows, units);
     let update = add.map_or(Update::Store, Update::Add);
-    let (x, rx) = (each(1, rows * inputs), each(2, rows * inputs));
-    let (dz, rd) = (each(3, rows * outputs), each(4, rows * outputs));
+    let (x, rx) = (acts(1, inputs), acts(2, inputs));
+    let (dz, rd) = (acts(3, outputs), acts(4, outputs));
     let (v, vb) = (each(5, inputs * outputs), each(6, outputs));
     let (w_each, b_each) = (each(7, inputs * outputs), each(8, outputs));
     let (w_shared, b_shared) = (numbers(seed ^ 9, inputs * outputs), numbers(seed ^ 10, outputs));
@@ -47,11 +66,11 @@ fn check(path: Path, size: Size, seed: u64, shared: bool, cut: bool, add: Option
     } else {
         (Numbers::Each(&w_each), Numbers::Each(&b_each))
     };
-    let old = (each(11, rows * inputs), each(12, inputs * outputs), each(13, outputs));
-    let (mut z, mut rz) = (each(14, rows * outputs), each(15, rows * outputs));
+    let old = (acts(11, inputs), each(12, inputs * outputs), each(13, outputs));
+    let (mut z, mut rz) = (acts(14, outputs), acts(15, outputs));
     forward(path, size, &x, (w, b), cut, &mut z);
     forward_tangent(path, size, (&x, Some(&rx)), (w, &v), &vb, Some(&dz), &mut rz);
-    let mut first_rz = each(16, rows * outputs);
+    let mut first_rz = acts(16, outputs);
     forward_tangent(path, size, (&x, None), (w, &v), &vb, None, &mut first_rz);
     let (mut dx, mut rdx) = (old.0.clone(), old.0.clone());
     input_gradient(path, size, (&dz, w), Some(&rx), &mut dx, update);
@@ -67,26 +86,28 @@ fn check(path: Path, size: Size, seed: u64, shared: bool, cut: bool, add: Option
 
     for lane in 0..count {
         let one = |values: &[f32]| of_task(values, count, lane);
+        let xs = |values: &[f32]| rows_of_task(path, values, rows, inputs, lane);
+        let zs = |values: &[f32]| rows_of_task(path, values, rows, outputs, lane);
         let scalar = Path::SCALAR;
-        let (x, rx, dz, rd, v, vb) = (one(&x), one(&rx), one(&dz), one(&rd), one(&v), one(&vb));
+        let (x, rx, dz, rd, v, vb) = (xs(&x), xs(&rx), zs(&dz), zs(&rd), one(&v), one(&vb));
         let (w, b) = if shared { (w_shared.clone(), b_shared.clone()) } else { (one(&w_each), one(&b_each)) };
-        let (old_x, old_w, old_b) = (one(&old.0), one(&old.1), one(&old.2));
+        let (old_x, old_w, old_b) = (xs(&old.0), one(&old.1), one(&old.2));
         let name = path.name();
 
         let mut want = vec![0.0; rows * outputs];
         dense::forward(scalar, size, &x, (&w, &b), cut, &mut want, &mut []);
-        assert_close(&format!("forward on {name}"), &one(&z), &want, inputs);
+        assert_close(&format!("forward on {name}"), &zs(&z), &want, inputs);
         dense::forward_tangent(scalar, size, (&x, Some(&rx)), (&w, &v), &vb, &mut want, &mut []);
         want.iter_mut().zip(&dz).filter(|(_, gate)| **gate <= 0.0).for_each(|(want, _)| *want = 0.0);
-        assert_close(&format!("its tangent on {name}"), &one(&rz), &want, 2 * inputs);
+        assert_close(&format!("its tangent on {name}"), &zs(&rz), &want, 2 * inputs);
         dense::forward_tangent(scalar, size, (&x, None), (&w, &v), &vb, &mut want, &mut []);
-        assert_close(&format!("its first tangent on {name}"), &one(&first_rz), &want, inputs);
+        assert_close(&format!("its first tangent on {name}"), &zs(&first_rz), &want, inputs);
         let mut want = old_x.clone();
         dense::input_gradient(scalar, size, (&dz, &w), Some(&rx), &mut want, update);
-        assert_close(&format!("input gradient on {name}"), &one(&dx), &want, outputs);
+        assert_close(&format!("input gradient on {name}"), &xs(&dx), &want, outputs);
         let mut want = old_x.clone();
         dense::input_gradient_tangent(scalar, size, (&dz, &rd), (&w, &v), Some(&rx), &mut want, update);
-        assert_close(&format!("its tangent on {name}"), &one(&rdx), &want, 2 * outputs);
+        assert_close(&format!("its tangent on {name}"), &xs(&rdx), &want, 2 * outputs);
         let (mut want, mut want_b) = (old_w.clone(), old_b.clone());
         dense::weight_gradient(scalar, size, &dz, &x, &mut want, &mut want_b, update);
         assert_close(&format!("weight gradient on {name}"), &one(&dw), &want, rows);
@@ -150,7 +171,7 @@ fn totals_are_over_tasks() {
 fn what_is_not_a_number_stays() {
     for path in Path::available() {
         let size = Size { rows: 1, inputs: 1, outputs: 1 };
-        let count = lanes(path);
+        let count = width(path);
         let mut z = vec![0.0; count];
         let mut x = vec![1.0; count];
         x[count - 1] = f32::NAN;

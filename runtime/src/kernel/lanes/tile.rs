@@ -1,6 +1,6 @@
 //! The fast path: a tile of sums in registers, one lane vector each, while k runs.
 
-use super::{Gate, Target, Term};
+use super::{Gate, Kind, Operand, Target, Term};
 use crate::kernel::vector::Vector;
 
 /// Every sum of `rows × columns`, a tile at a time.
@@ -9,47 +9,60 @@ use crate::kernel::vector::Vector;
 /// The features of `V`; every index that the types name must be valid.
 #[inline(always)]
 pub(crate) unsafe fn run<V: Vector>(terms: &[Term], target: &Target, rows: usize, columns: usize) {
-    let (most_rows, most_columns) = largest::<V>(rows, columns, terms);
+    // SAFETY: the caller's contract.
+    unsafe {
+        if target.parameters {
+            tiles::<V, true>(terms, target, rows, columns);
+        } else {
+            tiles::<V, false>(terms, target, rows, columns);
+        }
+    }
+}
+
+/// As [`run`], known to the compiler whether sums run `OVER_ROWS` to parameters.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+unsafe fn tiles<V: Vector, const OVER_ROWS: bool>(terms: &[Term], target: &Target, rows: usize, columns: usize) {
+    let (most_rows, most_columns) = largest::<V>(rows, columns);
     for (p, height) in cuts(rows, most_rows) {
         for (q, width) in cuts(columns, most_columns) {
             macro_rules! choose {
                 ($(($height:literal, $width:literal))*) => {
                     match (height, width) {
-                        $(($height, $width) => unsafe { V::lane_tile::<$height, $width>(terms, target, p, q) },)*
+                        $(($height, $width) => unsafe { V::lane_tile::<$height, $width, OVER_ROWS>(terms, target, p, q) },)*
                         _ => debug_assert!(false, "a tile of {height} × {width}"),
                     }
                 };
             }
             // SAFETY: the caller's contract.
-            choose!(
-                (1, 1) (1, 2) (1, 3) (1, 4) (1, 5) (1, 6) (1, 7) (1, 8) (1, 9) (1, 10) (1, 11) (1, 12)
-                (2, 1) (2, 2) (2, 3) (2, 4) (2, 5)
-                (3, 1) (3, 2) (3, 3) (3, 4) (3, 5)
-                (4, 1) (4, 2) (4, 3) (4, 4) (4, 5)
-                (5, 1) (5, 2) (5, 3) (5, 4) (5, 5)
-                (6, 1) (6, 2) (6, 3) (6, 4)
-                (7, 1) (7, 2) (7, 3)
-                (8, 1) (8, 2)
-                (9, 1) (9, 2)
-                (10, 1) (10, 2)
-                (11, 1)
-                (12, 1)
-            );
+            choose!((1, 1)(1, 2)(1, 3)(1, 4)(1, 5)(1, 6)(1, 7)(1, 8)(1, 9)(1, 10)(1, 11)(1, 12)(2, 1)(2, 2)(2, 3)(
+                2, 4
+            )(2, 5)(2, 6)(2, 7)(2, 8)(3, 1)(3, 2)(3, 3)(3, 4)(3, 5)(3, 6)(3, 7)(3, 8)(4, 1)(4, 2)(
+                4, 3
+            )(4, 4)(4, 5)(4, 6)(5, 1)(5, 2)(5, 3)(5, 4)(5, 5)(6, 1)(6, 2)(6, 3)(6, 4)(7, 1)(7, 2)(
+                7, 3
+            )(8, 1)(8, 2)(9, 1)(9, 2)(10, 1)(10, 2)(11, 1)(12, 1));
         }
     }
 }
 
 /// The largest tile: as many sums as there are registers for, beside one column and one value of a row.
-fn largest<V: Vector>(rows: usize, columns: usize, terms: &[Term]) -> (usize, usize) {
-    let registers = V::REGISTERS;
-    let short = terms.iter().all(|term| term.len < columns);
+fn largest<V: Vector>(rows: usize, columns: usize) -> (usize, usize) {
     match (rows, columns) {
         (_, 1) => (12, 1),
         (1, _) => (1, 12),
-        (_, 2) => (if registers >= 32 { 10 } else { 4 }, 2),
-        _ if registers < 32 => (3, 4),
-        // With few addends it is the columns' operand that is read again and again: high tiles read it less often.
-        (7.., _) if short => (7, 3),
+        _ if V::REGISTERS < 32 => {
+            if columns == 2 {
+                (4, 2)
+            } else {
+                (3, 4)
+            }
+        }
+        (_, 2) => (10, 2),
+        // All columns at once, so that rows are read once.
+        (_, 6..=8) => (3, 8),
         (_, columns) if columns.div_ceil(4) * 4 < columns.div_ceil(5) * 5 => (6, 4),
         _ => (5, 5),
     }
@@ -67,7 +80,7 @@ fn cuts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
+pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize, const OVER_ROWS: bool>(
     terms: &[Term],
     target: &Target,
     p: usize,
@@ -78,21 +91,15 @@ pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
         let mut sums = [[V::splat(0.0); Q]; P];
         if let Some(start) = target.start {
             for (i, sums) in sums.iter_mut().enumerate() {
-                let start = if start.each {
-                    V::load(start.values.add((p + i) * V::LANES))
-                } else {
-                    V::splat(*start.values.add(p + i))
-                };
-                *sums = [start; Q];
+                *sums = [number::<V>(start, p + i); Q];
             }
         }
-        let at = |i: usize, j: usize| (p + i) * target.row + (q + j) * target.column;
         for term in terms {
             let (b_row, b_step) = (term.b_row * V::LANES, term.b_step * V::LANES);
             let mut b = term.b.add(q * b_row);
             macro_rules! along {
-                ($row:expr, $step:expr, $value:expr) => {{
-                    let (a_row, a_step) = ($row, $step);
+                ($width:expr, $value:expr) => {{
+                    let (a_row, a_step) = (term.a_row * $width, term.a_step * $width);
                     let mut a = term.a.values.add(p * a_row);
                     for _ in 0..term.len {
                         let mut left = [V::splat(0.0); P];
@@ -110,19 +117,33 @@ pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
                     }
                 }};
             }
-            if term.a.each {
-                along!(term.a_row * V::LANES, term.a_step * V::LANES, V::load);
+            if term.a.kind == Kind::Shared {
+                along!(1, splat::<V>);
+            } else if OVER_ROWS {
+                along!(V::LANES, V::load);
             } else {
-                along!(term.a_row, term.a_step, splat::<V>);
+                along!(V::Task::LANES, V::repeat);
             }
         }
+        if OVER_ROWS {
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, sum) in sums.iter().enumerate() {
+                    let at = (p + i) * target.row + (q + j) * target.column;
+                    let mut sum = sum.fold();
+                    if let Some((factor, old)) = target.add {
+                        sum = V::Task::splat(factor).mul_add(sum, number::<V::Task>(old, at));
+                    }
+                    sum.store(target.c.add(at * V::Task::LANES));
+                }
+            }
+            return;
+        }
+        let at = |i: usize, j: usize| (p + i) * target.row + (q + j) * target.column;
         if let Some((factor, old)) = target.add {
             let factor = V::splat(factor);
             for (i, sums) in sums.iter_mut().enumerate() {
                 for (j, sum) in sums.iter_mut().enumerate() {
-                    let at = at(i, j);
-                    let old = if old.each { V::load(old.values.add(at * V::LANES)) } else { splat(old.values.add(at)) };
-                    *sum = factor.mul_add(*sum, old);
+                    *sum = factor.mul_add(*sum, number::<V>(old, at(i, j)));
                 }
             }
         }
@@ -141,6 +162,22 @@ pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
     }
 }
 
+/// A number, in all of the register.
+///
+/// # Safety
+/// The features of `V`; the number must exist.
+#[inline(always)]
+unsafe fn number<V: Vector>(of: Operand, number: usize) -> V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match of.kind {
+            Kind::Shared => V::splat(*of.values.add(number)),
+            Kind::Parameters => V::repeat(of.values.add(number * V::Task::LANES)),
+            Kind::Activations => V::load(of.values.add(number * V::LANES)),
+        }
+    }
+}
+
 /// The sum across each vector of `from`.
 ///
 /// # Safety
@@ -149,15 +186,15 @@ pub(crate) unsafe fn tile<V: Vector, const P: usize, const Q: usize>(
 pub(crate) unsafe fn totals<V: Vector>(from: &[f32], to: &mut [f32]) {
     // SAFETY: the caller's contract; of the last vectors, only those that exist are loaded, and their sums stored.
     unsafe {
-        let (mut at, count) = (0, to.len());
+        let (mut at, count, lanes) = (0, to.len(), V::Task::LANES);
         while at < count {
-            let here = V::LANES.min(count - at);
-            let mut vectors = [V::splat(0.0); 16];
+            let here = lanes.min(count - at);
+            let mut vectors = [V::Task::splat(0.0); 16];
             for (lane, vector) in vectors.iter_mut().enumerate().take(here) {
-                *vector = V::load(from.as_ptr().add((at + lane) * V::LANES));
+                *vector = V::Task::load(from.as_ptr().add((at + lane) * lanes));
             }
-            let sums = V::lane_sums(&vectors);
-            if here == V::LANES {
+            let sums = V::Task::lane_sums(&vectors);
+            if here == lanes {
                 sums.store(to.as_mut_ptr().add(at));
             } else {
                 sums.store_first(to.as_mut_ptr().add(at), here);

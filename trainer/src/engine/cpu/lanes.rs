@@ -134,6 +134,11 @@ impl LaneNetwork {
         lanes::lanes(self.path)
     }
 
+    /// Values that each number of so many rows takes.
+    const fn wide(&self, rows: usize) -> usize {
+        rows.div_ceil(lanes::rows(self.path)) * lanes::width(self.path)
+    }
+
     /// What tasks with so many support and query rows need.
     pub fn lengths(&self, network: &Network, inner: &InnerLoop, rates: usize, rows: [usize; 2]) -> Lengths {
         let lanes = self.lanes();
@@ -143,25 +148,50 @@ impl LaneNetwork {
         Lengths {
             params,
             rates: if inner.learn_rates { rates * lanes } else { 0 },
-            forward: rows.map(|rows| self.forward_len * rows * lanes),
-            backward: rows.map(|rows| self.backward_len * rows * lanes),
+            forward: rows.map(|rows| self.forward_len * self.wide(rows)),
+            backward: rows.map(|rows| self.backward_len * self.wide(rows)),
             gradient: if inner.keeps_gradients(network) { params } else { 0 },
-            tangent: if second_order { self.tangent_len * rows[0] * lanes } else { 0 },
+            tangent: if second_order { self.tangent_len * self.wide(rows[0]) } else { 0 },
             panel: 0,
             direction: if second_order && one_rate(network, inner).is_none() { params } else { 0 },
             outputs: 2 * widest,
-            inputs: rows.map(|rows| rows * self.input_len * lanes),
+            inputs: rows.map(|rows| self.input_len * self.wide(rows)),
         }
     }
 
-    /// Lays out the inputs of one side of some tasks, those of the last in all lanes that are left.
+    /// Lays out the inputs of one side of some tasks, those of the last in all lanes that are left; 0 in rows that are left.
     pub fn lay_out(&self, tasks: &[TaskRows], indices: &[usize], side: Side, to: &mut [f32]) {
-        let lanes = self.lanes();
-        for lane in 0..lanes {
+        let rows = tasks[indices[0]].side(side).rows;
+        to.fill(0.0);
+        for lane in 0..self.lanes() {
             let from = &tasks[indices[lane.min(indices.len() - 1)]].side(side).x;
-            to.iter_mut().skip(lane).step_by(lanes).zip(from).for_each(|(to, from)| *to = *from);
+            scatter(self.path, from, rows, lane, to);
         }
     }
+}
+
+/// Calls `each` with the place of every number of one task in a layout for several, row by row.
+#[inline(always)]
+fn places(path: Path, rows: usize, units: usize, lane: usize, mut each: impl FnMut(usize, usize)) {
+    let (width, mut number) = (lanes::width(path), 0);
+    for row in 0..rows {
+        let mut at = lanes::place(path, units, row, 0, lane);
+        for _ in 0..units {
+            each(number, at);
+            number += 1;
+            at += width;
+        }
+    }
+}
+
+/// Takes the rows of one task out.
+fn gather(path: Path, from: &[f32], rows: usize, lane: usize, to: &mut [f32]) {
+    places(path, rows, to.len() / rows.max(1), lane, |number, at| to[number] = from[at]);
+}
+
+/// And puts them in.
+fn scatter(path: Path, from: &[f32], rows: usize, lane: usize, to: &mut [f32]) {
+    places(path, rows, from.len() / rows.max(1), lane, |number, at| to[at] = from[number]);
 }
 
 /// The rate, if it is the same for all parameters and steps.
@@ -260,8 +290,8 @@ impl<'a> Lanes<'a> {
     }
 
     fn forward(&self, theta: Theta<'_>, batch: Batch<'_>, trace: &mut [f32]) {
-        let (path, lanes) = (self.lanes.path, self.lanes.lanes());
-        let wide = batch.rows * lanes;
+        let path = self.lanes.path;
+        let wide = self.lanes.wide(batch.rows);
         for planned in &self.lanes.layers {
             let (below, here) = trace.split_at_mut(planned.a * wide);
             let x = planned.source.map_or(batch.x, |source| self.lanes.layers[source].output(below, wide));
@@ -286,16 +316,6 @@ impl<'a> Lanes<'a> {
         (of(planned.weight, planned.weight_len()), of(planned.bias, planned.outputs))
     }
 
-    /// Takes outputs of one task out, row by row.
-    fn gather(&self, from: &[f32], lane: usize, to: &mut [f32]) {
-        to.iter_mut().zip(from.iter().skip(lane).step_by(self.lanes.lanes())).for_each(|(to, from)| *to = *from);
-    }
-
-    /// And puts them in.
-    fn scatter(&self, from: &[f32], lane: usize, to: &mut [f32]) {
-        to.iter_mut().skip(lane).step_by(self.lanes.lanes()).zip(from).for_each(|(to, from)| *to = *from);
-    }
-
     /// Adds the losses of one head to `losses`; leaves their gradients at `da`, if it is wanted.
     fn head(
         &self,
@@ -307,18 +327,18 @@ impl<'a> Lanes<'a> {
         outputs: &mut [f32],
         losses: &mut [f32],
     ) {
-        let len = planned.outputs * batch.rows;
+        let (path, len) = (self.lanes.path, planned.outputs * batch.rows);
         let (z, dz) = outputs.split_at_mut(len);
         let dz = &mut dz[..len];
         if let Some(da) = &mut da {
             da.fill(0.0);
         }
         for (lane, total) in losses.iter_mut().enumerate() {
-            self.gather(a, lane, z);
+            gather(path, a, batch.rows, lane, z);
             let targets = self.targets(batch, head, lane);
             if let Some(da) = &mut da {
                 *total += loss::value_and_gradient(head.loss, head.weight, z, targets, planned.outputs, dz);
-                self.scatter(dz, lane, da);
+                scatter(path, dz, batch.rows, lane, da);
             } else {
                 *total += loss::value(head.loss, head.weight, z, targets, planned.outputs);
             }
@@ -341,7 +361,7 @@ impl<'a> Lanes<'a> {
         losses: &mut [f32],
     ) {
         let (path, lanes) = (self.lanes.path, self.lanes.lanes());
-        let wide = batch.rows * lanes;
+        let wide = self.lanes.wide(batch.rows);
         losses.fill(0.0);
         for &layer in &self.lanes.way_back {
             let planned = &self.lanes.layers[layer];
@@ -398,7 +418,7 @@ impl<'a> Lanes<'a> {
         (product, factor): (&mut [f32], f32),
     ) {
         let (path, lanes, batch) = (self.lanes.path, self.lanes.lanes(), self.batch(Side::Support));
-        let (wide, forward) = (batch.rows * lanes, &trace.forward[..]);
+        let (wide, forward) = (self.lanes.wide(batch.rows), &trace.forward[..]);
         let layers = &self.lanes.layers;
         for planned in layers {
             let (below, here) = tangent.split_at_mut(planned.ra * wide);
@@ -467,16 +487,16 @@ impl<'a> Lanes<'a> {
         rd: &mut [f32],
         outputs: &mut [f32],
     ) {
-        let len = planned.outputs * batch.rows;
+        let (path, len) = (self.lanes.path, planned.outputs * batch.rows);
         let (z, rz) = outputs.split_at_mut(len);
         let rz = &mut rz[..len];
         rd.fill(0.0);
         for lane in 0..self.indices.len() {
-            self.gather(a, lane, z);
-            self.gather(ra, lane, rz);
+            gather(path, a, batch.rows, lane, z);
+            gather(path, ra, batch.rows, lane, rz);
             let targets = self.targets(batch, head, lane);
             loss::gradient_tangent(head.loss, head.weight, z, targets, planned.outputs, rz);
-            self.scatter(rz, lane, rd);
+            scatter(path, rz, batch.rows, lane, rd);
         }
     }
 
@@ -557,7 +577,7 @@ impl Passes for Lanes<'_> {
         losses.fill(0.0);
         for planned in &self.lanes.layers {
             let Some(head) = &planned.end else { continue };
-            let a = planned.output(&trace.forward, batch.rows * self.lanes.lanes());
+            let a = planned.output(&trace.forward, self.lanes.wide(batch.rows));
             self.head(planned, head, batch, a, None, &mut scratch.outputs, losses);
         }
     }
