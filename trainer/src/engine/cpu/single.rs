@@ -124,8 +124,9 @@ pub(super) fn backward(
     depth: Depth,
     cotangent: &Aligned,
     into: &mut Aligned,
+    inputs: Option<&mut Aligned>,
 ) -> Result<(), EngineError> {
-    let len = cpu.network.param_len();
+    let (len, presented) = (cpu.network.param_len(), cpu.network.input_len());
     let width = values(&cpu.network, depth);
     let mut starts = Vec::with_capacity(tasks.len());
     let mut total = 0;
@@ -134,9 +135,12 @@ pub(super) fn backward(
         total += task.side(side).rows * width;
     }
     Cpu::expect("the gradient behind the network", cotangent, total)?;
-    let mut each = std::mem::take(&mut cpu.parts);
     let shared = matches!(params, Parameters::Shared(_));
-    let to = if shared { &mut each } else { &mut *into };
+    let to_inputs = inputs.is_some();
+    // What a task leaves behind: its gradient, and that with respect to its inputs.
+    let left = |rows: &Rows| len + if to_inputs { rows.rows * presented } else { 0 };
+    let mut parts = std::mem::take(&mut cpu.parts);
+    let to = if shared || to_inputs { &mut parts } else { &mut *into };
     let done = over_tasks(
         cpu,
         params,
@@ -144,37 +148,68 @@ pub(super) fn backward(
         side,
         to,
         &mut Vec::new(),
-        |_| len,
+        left,
         |network, params, number, rows, arena, into, _| {
             let (x, count) = (&rows.x[..], rows.rows);
             let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
             let panel = &mut arena.scratch.panel[..];
             let cotangent = &cotangent[starts[number]..][..count * width];
-            into.fill(0.0);
+            let (into, inputs) = into.split_at_mut(len);
             let cotangent = match depth {
                 Depth::Outputs => {
                     network.forward(params, x, count, forward, panel);
                     Cotangent::Outputs(cotangent)
                 }
                 Depth::Features => {
+                    // The heads take no part, so nothing is written there.
+                    into.fill(0.0);
                     network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
                     Cotangent::Features(cotangent)
                 }
             };
             let (layers, update) = (LayerSet::ALL, Update::Store);
             let destination = Destination::Gradient { params, gradient: into, layers, update };
-            network.pull_back(destination, (x, count), cotangent, forward, backward, panel);
+            let inputs = to_inputs.then_some(inputs);
+            network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
         },
     );
-    if shared && done.is_ok() {
-        into.resize(len);
-        into.fill(0.0);
-        for part in each.chunks_exact(len.max(1)) {
-            add_scaled(cpu.network.path(), into, 1.0, part);
+    if done.is_ok() && (shared || to_inputs) {
+        gather(cpu, tasks, side, &parts, shared, into, inputs);
+    }
+    cpu.parts = parts;
+    done
+}
+
+/// From what each task left behind to the gradient, summed over tasks in their order where parameters are shared, and to that with
+/// respect to the inputs.
+fn gather(
+    cpu: &Cpu,
+    tasks: &[TaskRows],
+    side: Side,
+    parts: &[f32],
+    shared: bool,
+    into: &mut Aligned,
+    mut inputs: Option<&mut Aligned>,
+) {
+    let (len, presented) = (cpu.network.param_len(), cpu.network.input_len());
+    into.resize(if shared { len } else { len * tasks.len() });
+    into.fill(0.0);
+    if let Some(inputs) = &mut inputs {
+        inputs.resize(tasks.iter().map(|task| task.side(side).rows * presented).sum());
+    }
+    let (mut rest, mut done) = (parts, 0);
+    for (number, task) in tasks.iter().enumerate() {
+        let (gradient, behind) = rest.split_at(len);
+        let to = if shared { &mut into[..] } else { &mut into[number * len..][..len] };
+        add_scaled(cpu.network.path(), to, 1.0, gradient);
+        rest = behind;
+        if let Some(inputs) = &mut inputs {
+            let (gradient, behind) = rest.split_at(task.side(side).rows * presented);
+            inputs[done..][..gradient.len()].copy_from_slice(gradient);
+            done += gradient.len();
+            rest = behind;
         }
     }
-    cpu.parts = each;
-    done
 }
 
 pub(super) fn gradient(
