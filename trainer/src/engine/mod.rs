@@ -172,13 +172,21 @@ pub trait Engine {
 }
 
 /// The parameters at which tasks are looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Parameters<'a, V> {
     /// The same for all tasks, `[params]`.
     Shared(&'a V),
     /// Each task's own, `[tasks, params]`.
     Each(&'a V),
 }
+
+// Derived, they would ask the same of `V`.
+impl<V> Clone for Parameters<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<V> Copy for Parameters<'_, V> {}
 
 /// How far a pass goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
