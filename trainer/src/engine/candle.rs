@@ -19,6 +19,8 @@ use super::{Depth, Engine, EngineError, Parameters, Rows, Side, TaskRows};
 /// asks for it. Any engine will do, but what it is given are candle's `F32` tensors in host memory; others are refused, not converted.
 /// Tensors that are not contiguous are copied first.
 ///
+/// The engine's threads share the tasks among them; rows of one task stay together.
+///
 /// Between the passes an application keeps a copy of parameters and inputs where the engine computes, and no activations: those are
 /// computed again on the way back, for a third more arithmetic.
 ///
