@@ -29,6 +29,7 @@ fn workloads() -> Vec<Workload> {
         workload::adapt_images("images/head", path, Scope::Heads),
     ];
     all.extend(meta_step::all());
+    all.extend(candle::composed::all());
     all.push(workload::peak());
     all.extend(workload::avx2());
     all
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
 
 fn report(arguments: &Arguments) -> Result<(), String> {
     candle::assert_same_work();
+    candle::composed::assert_same_gradients();
     let timings = round_robin(&mut workloads(), arguments.plan);
     println!("{}", table::table(&timings, presets::UTF8_FULL_CONDENSED));
     if arguments.plan == Plan::QUICK {

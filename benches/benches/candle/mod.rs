@@ -2,6 +2,8 @@
 //! beforehand, one thread, and its own SGD.
 #![allow(dead_code, reason = "each bench takes what it asks about")]
 
+pub mod composed;
+
 use std::hint::black_box;
 
 use candle_core::{Device, Result, Tensor, Var};

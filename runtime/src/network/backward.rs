@@ -90,7 +90,8 @@ impl Network {
     }
 
     /// The vector-Jacobian product of [`Network::forward`]: from a gradient at the outputs or at the features to that with respect to
-    /// the parameters, to where `destination` says. Of heads that take no part, nothing is written.
+    /// the parameters, to where `destination` says, and, where they are asked for, to that with respect to the `inputs`,
+    /// `[rows, presented]`. Of heads that take no part, nothing is written.
     ///
     /// `x` and `rows` are those of the trace `forward`; `backward` and `panel` are as for [`Network::gradient`].
     pub fn pull_back(
@@ -101,9 +102,14 @@ impl Network {
         forward: &[f32],
         backward: &mut [f32],
         panel: &mut [f32],
+        inputs: Option<&mut [f32]>,
     ) {
         let batch = Batch::whole(x, &[], rows);
-        let needed = self.needed(|layer| destination.wants(self.first + layer));
+        let needed = match inputs {
+            // The first layers may have no parameters, but the way to the inputs leads through them.
+            Some(_) => LayerSet::ALL,
+            None => self.needed(|layer| destination.wants(self.first + layer)),
+        };
         match cotangent {
             Cotangent::Outputs(cotangent) => {
                 for head in &self.heads {
@@ -118,7 +124,13 @@ impl Network {
                 }
             }
             Cotangent::Features(cotangent) => {
-                let Some(last) = self.backbone.checked_sub(1).and_then(|last| self.layers.get(last)) else { return };
+                let Some(last) = self.backbone.checked_sub(1).and_then(|last| self.layers.get(last)) else {
+                    // The features are the inputs.
+                    if let Some(inputs) = inputs {
+                        inputs.iter_mut().zip(cotangent).for_each(|(to, from)| *to = *from);
+                    }
+                    return;
+                };
                 let to = gradient_at_output(last, backward, rows);
                 to.iter_mut().zip(cotangent).for_each(|(to, from)| *to = *from);
                 if last.cut {
@@ -129,6 +141,38 @@ impl Network {
         }
         for layer in (0..self.backbone).rev() {
             self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
+        }
+        if let Some(inputs) = inputs {
+            let taking_part = match cotangent {
+                Cotangent::Outputs(_) => self.layers.len(),
+                Cotangent::Features(_) => self.backbone,
+            };
+            self.gather_at_inputs(taking_part, destination.params(), (x, rows), forward, backward, inputs, panel);
+        }
+    }
+
+    /// The gradient with respect to the inputs, from those that the way back left at the sums of the first `layers` layers.
+    fn gather_at_inputs(
+        &self,
+        layers: usize,
+        params: &[f32],
+        (x, rows): (&[f32], usize),
+        forward: &[f32],
+        backward: &[f32],
+        inputs: &mut [f32],
+        panel: &mut [f32],
+    ) {
+        inputs.fill(0.0);
+        for planned in self.layers.iter().take(layers) {
+            let dz = part(backward, planned.dz * rows, planned.outputs() * rows);
+            if planned.source.is_none() {
+                let to = (&mut *inputs, Update::Add(1.0));
+                planned.input_gradient(self.path, rows, x, params, forward, dz, None, to, panel);
+            }
+            #[cfg(feature = "layers")]
+            if planned.skip == Some(None) {
+                crate::kernel::arrange::put(self.path, inputs, dz, Update::Add(1.0));
+            }
         }
     }
 

@@ -3,6 +3,9 @@
 //! Its fused `softmax_last_dim` and `layer_norm` pass no gradient back, silently, and its `backward()` drops second-order terms,
 //! silently: nothing here uses the former, and [`meta_gradient`] needs no second `backward()`.
 
+// Each contract asks what it needs.
+#![allow(dead_code)]
+
 pub mod meta_gradient;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -31,6 +34,11 @@ pub fn variables(spec: &NetworkSpec, params: &[f64], dtype: DType) -> Result<Vec
 
 /// The outputs of each head for rows `x`: `[rows, outputs of the head]`.
 pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Tensor>> {
+    Ok(features_and_outputs(spec, params, x)?.1)
+}
+
+/// What the heads see of rows `x`, `[rows, features]`, and the outputs of each, `[rows, outputs of the head]`.
+pub fn features_and_outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<(Tensor, Vec<Tensor>)> {
     let mut values = match spec.input.image {
         None => x.clone(),
         // candle has channels first.
@@ -40,22 +48,37 @@ pub fn outputs(spec: &NetworkSpec, params: &[Var], x: &Tensor) -> Result<Vec<Ten
     };
     let (mut features, mut heads, mut params) = (values.clone(), Vec::new(), params.iter());
     let layers: Vec<_> = spec.layers().collect();
+    // What each layer of this backbone or head took in.
+    let mut taken: Vec<Tensor> = Vec::new();
     for (number, layer) in layers.iter().enumerate() {
+        if layer.index == 0 {
+            taken.clear();
+        }
         if layer.place != Place::Backbone && layer.index == 0 {
             values = features.clone();
         }
-        values = activate(layer.activation(), sums(layer, &values, &mut params)?)?;
+        taken.push(values.clone());
+        values = activate(layer.activation(), sums(layer, &values, &taken, &mut params)?)?;
         if layer.place == Place::Backbone {
             features = values.clone();
         } else if layers.get(number + 1).is_none_or(|next| next.place != layer.place) {
             heads.push(values.clone());
         }
     }
-    Ok(heads)
+    if features.rank() == 4 {
+        features = features.permute((0, 2, 3, 1))?.flatten_from(1)?;
+    }
+    Ok((features, heads))
 }
 
-/// What a layer makes of `x` before its activation; it takes its own variables from `params`.
-fn sums<'v>(layer: &PlacedLayer, x: &Tensor, params: &mut impl Iterator<Item = &'v Var>) -> Result<Tensor> {
+/// What a layer makes of `x` before its activation; it takes its own variables from `params`. `taken` is what the layers up to this one
+/// took in.
+fn sums<'v>(
+    layer: &PlacedLayer,
+    x: &Tensor,
+    taken: &[Tensor],
+    params: &mut impl Iterator<Item = &'v Var>,
+) -> Result<Tensor> {
     let mut next = || params.next().ok_or_else(|| candle_core::Error::Msg("too few variables".into()));
     match layer.layer {
         Layer::Dense { .. } => {
@@ -89,7 +112,17 @@ fn sums<'v>(layer: &PlacedLayer, x: &Tensor, params: &mut impl Iterator<Item = &
             let channels = if x.rank() == 4 { vec![1, x.dim(1)?, 1, 1] } else { vec![1, x.dim(1)?] };
             normed.broadcast_mul(&weight.reshape(channels.clone())?)?.broadcast_add(&bias.reshape(channels)?)
         }
-        other => Err(candle_core::Error::Msg(format!("candle is not asked about {other:?}"))),
+        Layer::Depthwise { window, .. } => {
+            let (weight, bias) = (next()?, next()?);
+            let [padding, stride] = [window.padding[0], window.stride[0]].map(usize::from);
+            let channels = x.dim(1)?;
+            x.conv2d(weight, padding, stride, 1, channels)?.broadcast_add(&bias.reshape((1, channels, 1, 1))?)
+        }
+        Layer::Residual { layers, .. } => x + &taken[layer.index - layers],
+        Layer::Context { len } => {
+            let context = next()?.reshape((1, len))?.broadcast_as((x.dim(0)?, len))?;
+            Tensor::cat(&[x, &context], 1)
+        }
     }
 }
 
@@ -108,7 +141,7 @@ fn sigmoid(z: &Tensor) -> Result<Tensor> {
 }
 
 /// ln Σ exp z of each row, `[rows, 1]`.
-fn log_sum_exp(z: &Tensor) -> Result<Tensor> {
+pub fn log_sum_exp(z: &Tensor) -> Result<Tensor> {
     let largest = z.max_keepdim(1)?.detach();
     z.broadcast_sub(&largest)?.exp()?.sum_keepdim(1)?.log()? + largest
 }

@@ -3,6 +3,7 @@
 //! [`Engine`] is the seam: what learners and the training loop ask for. They hold an engine's numbers by its own type and look at
 //! none of them but through it, so numbers may lie in host memory or on a device.
 
+pub mod candle;
 pub mod cpu;
 mod error;
 mod rows;
@@ -16,6 +17,7 @@ use sinew_runtime::rule::gradient::Rates;
 
 use crate::optimiser::{AdamW, Moments};
 
+pub use candle::CandleNetwork;
 pub use cpu::Cpu;
 pub use error::EngineError;
 pub use rows::{Rows, Side, TaskRows};
@@ -69,7 +71,8 @@ pub trait Engine {
 
     /// The vector-Jacobian product of [`Engine::forward`]: the gradient with respect to the parameters of each task,
     /// `[tasks, params]`, of a loss whose gradient at the outputs or features is `cotangent`. Of shared parameters it is the gradient of
-    /// the sum over tasks, `[params]`.
+    /// the sum over tasks, `[params]`. Where `inputs` is given, the gradient with respect to the presented inputs goes there,
+    /// `[tasks, rows, presented]`.
     ///
     /// # Errors
     /// If parameters or cotangent are not of this network and these tasks, or the engine failed.
@@ -81,6 +84,7 @@ pub trait Engine {
         depth: Depth,
         cotangent: &Self::Values,
         into: &mut Self::Values,
+        inputs: Option<&mut Self::Values>,
     ) -> Result<(), EngineError>;
 
     /// The loss of each task on one side, and its gradient, `[tasks, params]`.
@@ -168,13 +172,21 @@ pub trait Engine {
 }
 
 /// The parameters at which tasks are looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Parameters<'a, V> {
     /// The same for all tasks, `[params]`.
     Shared(&'a V),
     /// Each task's own, `[tasks, params]`.
     Each(&'a V),
 }
+
+// Derived, they would ask the same of `V`.
+impl<V> Clone for Parameters<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<V> Copy for Parameters<'_, V> {}
 
 /// How far a pass goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

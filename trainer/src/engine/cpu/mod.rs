@@ -254,8 +254,9 @@ impl Engine for Cpu {
         depth: Depth,
         cotangent: &Aligned,
         into: &mut Aligned,
+        inputs: Option<&mut Aligned>,
     ) -> Result<(), EngineError> {
-        single::backward(self, params, tasks, side, depth, cotangent, into)
+        single::backward(self, params, tasks, side, depth, cotangent, into, inputs)
     }
 
     fn gradient(

@@ -1,6 +1,7 @@
 //! Single passes: one for each task of a batch, in parallel.
 
 use rayon::prelude::*;
+use sinew_runtime::Path;
 use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::{Batch, Cotangent, Destination, LayerSet, Network};
@@ -124,8 +125,9 @@ pub(super) fn backward(
     depth: Depth,
     cotangent: &Aligned,
     into: &mut Aligned,
+    inputs: Option<&mut Aligned>,
 ) -> Result<(), EngineError> {
-    let len = cpu.network.param_len();
+    let (len, presented) = (cpu.network.param_len(), cpu.network.input_len());
     let width = values(&cpu.network, depth);
     let mut starts = Vec::with_capacity(tasks.len());
     let mut total = 0;
@@ -134,47 +136,112 @@ pub(super) fn backward(
         total += task.side(side).rows * width;
     }
     Cpu::expect("the gradient behind the network", cotangent, total)?;
-    let mut each = std::mem::take(&mut cpu.parts);
     let shared = matches!(params, Parameters::Shared(_));
-    let to = if shared { &mut each } else { &mut *into };
-    let done = over_tasks(
-        cpu,
-        params,
-        tasks,
-        side,
-        to,
-        &mut Vec::new(),
-        |_| len,
-        |network, params, number, rows, arena, into, _| {
-            let (x, count) = (&rows.x[..], rows.rows);
-            let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
-            let panel = &mut arena.scratch.panel[..];
-            let cotangent = &cotangent[starts[number]..][..count * width];
-            into.fill(0.0);
-            let cotangent = match depth {
-                Depth::Outputs => {
-                    network.forward(params, x, count, forward, panel);
-                    Cotangent::Outputs(cotangent)
-                }
-                Depth::Features => {
-                    network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
-                    Cotangent::Features(cotangent)
-                }
-            };
-            let (layers, update) = (LayerSet::ALL, Update::Store);
-            let destination = Destination::Gradient { params, gradient: into, layers, update };
-            network.pull_back(destination, (x, count), cotangent, forward, backward, panel);
-        },
-    );
-    if shared && done.is_ok() {
-        into.resize(len);
-        into.fill(0.0);
-        for part in each.chunks_exact(len.max(1)) {
-            add_scaled(cpu.network.path(), into, 1.0, part);
+    let to_inputs = inputs.is_some();
+    // What a task leaves behind: its gradient, and that with respect to its inputs.
+    let left = |rows: &Rows| len + if to_inputs { rows.rows * presented } else { 0 };
+    let gathers = shared || to_inputs;
+    let mut gathered = Gathered::new(cpu, tasks, side, shared, into, inputs);
+    // One thread leaves one gradient at a time, which stays in the cache until it is added to the sum.
+    let at_once = if shared && cpu.pool.is_none() { 1 } else { tasks.len().max(1) };
+    let mut parts = std::mem::take(&mut cpu.parts);
+    let mut done = Ok(());
+    for (group, first) in tasks.chunks(at_once).zip((0..).step_by(at_once)) {
+        let to = if gathers { &mut parts } else { &mut *gathered.params };
+        done = over_tasks(
+            cpu,
+            params,
+            group,
+            side,
+            to,
+            &mut Vec::new(),
+            left,
+            |network, params, number, rows, arena, into, _| {
+                let (x, count) = (&rows.x[..], rows.rows);
+                let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
+                let panel = &mut arena.scratch.panel[..];
+                let cotangent = &cotangent[starts[first + number]..][..count * width];
+                let (into, inputs) = into.split_at_mut(len);
+                let cotangent = match depth {
+                    Depth::Outputs => {
+                        network.forward(params, x, count, forward, panel);
+                        Cotangent::Outputs(cotangent)
+                    }
+                    Depth::Features => {
+                        // The heads take no part, so nothing is written there.
+                        into.fill(0.0);
+                        network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
+                        Cotangent::Features(cotangent)
+                    }
+                };
+                let (layers, update) = (LayerSet::ALL, Update::Store);
+                let destination = Destination::Gradient { params, gradient: into, layers, update };
+                let inputs = to_inputs.then_some(inputs);
+                network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
+            },
+        );
+        if done.is_err() {
+            break;
+        }
+        if gathers {
+            gathered.take(cpu.network.path(), group, side, &parts);
         }
     }
-    cpu.parts = each;
+    cpu.parts = parts;
     done
+}
+
+/// Where what tasks leave behind is gathered, in their order, whoever computed it.
+struct Gathered<'a> {
+    params: &'a mut Aligned,
+    inputs: Option<&'a mut Aligned>,
+    /// Whether all tasks have the same parameters: then their gradients are added.
+    shared: bool,
+    param_len: usize,
+    presented: usize,
+    /// How many tasks and values of inputs are there already.
+    tasks: usize,
+    values: usize,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(
+        cpu: &Cpu,
+        tasks: &[TaskRows],
+        side: Side,
+        shared: bool,
+        params: &'a mut Aligned,
+        mut inputs: Option<&'a mut Aligned>,
+    ) -> Self {
+        let (param_len, presented) = (cpu.network.param_len(), cpu.network.input_len());
+        params.resize(if shared { param_len } else { param_len * tasks.len() });
+        if shared {
+            params.fill(0.0);
+        }
+        if let Some(inputs) = &mut inputs {
+            inputs.resize(tasks.iter().map(|task| task.side(side).rows * presented).sum());
+        }
+        Self { params, inputs, shared, param_len, presented, tasks: 0, values: 0 }
+    }
+
+    fn take(&mut self, path: Path, tasks: &[TaskRows], side: Side, mut parts: &[f32]) {
+        for task in tasks {
+            let (gradient, behind) = parts.split_at(self.param_len);
+            if self.shared {
+                add_scaled(path, self.params, 1.0, gradient);
+            } else {
+                self.params[self.tasks * self.param_len..][..self.param_len].copy_from_slice(gradient);
+            }
+            self.tasks += 1;
+            parts = behind;
+            if let Some(inputs) = &mut self.inputs {
+                let (gradient, behind) = parts.split_at(task.side(side).rows * self.presented);
+                inputs[self.values..][..gradient.len()].copy_from_slice(gradient);
+                self.values += gradient.len();
+                parts = behind;
+            }
+        }
+    }
 }
 
 pub(super) fn gradient(
