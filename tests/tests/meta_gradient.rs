@@ -1,18 +1,20 @@
-//! The meta-gradient against finite differences in f64, with respect to parameters and rates, for every kind of rate and scope;
-//! and that neither threads nor paths change what they must not.
+//! The meta-gradient against the exact recursion in f64, with respect to parameters and rates, for every kind of rate and scope, of
+//! networks that run several tasks at once and of those that do not; and that neither threads nor paths nor what is kept change what
+//! they must not.
 
 use sinew_models::rule::{Rate, Scope};
-use sinew_models::spec::{Activation, Loss, NetworkSpec};
+use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::Path;
 use sinew_runtime::network::Network;
-use sinew_tests::reference::{self, Dual, differences, relative_error};
-use sinew_tests::sample::{self, Numbers, single};
+use sinew_tests::reference::{self, derivatives, differences, relative_error};
+use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 use sinew_trainer::aligned::Aligned;
 use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Rows, TaskRows};
 
 /// Support and query, `(x, y, rows)` each.
 type Side = (Vec<f64>, Vec<f64>, usize);
 
+/// Tasks of two sizes, one after the other.
 fn tasks(spec: &NetworkSpec, count: usize, numbers: &mut Numbers) -> Vec<[Side; 2]> {
     let mut side = |rows: usize| {
         let x = numbers.values(rows * spec.input.presented_len(), 1.5);
@@ -30,76 +32,139 @@ fn engine_tasks(tasks: &[[Side; 2]]) -> Vec<TaskRows> {
     tasks.iter().map(|[support, query]| TaskRows { support: rows(support), query: rows(query) }).collect()
 }
 
-/// The rate of every parameter at `step`, 0 where it is not adapted.
-fn spread(spec: &NetworkSpec, kind: Rate, scope: &Scope, rates: &[f64], step: usize) -> Vec<f64> {
-    let layers = spec.layer_count();
-    let mut all = vec![0.0; spec.param_len()];
-    for (number, layer) in spec.layers().enumerate().filter(|(number, layer)| scope.includes(*number, layer)) {
-        for j in layer.offset..layer.offset + layer.param_len() {
-            all[j] = match kind {
-                Rate::Constant => rates[0],
-                Rate::PerLayerStep => rates[step * layers + number],
-                Rate::PerParameter => rates[j],
-            };
+fn aligned(values: &[f64]) -> Aligned {
+    Aligned::copy_of(&single(values))
+}
+
+/// How an inner loop adapts, in f64.
+struct Inner<'a> {
+    spec: &'a NetworkSpec,
+    kind: Rate,
+    scope: &'a Scope,
+    steps: usize,
+    first_order: bool,
+}
+
+impl Inner<'_> {
+    /// Which of the rates each parameter has at `step`; `None` where it is not adapted.
+    fn places(&self, step: usize) -> Vec<Option<usize>> {
+        let layers = self.spec.layer_count();
+        let mut all = vec![None; self.spec.param_len()];
+        for (number, layer) in self.spec.layers().enumerate() {
+            if self.scope.includes(number, &layer) {
+                for j in layer.offset..layer.offset + layer.param_len() {
+                    all[j] = Some(match self.kind {
+                        Rate::Constant => 0,
+                        Rate::PerLayerStep => step * layers + number,
+                        Rate::PerParameter => j,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    fn rate_len(&self) -> usize {
+        match self.kind {
+            Rate::Constant => 1,
+            Rate::PerLayerStep => self.steps * self.spec.layer_count(),
+            Rate::PerParameter => self.spec.param_len(),
         }
     }
-    all
-}
 
-fn meta_loss(
-    spec: &NetworkSpec,
-    tasks: &[[Side; 2]],
-    steps: usize,
-    params: &[f64],
-    rate: impl Fn(usize) -> Vec<f64>,
-) -> f64 {
-    let losses = tasks.iter().map(|[(x, y, rows), (query_x, query_y, query_rows)]| {
-        let mut theta = params.to_vec();
-        for step in 0..steps {
-            let gradient = reference::gradient(spec, &theta, x, y, *rows).1;
-            theta.iter_mut().zip(gradient).zip(rate(step)).for_each(|((p, g), rate)| *p -= rate * g);
+    /// θ_0 … θ_S.
+    fn trajectory(&self, params: &[f64], rates: &[f64], (x, y, rows): &Side) -> Vec<Vec<f64>> {
+        let mut all = vec![params.to_vec()];
+        for step in 0..self.steps {
+            let theta = &all[step];
+            let gradient = reference::gradient(self.spec, theta, x, y, *rows).1;
+            let places = self.places(step);
+            let stepped = |j: usize| theta[j] - places[j].map_or(0.0, |place| rates[place]) * gradient[j];
+            all.push((0..theta.len()).map(stepped).collect());
         }
-        let theta: Vec<Dual> = theta.into_iter().map(Dual::constant).collect();
-        reference::loss(spec, &theta, query_x, query_y, *query_rows).value
-    });
-    losses.sum::<f64>() / tasks.len() as f64
+        all
+    }
+
+    fn loss(&self, params: &[f64], rates: &[f64], tasks: &[[Side; 2]]) -> f64 {
+        let losses = tasks.iter().map(|[support, (x, y, rows)]| {
+            let theta = self.trajectory(params, rates, support).pop().unwrap();
+            reference::gradient(self.spec, &theta, x, y, *rows).0
+        });
+        losses.sum::<f64>() / tasks.len() as f64
+    }
+
+    /// Losses, and the mean gradient with respect to parameters and rates: λ_k = λ_{k+1} − H_k (α ∘ λ_{k+1}).
+    fn gradient(&self, params: &[f64], rates: &[f64], tasks: &[[Side; 2]]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let (mut losses, mut by_params, mut by_rates) =
+            (Vec::new(), vec![0.0; params.len()], vec![0.0; self.rate_len()]);
+        for [support, (query_x, query_y, query_rows)] in tasks {
+            let trajectory = self.trajectory(params, rates, support);
+            let (loss, mut adjoint) =
+                reference::gradient(self.spec, &trajectory[self.steps], query_x, query_y, *query_rows);
+            losses.push(loss);
+            let (x, y, rows) = support;
+            for step in (0..self.steps).rev() {
+                let places = self.places(step);
+                let scaled = |j: usize| places[j].map_or(0.0, |place| rates[place]) * adjoint[j];
+                let v: Vec<f64> = (0..params.len()).map(scaled).collect();
+                let at = derivatives(self.spec, &trajectory[step], &v, x, y, *rows);
+                for (j, place) in places.iter().enumerate() {
+                    if let Some(place) = place {
+                        by_rates[*place] -= adjoint[j] * at.gradient[j];
+                    }
+                }
+                if !self.first_order {
+                    adjoint.iter_mut().zip(&at.product).for_each(|(adjoint, product)| *adjoint -= product);
+                }
+            }
+            by_params.iter_mut().zip(&adjoint).for_each(|(sum, adjoint)| *sum += adjoint);
+        }
+        let share = 1.0 / tasks.len() as f64;
+        by_params.iter_mut().chain(&mut by_rates).for_each(|value| *value *= share);
+        (losses, by_params, by_rates)
+    }
 }
 
-fn check(spec: &NetworkSpec, steps: usize, kind: Rate, scope: &Scope, seed: u64) {
+/// Enough tasks of one size to fill the lanes of every path, some that are left over, and some of another size.
+const TASKS: usize = 21;
+
+fn check(spec: &NetworkSpec, steps: usize, kind: Rate, scope: &Scope, count: usize, seed: u64) {
     let mut numbers = Numbers(seed);
     let params = numbers.values(spec.param_len(), 0.6);
-    let tasks = tasks(spec, 3, &mut numbers);
-    let rate_len = match kind {
-        Rate::Constant => 1,
-        Rate::PerLayerStep => steps * spec.layer_count(),
-        Rate::PerParameter => params.len(),
-    };
-    let rates: Vec<f64> = numbers.values(rate_len, 0.05).iter().map(|r| f64::from((0.1 + r) as f32)).collect();
-    let with = |params: &[f64], rates: &[f64]| {
-        meta_loss(spec, &tasks, steps, params, |step| spread(spec, kind, scope, rates, step))
-    };
-    let want = differences(&params, 1e-5, |params| with(params, &rates));
-    let want_rates = differences(&rates, 1e-5, |rates| with(&params, rates));
-    for path in Path::available() {
-        let network = Network::new(spec, path).unwrap();
-        for learn_rates in [true, false] {
-            let adapted = network.adapted(scope);
-            let kept = Kept::Activations;
-            let inner = InnerLoop { steps, rate: kind, adapted, learn_rates, first_order: false, kept };
-            let mut engine = Cpu::on(path, spec, 1).unwrap();
-            let mut got = BatchGradient::default();
-            let (params, rates) = (Aligned::copy_of(&single(&params)), Aligned::copy_of(&single(&rates)));
-            engine.meta_gradient(&inner, &params, &rates, &engine_tasks(&tasks), &mut got).unwrap();
-            let error = relative_error(&got.params, &want);
-            assert!(error <= 1e-4, "{kind:?} {scope:?} {steps} steps on {}: {error}", path.name());
-            assert_eq!(got.rates.is_some(), learn_rates);
-            if let Some(rates) = &got.rates {
-                let error = relative_error(rates, &want_rates);
-                assert!(error <= 1e-4, "rates: {kind:?} {scope:?} {steps} steps on {}: {error}", path.name());
+    let tasks = tasks(spec, count, &mut numbers);
+    for first_order in [false, true] {
+        let exact = Inner { spec, kind, scope, steps, first_order };
+        let rates: Vec<f64> =
+            numbers.values(exact.rate_len(), 0.05).iter().map(|r| f64::from((0.1 + r) as f32)).collect();
+        let (want_losses, want, want_rates) = exact.gradient(&params, &rates, &tasks);
+        for path in Path::available() {
+            let adapted = Network::new(spec, path).unwrap().adapted(scope);
+            for learn_rates in [true, false] {
+                let mut seen: Option<BatchGradient<Aligned>> = None;
+                for kept in [Kept::Activations, Kept::Parameters, Kept::Checkpoints] {
+                    let what = format!("{kind:?} {scope:?} {steps} steps, {kept:?}, on {}", path.name());
+                    let inner = InnerLoop { steps, rate: kind, adapted, learn_rates, first_order, kept };
+                    let mut engine = Cpu::on(path, spec, 1).unwrap();
+                    let mut got = BatchGradient::default();
+                    let (params, rates) = (aligned(&params), aligned(&rates));
+                    engine.meta_gradient(&inner, &params, &rates, &engine_tasks(&tasks), &mut got).unwrap();
+                    let error = relative_error(&got.params, &want);
+                    assert!(error <= 2e-5, "{what}: {error}");
+                    let error = relative_error(&got.losses, &want_losses);
+                    assert!(error <= 1e-5, "losses, {what}: {error}");
+                    assert_eq!(got.rates.is_some(), learn_rates);
+                    if let Some(rates) = &got.rates {
+                        let error = relative_error(rates, &want_rates);
+                        // A shared rate's gradient is one sum in which much cancels.
+                        assert!(error <= 1e-4, "rates, {what}: {error}");
+                    }
+                    let mut losses = Vec::new();
+                    engine.meta_losses(&inner, &params, &rates, &engine_tasks(&tasks), &mut losses).unwrap();
+                    let error = relative_error(&losses, &want_losses);
+                    assert!(error <= 1e-5, "losses alone, {what}: {error}");
+                    assert_eq!(*seen.get_or_insert(got.clone()), got, "{what}: what is kept changes no bit");
+                }
             }
-            let mut losses = Vec::new();
-            engine.meta_losses(&inner, &params, &rates, &engine_tasks(&tasks), &mut losses).unwrap();
-            assert_eq!(losses, got.losses);
         }
     }
 }
@@ -114,7 +179,7 @@ fn every_rate_and_scope() {
     let layers = Scope::Layers([1, 2].into_iter().collect());
     for (number, kind) in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter].into_iter().enumerate() {
         for scope in [Scope::All, Scope::Heads, layers.clone()] {
-            check(&two_headed(), 2, kind, &scope, 10 + number as u64);
+            check(&two_headed(), 2, kind, &scope, TASKS, 10 + number as u64);
         }
     }
 }
@@ -122,23 +187,94 @@ fn every_rate_and_scope() {
 #[test]
 fn no_step_one_step_and_many() {
     let spec = sample::network(1, &[(6, Activation::Tanh), (6, Activation::Silu)], &[(1, None, Loss::MeanSquared)]);
-    for steps in [0, 1, 4] {
-        check(&spec, steps, Rate::Constant, &Scope::All, 5);
+    for steps in [0, 1, 4, 7] {
+        check(&spec, steps, Rate::Constant, &Scope::All, TASKS, 5);
+    }
+    check(&spec, 2, Rate::Constant, &Scope::All, 1, 6);
+}
+
+#[test]
+fn every_activation_with_every_loss() {
+    for (number, activation) in ACTIVATIONS.into_iter().enumerate() {
+        for loss in LOSSES {
+            let spec = sample::network(3, &[(7, activation), (5, activation)], &[(3, None, loss)]);
+            check(&spec, 1, Rate::Constant, &Scope::All, TASKS, 40 + number as u64);
+        }
     }
 }
 
 #[test]
-fn rectifiers_and_classes() {
-    let hidden = [(7, Activation::Relu), (5, Activation::Relu)];
-    check(&sample::network(3, &hidden, &[(1, None, Loss::BinaryCrossEntropy)]), 2, Rate::Constant, &Scope::All, 8);
-    check(&sample::network(3, &hidden, &[(3, None, Loss::CrossEntropy)]), 2, Rate::PerParameter, &Scope::All, 9);
+fn sizes_at_the_edges_of_tiles() {
+    for (inputs, hidden, outputs) in [(1, 40, 1), (13, 17, 6), (9, 1, 2)] {
+        let hidden = [(hidden, Activation::Relu), (hidden, Activation::Tanh)];
+        let spec = sample::network(inputs, &hidden, &[(outputs, None, Loss::MeanSquared)]);
+        check(&spec, 2, Rate::Constant, &Scope::All, TASKS, 71);
+    }
+    // No hidden layer, and heads that see the inputs themselves.
+    let heads = [(2, Some((4, Activation::Relu)), Loss::MeanSquared), (3, None, Loss::BinaryCrossEntropy)];
+    check(&sample::network(3, &[], &heads), 2, Rate::PerLayerStep, &Scope::All, TASKS, 72);
+}
+
+/// Every kind of layer that is not dense.
+#[test]
+fn images_and_contexts() {
+    let head = |outputs, loss| Head {
+        name: Name::try_from("class").unwrap(),
+        layers: [Layer::Dense { outputs, activation: Activation::Identity }].into_iter().collect(),
+        loss,
+        weight: 1.0,
+    };
+    let convolution = |outputs, activation| Layer::Convolution { outputs, window: Window::square(3, 1, 1), activation };
+    let images = NetworkSpec {
+        input: Input::image(Shape { height: 5, width: 6, channels: 2 }),
+        backbone: [
+            convolution(3, Activation::Relu),
+            Layer::MaxPool { window: Window::square(2, 2, 0) },
+            convolution(3, Activation::Silu),
+            Layer::Residual { layers: 1, activation: Activation::Identity },
+            Layer::LayerNorm { activation: Activation::Tanh },
+            Layer::Depthwise { window: Window::square(3, 1, 1), activation: Activation::Identity },
+            Layer::AveragePool { window: Window::square(2, 1, 0) },
+            Layer::Flatten,
+        ]
+        .into_iter()
+        .collect(),
+        heads: [head(3, Loss::CrossEntropy)].into_iter().collect(),
+    };
+    assert_eq!(images.check(), Ok(()));
+    check(&images, 2, Rate::PerLayerStep, &Scope::All, 3, 80);
+    check(&images, 1, Rate::Constant, &Scope::All, 2, 81);
+
+    let mut context = sample::network(2, &[(4, Activation::Tanh)], &[(1, None, Loss::MeanSquared)]);
+    context.backbone.insert(0, Layer::Context { len: 3 }).unwrap();
+    assert_eq!(context.check(), Ok(()));
+    check(&context, 2, Rate::Constant, &Scope::Contexts, 3, 82);
+}
+
+/// The recursion that all else here is held against is the derivative of the loss after the inner loop.
+#[test]
+fn the_recursion_agrees_with_finite_differences() {
+    let spec = two_headed();
+    for (kind, seed) in [(Rate::PerLayerStep, 1), (Rate::PerParameter, 2)] {
+        let mut numbers = Numbers(seed);
+        let params = numbers.values(spec.param_len(), 0.6);
+        let tasks = tasks(&spec, 3, &mut numbers);
+        let inner = Inner { spec: &spec, kind, scope: &Scope::All, steps: 3, first_order: false };
+        let rates: Vec<f64> = numbers.values(inner.rate_len(), 0.05).iter().map(|r| 0.1 + r).collect();
+        let (_, by_params, by_rates) = inner.gradient(&params, &rates, &tasks);
+        let numeric = differences(&params, 1e-5, |params| inner.loss(params, &rates, &tasks));
+        let numeric_rates = differences(&rates, 1e-5, |rates| inner.loss(&params, rates, &tasks));
+        for (exact, numeric) in by_params.iter().zip(&numeric).chain(by_rates.iter().zip(&numeric_rates)) {
+            assert!((exact - numeric).abs() <= 1e-8, "{exact} {numeric}");
+        }
+    }
 }
 
 #[test]
 fn first_order_leaves_the_hessian_out() {
     let spec = two_headed();
     let mut numbers = Numbers(3);
-    let params = Aligned::copy_of(&single(&numbers.values(spec.param_len(), 0.6)));
+    let params = aligned(&numbers.values(spec.param_len(), 0.6));
     let tasks = engine_tasks(&tasks(&spec, 2, &mut numbers));
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let (adapted, kept) = (engine.adapted(&Scope::All), Kept::Activations);
@@ -163,8 +299,8 @@ fn first_order_leaves_the_hessian_out() {
 fn threads_change_no_bit() {
     let spec = two_headed();
     let mut numbers = Numbers(4);
-    let params = Aligned::copy_of(&single(&numbers.values(spec.param_len(), 0.6)));
-    let tasks = engine_tasks(&tasks(&spec, 13, &mut numbers));
+    let params = aligned(&numbers.values(spec.param_len(), 0.6));
+    let tasks = engine_tasks(&tasks(&spec, 43, &mut numbers));
     let adapted = Network::new(&spec, Path::detect()).unwrap().adapted(&Scope::All);
     let (rate, kept) = (Rate::PerLayerStep, Kept::Activations);
     let inner = InnerLoop { steps: 3, rate, adapted, learn_rates: true, first_order: false, kept };
@@ -173,17 +309,55 @@ fn threads_change_no_bit() {
         let mut engine = Cpu::new(&spec, threads).unwrap();
         let mut gradient = BatchGradient::default();
         engine.meta_gradient(&inner, &params, &rates, &tasks, &mut gradient).unwrap();
-        // A second, larger and a smaller batch must not see what the first one left.
+        // A second and smaller batch, and another kind of pass, must not see what the first one left.
         engine.meta_gradient(&inner, &params, &rates, &tasks[..5].to_vec(), &mut BatchGradient::default()).unwrap();
+        let mut pooled = BatchGradient::default();
+        engine.pooled_gradient(&params, &tasks, &mut pooled).unwrap();
         let mut again = BatchGradient::default();
         engine.meta_gradient(&inner, &params, &rates, &tasks, &mut again).unwrap();
         assert_eq!(gradient, again);
-        let mut pooled = BatchGradient::default();
-        engine.pooled_gradient(&params, &tasks, &mut pooled).unwrap();
         (gradient, pooled)
     };
     let one = run(1);
     for threads in [2, 3, 7] {
         assert_eq!(run(threads), one);
     }
+}
+
+/// A task that falls apart takes no other with it.
+#[test]
+fn a_task_that_is_not_finite_spoils_no_other_loss() {
+    let spec = two_headed();
+    let mut numbers = Numbers(5);
+    let params = aligned(&numbers.values(spec.param_len(), 0.6));
+    let mut tasks = engine_tasks(&tasks(&spec, 17, &mut numbers));
+    let adapted = Network::new(&spec, Path::detect()).unwrap().adapted(&Scope::All);
+    let (rate, kept) = (Rate::Constant, Kept::Activations);
+    let inner = InnerLoop { steps: 2, rate, adapted, learn_rates: false, first_order: false, kept };
+    let rates = Aligned::copy_of(&[0.1]);
+    let (mut sound, mut spoiled) = (BatchGradient::default(), BatchGradient::default());
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    engine.meta_gradient(&inner, &params, &rates, &tasks, &mut sound).unwrap();
+    tasks[4].support.x[0] = f32::NAN;
+    engine.meta_gradient(&inner, &params, &rates, &tasks, &mut spoiled).unwrap();
+    for (task, (sound, spoiled)) in sound.losses.iter().zip(&spoiled.losses).enumerate() {
+        assert!(if task == 4 { spoiled.is_nan() } else { sound == spoiled }, "task {task}: {sound} {spoiled}");
+    }
+    assert!(spoiled.params.iter().any(|value| value.is_nan()), "a mean with a task that is not finite says so");
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let spec = two_headed();
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    let (adapted, kept) = (engine.adapted(&Scope::All), Kept::Activations);
+    let rate = Rate::PerLayerStep;
+    let inner = InnerLoop { steps: 2, rate, adapted, learn_rates: false, first_order: false, kept };
+    let params = Aligned::zeros(spec.param_len());
+    let mut into = BatchGradient::default();
+    let error = engine.meta_gradient(&inner, &params, &Aligned::zeros(3), &Vec::new(), &mut into).unwrap_err();
+    assert_eq!(error.to_string(), format!("inner rates: expected {} values, got 3", 2 * spec.layer_count()));
+    let task = TaskRows { support: Rows { x: vec![0.0; 5], y: vec![], rows: 2 }, query: Rows::default() };
+    let error = engine.take(vec![task]).unwrap_err();
+    assert_eq!(error.to_string(), "inputs of a task: expected 4 values, got 5");
 }
