@@ -26,25 +26,41 @@ pub(crate) unsafe fn run<V: Vector>(terms: &[Term], target: &Target, rows: usize
 #[inline(always)]
 unsafe fn tiles<V: Vector, const OVER_ROWS: bool>(terms: &[Term], target: &Target, rows: usize, columns: usize) {
     let (most_rows, most_columns) = largest::<V>(rows, columns);
-    for (p, height) in cuts(rows, most_rows) {
-        for (q, width) in cuts(columns, most_columns) {
+    let (rows, columns) = (Cuts::new(rows, most_rows), Cuts::new(columns, most_columns));
+    let mut p = 0;
+    for part in 0..rows.parts {
+        let height = rows.len(part);
+        let mut q = 0;
+        for part in 0..columns.parts {
+            let width = columns.len(part);
             macro_rules! choose {
-                ($(($height:literal, $width:literal))*) => {
+                ($($height:literal: $($width:literal)*;)*) => {
                     match (height, width) {
-                        $(($height, $width) => unsafe { V::lane_tile::<$height, $width, OVER_ROWS>(terms, target, p, q) },)*
+                        // SAFETY: the caller's contract.
+                        $($(($height, $width) => unsafe {
+                            V::lane_tile::<$height, $width, OVER_ROWS>(terms, target, p, q)
+                        },)*)*
                         _ => debug_assert!(false, "a tile of {height} × {width}"),
                     }
                 };
             }
-            // SAFETY: the caller's contract.
-            choose!((1, 1)(1, 2)(1, 3)(1, 4)(1, 5)(1, 6)(1, 7)(1, 8)(1, 9)(1, 10)(1, 11)(1, 12)(2, 1)(2, 2)(2, 3)(
-                2, 4
-            )(2, 5)(2, 6)(2, 7)(2, 8)(3, 1)(3, 2)(3, 3)(3, 4)(3, 5)(3, 6)(3, 7)(3, 8)(4, 1)(4, 2)(
-                4, 3
-            )(4, 4)(4, 5)(4, 6)(5, 1)(5, 2)(5, 3)(5, 4)(5, 5)(6, 1)(6, 2)(6, 3)(6, 4)(7, 1)(7, 2)(
-                7, 3
-            )(8, 1)(8, 2)(9, 1)(9, 2)(10, 1)(10, 2)(11, 1)(12, 1));
+            choose! {
+                1: 1 2 3 4 5 6 7 8 9 10 11 12;
+                2: 1 2 3 4 5 6 7 8;
+                3: 1 2 3 4 5 6 7 8;
+                4: 1 2 3 4 5 6;
+                5: 1 2 3 4 5;
+                6: 1 2 3 4;
+                7: 1 2 3;
+                8: 1 2;
+                9: 1 2;
+                10: 1 2;
+                11: 1;
+                12: 1;
+            }
+            q += width;
         }
+        p += height;
     }
 }
 
@@ -68,11 +84,30 @@ fn largest<V: Vector>(rows: usize, columns: usize) -> (usize, usize) {
     }
 }
 
-/// `len` in parts of at most `most`, as even as they can be: where each begins, and its length.
-fn cuts(len: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let parts = len.div_ceil(most);
-    let (short, longer) = (len / parts.max(1), len % parts.max(1));
-    (0..parts).map(move |part| (part * short + part.min(longer), short + usize::from(part < longer)))
+/// A length in parts that are as even as they can be.
+#[derive(Clone, Copy)]
+struct Cuts {
+    parts: u32,
+    /// The length of the parts that come last; the `longer` first ones are longer by 1.
+    short: u32,
+    longer: u32,
+}
+
+impl Cuts {
+    /// Of `len` in parts of at most `most`.
+    #[inline(always)]
+    fn new(len: usize, most: usize) -> Self {
+        // Divisions of 32 bits take a fraction of the time, and no layer is longer.
+        let (len, most) = (len as u32, most as u32);
+        let parts = len.div_ceil(most);
+        let short = len / parts.max(1);
+        Self { parts, short, longer: len - short * parts }
+    }
+
+    #[inline(always)]
+    fn len(&self, part: u32) -> usize {
+        (self.short + u32::from(part < self.longer)) as usize
+    }
 }
 
 /// The sums of `P` rows from `p` and `Q` columns from `q`.

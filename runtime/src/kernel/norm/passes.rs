@@ -4,6 +4,7 @@ use sinew_models::spec::Shape;
 
 use super::{Known, Pair};
 use crate::kernel::dense::Update;
+use crate::part::part;
 
 /// What is added to the variance.
 const EPSILON: f32 = 1e-5;
@@ -95,20 +96,18 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The rows of an input.
+/// A row of an input. A function and no iterator: its closure would not be compiled for the processor's vectors.
 #[inline(always)]
-fn rows_of<'a, const LANES: usize>(shape: Shape, (x, rx): Known<'a>) -> impl Iterator<Item = Row<'a>> {
-    // An empty shape has no rows, and a chunk has at least a value.
-    let len = shape.len().max(1);
-    let mut changes = rx.map(|rx| rx.chunks_exact(len));
-    x.chunks_exact(len).map(move |x| Row::new::<LANES>(x, changes.as_mut().and_then(Iterator::next)))
+fn row_of<'a, const LANES: usize>(len: usize, (x, rx): Known<'a>, number: usize) -> Row<'a> {
+    Row::new::<LANES>(part(x, number * len, len), rx.map(|rx| part(rx, number * len, len)))
 }
 
 /// `z = v h + vb`, and `+ w rh` where the input changes.
 #[inline(always)]
 pub(super) fn outputs<const LANES: usize>(shape: Shape, x: Known<'_>, (w, v): Pair<'_>, vb: &[f32], z: &mut [f32]) {
     let (len, channels) = (shape.len().max(1), shape.channels.max(1));
-    for (row, z) in rows_of::<LANES>(shape, x).zip(z.chunks_exact_mut(len)) {
+    for (number, z) in z.chunks_exact_mut(len).enumerate() {
+        let row = row_of::<LANES>(len, x, number);
         for (x, z) in row.x.chunks_exact(channels).zip(z.chunks_exact_mut(channels)) {
             for (((z, x), v), vb) in z.iter_mut().zip(x).zip(v).zip(vb) {
                 *z = row.normal(*x) * v + vb;
@@ -135,8 +134,8 @@ pub(super) fn inputs<const LANES: usize>(
     update: Update,
 ) {
     let (len, channels) = (shape.len().max(1), shape.channels.max(1));
-    let rows = rows_of::<LANES>(shape, (x, None)).zip(dz.chunks_exact(len));
-    for ((row, dz), dx) in rows.zip(dx.chunks_exact_mut(len)) {
+    for (number, (dz, dx)) in dz.chunks_exact(len).zip(dx.chunks_exact_mut(len)).enumerate() {
+        let row = row_of::<LANES>(len, (x, None), number);
         let mean = row.share * weighted::<LANES>(w, dz, dz, |dz, _| dz);
         let along = row.share * weighted::<LANES>(w, dz, row.x, |dz, x| dz * row.normal(x));
         let pixels = row.x.chunks_exact(channels).zip(dz.chunks_exact(channels));
@@ -160,8 +159,9 @@ pub(super) fn input_tangents<const LANES: usize>(
     update: Update,
 ) {
     let (len, channels) = (shape.len().max(1), shape.channels.max(1));
-    let rows = rows_of::<LANES>(shape, x).zip(dz.chunks_exact(len).zip(rdz.chunks_exact(len)));
-    for ((row, (dz, rdz)), rdx) in rows.zip(rdx.chunks_exact_mut(len)) {
+    let rows = dz.chunks_exact(len).zip(rdz.chunks_exact(len)).zip(rdx.chunks_exact_mut(len));
+    for (number, ((dz, rdz), rdx)) in rows.enumerate() {
+        let row = row_of::<LANES>(len, x, number);
         let share = row.share;
         let mean = share * weighted::<LANES>(w, dz, dz, |dz, _| dz);
         let along = share * weighted::<LANES>(w, dz, row.x, |dz, x| dz * row.normal(x));
@@ -210,7 +210,8 @@ pub(super) fn weights<const LANES: usize>(
         Update::Add(factor) => factor,
     };
     let (len, channels) = (shape.len().max(1), shape.channels.max(1));
-    for (row, (dz, rdz)) in rows_of::<LANES>(shape, x).zip(dz.chunks_exact(len).zip(rdz.chunks_exact(len))) {
+    for (number, (dz, rdz)) in dz.chunks_exact(len).zip(rdz.chunks_exact(len)).enumerate() {
+        let row = row_of::<LANES>(len, x, number);
         for (x, rdz) in row.x.chunks_exact(channels).zip(rdz.chunks_exact(channels)) {
             for (((dw, db), x), rdz) in dw.iter_mut().zip(&mut *db).zip(x).zip(rdz) {
                 *dw += factor * rdz * row.normal(*x);

@@ -2,11 +2,11 @@
 
 use sinew_models::rule::Rate;
 use sinew_runtime::kernel::dense::Update;
-use sinew_runtime::network::{Destination, LayerSet, Network, Traces};
+use sinew_runtime::network::{Batch, Destination, LayerSet, Network, Traces};
 
 use super::arena::{Adjoint, Lengths, Scratch, Trace};
 use super::recursion::{Passes, Theta};
-use crate::engine::{InnerLoop, TaskRows};
+use crate::engine::{InnerLoop, Rows, TaskRows};
 
 /// One task of a meta-step.
 pub(super) struct Alone<'a> {
@@ -16,6 +16,17 @@ pub(super) struct Alone<'a> {
     pub task: &'a TaskRows,
 }
 
+/// Values of the traces of rows that pass through the network together where nothing of them is needed later: half of a common second
+/// cache.
+const BLOCK: usize = 1 << 17;
+
+/// How many rows of a query go together.
+fn block(network: &Network, rows: usize) -> usize {
+    let most = (BLOCK / (network.forward_len(1) + network.backward_len(1)).max(1)).max(1);
+    // As even as they can be.
+    rows.div_ceil(rows.div_ceil(most).max(1))
+}
+
 /// What a task with so many support and query rows needs.
 pub(super) fn lengths(network: &Network, inner: &InnerLoop, rates: usize, rows: [usize; 2]) -> Lengths {
     let params = network.param_len();
@@ -23,8 +34,8 @@ pub(super) fn lengths(network: &Network, inner: &InnerLoop, rates: usize, rows: 
     Lengths {
         params,
         rates: if inner.learn_rates { rates } else { 0 },
-        forward: rows.map(|rows| network.forward_len(rows)),
-        backward: rows.map(|rows| network.backward_len(rows)),
+        forward: [network.forward_len(rows[0]), network.forward_len(block(network, rows[1]))],
+        backward: [network.backward_len(rows[0]), network.backward_len(block(network, rows[1]))],
         gradient: if inner.keeps_gradients(network) { params } else { 0 },
         tangent: if second_order { network.tangent_len(rows[0]) } else { 0 },
         panel: network.panel_len(),
@@ -37,6 +48,19 @@ impl Theta<'_> {
     fn values(&self) -> &[f32] {
         let (Self::Shared(values) | Self::Own(values)) = self;
         values
+    }
+}
+
+impl<'a> Alone<'a> {
+    /// The query, in parts that stay in the second cache.
+    fn query_blocks(&self) -> impl Iterator<Item = Batch<'a>> + use<'a> {
+        let Rows { x, y, rows } = &self.task.query;
+        let (len, outputs) = (self.network.input_len(), self.network.output_len());
+        let (rows, block) = (*rows, block(self.network, *rows).max(1));
+        (0..rows).step_by(block).map(move |from| {
+            let here = block.min(rows - from);
+            Batch { x: &x[from * len..][..here * len], y: &y[from * outputs..][..here * outputs], rows: here, of: rows }
+        })
     }
 }
 
@@ -59,9 +83,12 @@ impl Passes for Alone<'_> {
     }
 
     fn query_losses(&self, theta: Theta<'_>, trace: &mut Trace, scratch: &mut Scratch, losses: &mut [f32]) {
-        let query = &self.task.query;
-        self.network.forward(theta.values(), &query.x, query.rows, &mut trace.forward, &mut scratch.panel);
-        losses.fill(self.network.loss(query.batch(), &trace.forward));
+        let mut loss = 0.0;
+        for batch in self.query_blocks() {
+            self.network.forward(theta.values(), batch.x, batch.rows, &mut trace.forward, &mut scratch.panel);
+            loss += self.network.loss(batch, &trace.forward);
+        }
+        losses.fill(loss);
     }
 
     fn query_gradient(
@@ -72,12 +99,16 @@ impl Passes for Alone<'_> {
         losses: &mut [f32],
         gradient: &mut [f32],
     ) {
-        let (params, query, panel) = (theta.values(), &self.task.query, &mut scratch.panel[..]);
+        let (params, panel) = (theta.values(), &mut scratch.panel[..]);
         let Trace { forward, backward, .. } = trace;
-        self.network.forward(params, &query.x, query.rows, forward, panel);
-        let (layers, update) = (LayerSet::ALL, Update::Store);
-        let destination = Destination::Gradient { params, gradient, layers, update };
-        losses.fill(self.network.gradient(destination, query.batch(), forward, backward, panel));
+        let (mut loss, mut update, layers) = (0.0, Update::Store, LayerSet::ALL);
+        for batch in self.query_blocks() {
+            self.network.forward(params, batch.x, batch.rows, forward, panel);
+            let destination = Destination::Gradient { params, gradient: &mut *gradient, layers, update };
+            loss += self.network.gradient(destination, batch, forward, backward, panel);
+            update = Update::Add(1.0);
+        }
+        losses.fill(loss);
     }
 
     fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: Adjoint<'_>) {

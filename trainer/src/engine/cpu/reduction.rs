@@ -8,7 +8,7 @@ use sinew_runtime::kernel::scale::add_scaled;
 use super::work::Work;
 
 /// Values that a worker sums at once.
-const SUMMED: usize = 1024;
+const SUMMED: usize = 256;
 
 /// How what items leave behind lies side by side, in values: a gradient, that with respect to the rates, and losses, for each task.
 #[derive(Clone, Copy, Debug)]
@@ -49,26 +49,21 @@ pub(super) struct Reduction<'a> {
 impl Reduction<'_> {
     /// Writes the mean gradient; each worker sums values of its own.
     pub fn run(&self, pool: Option<&rayon::ThreadPool>, params: &mut [f32], rates: &mut [f32], sums: &mut [f32]) {
-        let lanes = self.layout.lanes;
-        let (param_sums, rate_sums) = sums.split_at_mut(sums.len().min(params.len() * lanes));
+        let wide = if self.layout.sums() > 0 { self.layout.lanes } else { 0 };
+        let (mut rest, rate_sums) = sums.split_at_mut(params.len() * wide);
+        let chunks = params.chunks_mut(SUMMED).enumerate().map(|(chunk, to)| {
+            let (here, behind) = std::mem::take(&mut rest).split_at_mut(to.len() * wide);
+            rest = behind;
+            (chunk * SUMMED, to, here)
+        });
         match pool {
-            None => self.sum(0, params, param_sums),
-            Some(pool) => pool.install(|| {
-                let mut rest = param_sums;
-                let chunks: Vec<_> = params
-                    .chunks_mut(SUMMED)
-                    .map(|to| {
-                        let (here, behind) = std::mem::take(&mut rest).split_at_mut(if self.layout.sums() > 0 {
-                            to.len() * lanes
-                        } else {
-                            0
-                        });
-                        rest = behind;
-                        (to, here)
-                    })
-                    .collect();
-                chunks.into_par_iter().enumerate().for_each(|(chunk, (to, sums))| self.sum(chunk * SUMMED, to, sums));
-            }),
+            None => chunks.for_each(|(from, to, sums)| self.sum(from, to, sums)),
+            Some(pool) => {
+                let chunks: Vec<_> = chunks.collect();
+                pool.install(|| {
+                    chunks.into_par_iter().with_min_len(4).for_each(|(from, to, sums)| self.sum(from, to, sums))
+                });
+            }
         }
         self.sum(self.layout.params, rates, rate_sums);
     }
