@@ -67,7 +67,7 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The other processes.
-    #[error(transparent)]
+    #[error("{0}")]
     Collective(#[from] CollectiveError),
     /// A file of the run.
     #[error("{}: {source}", path.display())]

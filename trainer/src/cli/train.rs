@@ -11,9 +11,9 @@ use clap::Args;
 use super::{Answer, data_set};
 use crate::aligned::Aligned;
 use crate::baseline;
-use crate::collective::{Collective, CollectiveError, Processes, agree};
+use crate::collective::{Collective, Processes, agree};
 use crate::config::{Config, WorldConfig};
-use crate::train::{BUNDLE, Options, Progress, TrainError, train_among};
+use crate::train::{BUNDLE, Options, Progress, train_among};
 use crate::world::{World, open};
 
 /// Train what a configuration describes, and its baselines
@@ -48,27 +48,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Answer {
     let mut processes = Processes::join()?;
     stop_when_terminated(stop);
-    match run_among(arguments, stop, processes.collective()) {
-        Err(why) if processes.collective().size() > 1 && !is_elsewhere(&*why) => {
-            // Said before the end, which no process outlives.
-            eprintln!("error: rank {}: {why}", processes.collective().rank());
-            processes.abort();
-            Err(why)
-        }
-        answer => {
-            processes.leave();
-            answer
-        }
-    }
-}
-
-/// Whether another process has this error, and says so.
-fn is_elsewhere(why: &(dyn Error + 'static)) -> bool {
-    let why = match why.downcast_ref::<TrainError>() {
-        Some(TrainError::Collective(why)) => Some(why),
-        _ => why.downcast_ref::<CollectiveError>(),
-    };
-    matches!(why, Some(CollectiveError::Elsewhere { .. }))
+    let answer = run_among(arguments, stop, processes.collective());
+    processes.leave(answer)
 }
 
 /// What schedulers, and mpirun after a Ctrl-C, send before they kill. The second one ends the process.

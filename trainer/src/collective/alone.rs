@@ -24,7 +24,7 @@ impl<V> Collective<V> for Alone {
     }
 
     /// The share of the only process is all: nothing is done.
-    fn sum(&mut self, _: &mut V, _: f32) -> Result<(), CollectiveError> {
+    fn sum(&mut self, _: &mut [&mut V], _: f32) -> Result<(), CollectiveError> {
         Ok(())
     }
 }

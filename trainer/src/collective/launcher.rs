@@ -1,5 +1,7 @@
 //! Which processes there are: what a launcher left in the environment, and joining the others.
 
+use std::error::Error;
+
 use super::{Alone, Collective, CollectiveError};
 use crate::aligned::Aligned;
 
@@ -79,24 +81,35 @@ impl Processes {
         }
     }
 
-    /// Leaves the others once all have done their work, or have heard of an error elsewhere: then the process that has it ends this one.
-    pub fn leave(self) {
-        match self {
-            Self::Alone(_) => {}
-            #[cfg(feature = "mpi")]
-            Self::Mpi(mpi) => mpi.leave(),
+    /// Leaves the others, once all of them do. One process of several that has an error of its own says it and ends them all, since they
+    /// may be waiting for it; so this does not return then.
+    ///
+    /// # Errors
+    /// As `answer`, if this is the only process or the error is another's.
+    pub fn leave(self, answer: Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+        #[cfg(feature = "mpi")]
+        if let Self::Mpi(mpi) = self {
+            match &answer {
+                Err(why) if !is_elsewhere(&**why) => {
+                    // In one piece, or what the launcher says of the end may stand in its midst.
+                    let words = format!("error: rank {}: {why}\n", Collective::<Aligned>::rank(&mpi));
+                    // Where even that cannot be said, the end itself says that there was an error.
+                    let _ = std::io::Write::write_all(&mut std::io::stderr(), words.as_bytes());
+                    mpi.abort();
+                }
+                // Who has the error ends this process while it waits for the others to leave, too.
+                _ => mpi.leave(),
+            }
         }
+        answer
     }
+}
 
-    /// Ends all processes of several; does nothing to one. What went wrong should have been said before.
-    pub fn abort(self) {
-        match self {
-            Self::Alone(_) => {}
-            // It was not left, so dropping it ends them all.
-            #[cfg(feature = "mpi")]
-            Self::Mpi(mpi) => drop(mpi),
-        }
-    }
+/// Whether an error is another process', which says it.
+#[cfg(feature = "mpi")]
+fn is_elsewhere(why: &(dyn Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(why), |why| (*why).source());
+    chain.filter_map(|why| why.downcast_ref()).any(|why| matches!(why, CollectiveError::Elsewhere { .. }))
 }
 
 #[cfg(test)]

@@ -37,12 +37,12 @@ pub trait Collective<V>: Debug {
     /// If it is too long.
     fn gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError>;
 
-    /// Replaces `values`, as many on every process, by Σ share · values over processes: the same bits on all of them, and in every run
-    /// with as many processes. A share of 0 does not hide what is not finite.
+    /// Replaces each of `values`, as many and as long on every process, by Σ share · values over processes: the same bits on all of
+    /// them, and in every run with as many processes. A share of 0 does not hide what is not finite.
     ///
     /// # Errors
     /// If there are too many.
-    fn sum(&mut self, values: &mut V, share: f32) -> Result<(), CollectiveError>;
+    fn sum(&mut self, values: &mut [&mut V], share: f32) -> Result<(), CollectiveError>;
 }
 
 /// The part of `0..count` that falls to `rank` of `size` processes: one after another, the first ones longer by one where it does not
@@ -61,19 +61,29 @@ pub fn any<V>(collective: &mut dyn Collective<V>, mine: bool) -> Result<bool, Co
     Ok(collective.gather(&[u8::from(mine)])?.iter().any(|yes| yes.contains(&1)))
 }
 
-/// Replaces `values` by those of all processes, one process after another.
+/// Replaces `values` by those of all processes, one process after another; and whether any process says yes, with the same message.
 ///
 /// # Errors
 /// As [`Collective::gather`].
-pub fn gather_values<V>(collective: &mut dyn Collective<V>, values: &mut Vec<f32>) -> Result<(), CollectiveError> {
-    if collective.size() > 1 {
-        let mine: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let all = collective.gather(&mine)?;
-        let bytes = all.iter().flat_map(|bytes| bytes.chunks_exact(4));
-        values.clear();
-        values.extend(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+pub fn gather_values<V>(
+    collective: &mut dyn Collective<V>,
+    values: &mut Vec<f32>,
+    mine: bool,
+) -> Result<bool, CollectiveError> {
+    if collective.size() == 1 {
+        return Ok(mine);
     }
-    Ok(())
+    let mut said = vec![u8::from(mine)];
+    said.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    let mut any = false;
+    values.clear();
+    for said in collective.gather(&said)? {
+        if let Some((yes, bytes)) = said.split_first() {
+            any |= *yes == 1;
+            values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        }
+    }
+    Ok(any)
 }
 
 /// What succeeded on every process. Where it failed on some, the first of them gets its own error, all others

@@ -11,6 +11,10 @@ use ::mpi::{Count, Threading};
 
 use super::{Collective, CollectiveError, Launched};
 
+/// Bytes that every process sends at once, its message where it fits and the message's length before it.
+const SLOT: usize = 512;
+const LENGTH: usize = size_of::<u64>();
+
 /// One process of several. Dropping it without [`Mpi::leave`] ends them all, so that an error or a panic in one cannot leave the others
 /// waiting for it.
 pub struct Mpi {
@@ -57,6 +61,11 @@ impl Mpi {
         Ok(all.iter().filter(|processors| **processors == mine.as_bytes()).count())
     }
 
+    /// Ends all processes, this one included.
+    pub fn abort(&self) -> ! {
+        self.world.abort(1)
+    }
+
     /// Leaves the others, once all of them leave.
     pub fn leave(mut self) {
         self.left = true;
@@ -66,7 +75,7 @@ impl Mpi {
 impl Drop for Mpi {
     fn drop(&mut self) {
         if !self.left {
-            self.world.abort(1);
+            self.abort();
         }
     }
 }
@@ -96,15 +105,15 @@ impl<V: DerefMut<Target = [f32]>> Collective<V> for Mpi {
 
     /// Each process sums one block of the values, in the order of ranks, and gives it to all: a value is summed in one place and in one
     /// order, whatever way MPI chose to carry it, which `MPI_Allreduce` does not promise.
-    fn sum(&mut self, values: &mut V, share: f32) -> Result<(), CollectiveError> {
+    fn sum(&mut self, values: &mut [&mut V], share: f32) -> Result<(), CollectiveError> {
         let Self { world, size, sent, received, .. } = self;
-        let block = values.len().div_ceil(*size);
+        let block = values.iter().map(|values| values.len()).sum::<usize>().div_ceil(*size);
         if block == 0 {
             return Ok(());
         }
         count(block * *size * size_of::<f32>())?;
         sent.clear();
-        sent.extend(values.iter().map(|value| share * value));
+        values.iter().for_each(|values| sent.extend(values.iter().map(|value| share * value)));
         sent.resize(block * *size, 0.0);
         received.resize(block * *size, 0.0);
         world.all_to_all_into(&sent[..], &mut received[..]);
@@ -113,8 +122,12 @@ impl<V: DerefMut<Target = [f32]>> Collective<V> for Mpi {
             sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
         }
         world.all_gather_into(&sum[..], &mut sent[..]);
-        let len = values.len();
-        values.copy_from_slice(&sent[..len]);
+        let mut rest = &sent[..];
+        for values in values {
+            let (part, after) = rest.split_at(values.len());
+            values.copy_from_slice(part);
+            rest = after;
+        }
         Ok(())
     }
 }
@@ -124,28 +137,29 @@ fn count(bytes: usize) -> Result<Count, CollectiveError> {
     Count::try_from(bytes).map_err(|_| CollectiveError::TooLong { most: Count::MAX as usize, got: bytes })
 }
 
-/// What each process of `world` says. That it is too long is seen by all of them.
+/// What each process of `world` says. Short messages take one call, and that one is too long is seen by all.
 fn gather(world: &SimpleCommunicator, mine: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
-    let mut lengths = vec![0_u64; world.size().max(0) as usize];
-    world.all_gather_into(&(mine.len() as u64), &mut lengths[..]);
-    let total = lengths.iter().fold(0_u64, |sum, len| sum.saturating_add(*len));
+    let size = world.size().max(0) as usize;
+    let mut slot = [0_u8; SLOT];
+    let (len, short) = slot.split_at_mut(LENGTH);
+    len.copy_from_slice(&(mine.len() as u64).to_le_bytes());
+    short.iter_mut().zip(mine).for_each(|(byte, mine)| *byte = *mine);
+    let mut slots = vec![0_u8; SLOT * size];
+    world.all_gather_into(&slot[..], &mut slots[..]);
+    let length = |slot: &[u8]| slot.iter().take(LENGTH).rev().fold(0, |len: u64, byte| len << 8 | u64::from(*byte));
+    let lengths: Vec<u64> = slots.chunks_exact(SLOT).map(length).collect();
+    if lengths.iter().all(|len| *len <= (SLOT - LENGTH) as u64) {
+        let parts = slots.chunks_exact(SLOT).zip(&lengths);
+        return Ok(parts.map(|(slot, len)| slot[LENGTH..][..*len as usize].to_vec()).collect());
+    }
+    let total = lengths.iter().fold(size as u64, |sum, len| sum.saturating_add(*len));
     count(usize::try_from(total).unwrap_or(usize::MAX))?;
-    let counts: Vec<Count> = lengths.iter().map(|len| *len as Count).collect();
-    let starts: Vec<Count> = counts
-        .iter()
-        .scan(0, |end, count| {
-            let start = *end;
-            *end += count;
-            Some(start)
-        })
-        .collect();
+    // An empty slice may lie at address 1, which is what Open MPI calls MPI_IN_PLACE, so that every message has one byte more.
+    let sent = [mine, &[0]].concat();
+    let counts: Vec<Count> = lengths.iter().map(|len| *len as Count + 1).collect();
+    let starts: Vec<Count> = (0..size).map(|rank| counts[..rank].iter().sum()).collect();
     let mut all = vec![0_u8; total as usize];
-    world.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], &counts[..], &starts[..]));
-    let mut rest = &all[..];
-    let parts = lengths.iter().map(|len| {
-        let (part, after) = rest.split_at(*len as usize);
-        rest = after;
-        part.to_vec()
-    });
-    Ok(parts.collect())
+    world.all_gather_varcount_into(&sent[..], &mut PartitionMut::new(&mut all[..], &counts[..], &starts[..]));
+    let parts = starts.iter().zip(&lengths);
+    Ok(parts.map(|(start, len)| all[*start as usize..][..*len as usize].to_vec()).collect())
 }

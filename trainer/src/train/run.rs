@@ -1,6 +1,7 @@
 //! A run in progress, on one engine.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -202,19 +203,15 @@ impl<'a, E: Engine> Run<'a, E> {
         self.agree(written)
     }
 
-    /// The gradient over the tasks of all processes, from those over the tasks of each, and all their losses.
-    fn gather(&mut self, gradient: &mut BatchGradient<E::Values>) -> Result<(), TrainError> {
-        if self.collective.size() == 1 {
-            return Ok(());
-        }
+    /// The gradient over the tasks of all processes, from those over the tasks of each, and all their losses; and whether any process
+    /// was `told` to stop.
+    fn gather(&mut self, gradient: &mut BatchGradient<E::Values>, told: bool) -> Result<bool, TrainError> {
         let mine = gradient.losses.len();
-        gather_values(self.collective, &mut gradient.losses)?;
+        let told = gather_values(self.collective, &mut gradient.losses, told)?;
         let share = mine as f32 / gradient.losses.len().max(1) as f32;
-        self.collective.sum(&mut gradient.params, share)?;
-        if let Some(rates) = &mut gradient.rates {
-            self.collective.sum(rates, share)?;
-        }
-        Ok(())
+        let mut values: Vec<_> = iter::once(&mut gradient.params).chain(&mut gradient.rates).collect();
+        self.collective.sum(&mut values, share)?;
+        Ok(told)
     }
 
     /// Runs until the last iteration, or until told to stop; whether it was stopped.
@@ -223,18 +220,19 @@ impl<'a, E: Engine> Run<'a, E> {
         let checkpoint = options.folder.join(CHECKPOINT);
         let mut gradient = BatchGradient::default();
         let begun_at = self.at.iteration;
+        let asked = || options.stop.load(Ordering::Relaxed);
+        let mut heard = any(self.collective, asked())?;
         while self.at.iteration < settings.iterations {
-            let told = options.stop.load(Ordering::Relaxed);
-            if any(self.collective, told)?
-                || options.stop_after.is_some_and(|most| self.at.iteration >= begun_at + most)
-            {
+            // What all processes have heard decides, so that all of them stop here or none; one process hears itself at once.
+            let told = heard || (self.collective.size() == 1 && asked());
+            if told || options.stop_after.is_some_and(|most| self.at.iteration >= begun_at + most) {
                 self.write(&checkpoint)?;
                 return Ok(true);
             }
             let batch = self.batch();
             let batch = self.engine.take(batch)?;
             self.learner.gradient(&mut self.engine, &self.state, &batch, &mut gradient)?;
-            self.gather(&mut gradient)?;
+            heard = self.gather(&mut gradient, asked())?;
             let loss = gradient.median_loss();
             if self.step(&mut gradient)? {
                 self.at.loss_sum += loss;
@@ -291,7 +289,7 @@ impl<'a, E: Engine> Run<'a, E> {
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some(tasks) = &self.validation else { return Ok(None) };
         self.learner.losses(&mut self.engine, &self.state, tasks, &mut self.losses)?;
-        gather_values(self.collective, &mut self.losses)?;
+        gather_values(self.collective, &mut self.losses, false)?;
         let loss = self.losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / self.losses.len() as f64;
         let better = self.at.best.as_ref().is_none_or(|best| loss < best.loss || best.loss.is_nan());
         // A loss that is NaN is never better, unless there is nothing else.
