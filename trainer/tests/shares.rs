@@ -135,6 +135,19 @@ fn stopped_ranks_go_on_to_the_bit() {
     }
 }
 
+/// A run may go on with more or fewer ranks: by rounding, it is the same.
+#[test]
+fn another_number_of_ranks_goes_on() {
+    let config = config(RATES, &[]);
+    let (one, several) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let want = alone(&config, &Sinusoid::new(10), one.path());
+    train_on(3, &config, &Sinusoid::new(10), several.path(), false, Some(9));
+    for ended in train_on(2, &config, &Sinusoid::new(10), several.path(), true, None) {
+        let apart = distance(&ended.unwrap().model.state.params, &want.model.state.params);
+        assert!(apart <= APART, "{apart:e}");
+    }
+}
+
 /// One rank is told in the midst of an iteration; all stop at the same one.
 #[test]
 fn a_stop_on_one_rank_stops_all() {

@@ -49,7 +49,7 @@ pub fn train(
     train_among(config, world, folder, resume, stop, progress, &mut Alone)
 }
 
-/// As [`train`], together with the other processes of `collective`.
+/// As [`train()`], together with the other processes of `collective`.
 ///
 /// # Errors
 /// As [`train::train_among`].
