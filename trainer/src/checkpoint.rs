@@ -116,7 +116,12 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be written; what was there before stays then.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
-        let wrong = |why: String| CheckpointError::Format { path: path.into(), why };
+        let file = self.to_bytes().map_err(|why| CheckpointError::Format { path: path.into(), why })?;
+        crate::files::replace(path, &file).map_err(|source| CheckpointError::Io { path: path.into(), source })
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let header = Header {
             iteration: self.iteration,
             params_steps: self.params_moments.steps,
@@ -128,17 +133,16 @@ impl Checkpoint {
             config: self.config.clone(),
             form: self.scaling.form,
         };
-        let json = serde_json::to_string(&header).map_err(|why| wrong(why.to_string()))?;
+        let json = serde_json::to_string(&header).map_err(|why| why.to_string())?;
         let bytes: Vec<(&str, Vec<u8>)> =
             self.tensors().into_iter().map(|(name, values)| (name, to_bytes(values))).collect();
         let views: Result<Vec<_>, _> = bytes
             .iter()
             .map(|(name, bytes)| TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map(|view| (*name, view)))
             .collect();
-        let views = views.map_err(|why| wrong(why.to_string()))?;
+        let views = views.map_err(|why| why.to_string())?;
         let metadata = HashMap::from([(KEY.to_owned(), json)]);
-        let file = safetensors::serialize(views, Some(metadata)).map_err(|why| wrong(why.to_string()))?;
-        crate::files::replace(path, &file).map_err(|source| CheckpointError::Io { path: path.into(), source })
+        safetensors::serialize(views, Some(metadata)).map_err(|why| why.to_string())
     }
 
     /// Reads the one at `path`.
@@ -150,7 +154,8 @@ impl Checkpoint {
         Self::parse(&bytes).map_err(|why| CheckpointError::Format { path: path.into(), why })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// The one whose file has these bytes; otherwise what is wrong with them.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
         let json = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no checkpoint header")?;
         let header: Header = serde_json::from_str(json).map_err(|why| why.to_string())?;

@@ -147,7 +147,8 @@ pub struct TrainConfig {
     /// Tasks of a validation; the best state by their mean loss is exported. 0 exports the last state.
     #[serde(default = "two_hundred")]
     pub validation_tasks: usize,
-    /// Worker threads; 0 for as many as there are processors. Changes nothing but speed.
+    /// Worker threads of each process; 0 for as many as there are processors, divided among the processes that run on them. Changes
+    /// nothing but speed.
     #[serde(default)]
     pub threads: usize,
     /// What is kept of an inner loop for the way back. Changes nothing but speed and memory.
@@ -375,8 +376,13 @@ impl Config {
 
     /// Worker threads.
     pub fn threads(&self) -> usize {
+        self.threads_beside(1)
+    }
+
+    /// Worker threads of one process where so many run on the same processors.
+    pub fn threads_beside(&self, processes: usize) -> usize {
         match self.train.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => (std::thread::available_parallelism().map_or(1, usize::from) / processes.max(1)).max(1),
             threads => threads,
         }
     }

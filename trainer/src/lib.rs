@@ -4,6 +4,7 @@ pub mod aligned;
 pub mod baseline;
 pub mod checkpoint;
 pub mod cli;
+pub mod collective;
 pub mod config;
 pub mod demo;
 pub mod engine;

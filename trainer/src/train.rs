@@ -8,10 +8,13 @@ mod start;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
 use crate::config::{Config, ConfigError};
-use crate::engine::{Cpu, EngineError};
+use crate::engine::{Cpu, Engine, EngineError};
 use crate::export::ExportError;
+use crate::learn::Learner;
 use crate::model::Model;
 use crate::world::World;
 use log::Log;
@@ -27,7 +30,7 @@ pub struct Options<'a> {
     pub folder: &'a Path,
     /// Whether to go on from the checkpoint in the folder.
     pub resume: bool,
-    /// Set from outside to save and stop at the next iteration.
+    /// Set from outside to save and stop at the next iteration; of several processes, in any.
     pub stop: &'a AtomicBool,
     /// Stops as if told to, after so many iterations.
     pub stop_after: Option<u64>,
@@ -63,6 +66,9 @@ pub enum TrainError {
     /// The checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The other processes.
+    #[error("{0}")]
+    Collective(#[from] CollectiveError),
     /// A file of the run.
     #[error("{}: {source}", path.display())]
     Io {
@@ -106,38 +112,84 @@ pub enum TrainError {
     },
 }
 
-/// Trains as `config` says on `world`, and writes the run's files to the folder.
+/// Trains as `config` says on `world`, in this process, and writes the run's files to the folder.
 ///
 /// # Errors
 /// If the configuration does not fit the world, a file cannot be written, or training diverges.
 pub fn train(config: &Config, world: &dyn World, options: &Options<'_>) -> Result<Trained, TrainError> {
-    let folder = options.folder;
-    let checkpoint = folder.join(CHECKPOINT);
-    let text = config.to_toml();
-    let resumed = if options.resume && checkpoint.exists() {
-        let resumed = Checkpoint::read(&checkpoint)?;
-        if resumed.config != text {
-            return Err(TrainError::OtherConfig { path: checkpoint });
-        }
-        Some(resumed)
-    } else if checkpoint.exists() {
-        return Err(TrainError::Exists { path: folder.into() });
-    } else {
-        None
+    train_among(config, world, options, &mut Alone)
+}
+
+/// As [`train`], together with the other processes of `collective`, which all call this with the same configuration and world. The
+/// first of them alone sees the folder and shows progress; all of them return the same model.
+///
+/// # Errors
+/// As [`train`], and if processes differ. What is wrong in one process before and after the iterations, or with a file, ends all of
+/// them, the others with [`CollectiveError::Elsewhere`]. After any other error, of the engine, the others wait for this process: it
+/// must end them.
+pub fn train_among(
+    config: &Config,
+    world: &dyn World,
+    options: &Options<'_>,
+    collective: &mut dyn Collective<Aligned>,
+) -> Result<Trained, TrainError> {
+    let threads = config.threads_beside(collective.neighbours());
+    let begun = || -> Result<_, TrainError> {
+        let engine = Cpu::new(&config.network(world.signature())?, threads)?;
+        let learner = run::learner(config, &engine)?;
+        Ok((engine, learner))
     };
-    let engine = Cpu::new(&config.network(world.signature())?, config.threads())?;
-    let mut run = Run::new(config, world, engine, resumed.map(|at| (at, checkpoint.as_path())))?;
+    let begun = begun();
+    let (engine, learner) = agree(collective, begun)?;
+    let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
+    let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;
+    let log = run.first().then(|| open_folder(config, run.iteration(), options)).transpose();
+    let mut log = run.agree(log)?;
+    let stopped = run.run(options, &mut log)?;
+    let trained = run.finish(options.folder, stopped)?;
+    if let Some(log) = log {
+        log.finish();
+    }
+    Ok(trained)
+}
+
+/// Where the run starts, as the first process finds or makes it: nobody else needs its folder, and all have the same scales.
+fn begin_together<E: Engine>(
+    config: &Config,
+    world: &dyn World,
+    (engine, learner): (&E, &dyn Learner<E>),
+    options: &Options<'_>,
+    collective: &mut dyn Collective<E::Values>,
+) -> Result<Checkpoint, TrainError> {
+    let network = engine.network();
+    let first = collective.rank() == 0;
+    let begun =
+        first.then(|| start::begin(config, world, network, learner.initial_rates(network), options)).transpose();
+    let begun = agree(collective, begun)?;
+    if collective.size() == 1
+        && let Some(begun) = begun
+    {
+        return Ok(begun);
+    }
+    expect_same(collective, "the configuration", config.to_toml().as_bytes())?;
+    let wrong = |why| CheckpointError::Format { path: options.folder.join(CHECKPOINT), why };
+    let bytes = begun.as_ref().map_or(Ok(Vec::new()), Checkpoint::to_bytes).map_err(|why| wrong(why).into());
+    let bytes: Vec<u8> = agree::<_, _, TrainError>(collective, bytes)?;
+    let all = collective.gather(&bytes)?;
+    let at = Checkpoint::parse(&all[0]).map_err(wrong).map_err(TrainError::from);
+    agree(collective, at)
+}
+
+/// Makes the folder, with the configuration and the log of a run that goes on after `iteration`.
+fn open_folder(config: &Config, iteration: u64, options: &Options<'_>) -> Result<Log, TrainError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Io { path, source }
     };
+    let folder = options.folder;
     std::fs::create_dir_all(folder).map_err(io(folder))?;
     let path = folder.join(CONFIG);
-    crate::files::replace(&path, text.as_bytes()).map_err(io(&path))?;
-    let mut log = Log::open(&folder.join(METRICS), run.iteration(), config.train.iterations, options.progress)
-        .map_err(io(&folder.join(METRICS)))?;
-    let stopped = run.run(options, &mut log)?;
-    let trained = run.finish(folder, stopped)?;
-    log.finish();
-    Ok(trained)
+    crate::files::replace(&path, config.to_toml().as_bytes()).map_err(io(&path))?;
+    let path = folder.join(METRICS);
+    Log::open(&path, iteration, config.train.iterations, options.progress).map_err(io(&path))
 }

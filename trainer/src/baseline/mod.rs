@@ -7,6 +7,8 @@ pub mod linear;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use crate::aligned::Aligned;
+use crate::collective::{Alone, Collective, agree};
 use crate::config::Config;
 use crate::model::{Model, OpenError};
 use crate::train::{self, BUNDLE, Options, Progress, TrainError, Trained};
@@ -44,11 +46,31 @@ pub fn train(
     stop: &AtomicBool,
     progress: Progress,
 ) -> Result<Option<Trained>, TrainError> {
+    train_among(config, world, folder, resume, stop, progress, &mut Alone)
+}
+
+/// As [`train()`], together with the other processes of `collective`.
+///
+/// # Errors
+/// As [`train::train_among`].
+pub fn train_among(
+    config: &Config,
+    world: &dyn World,
+    folder: &Path,
+    resume: bool,
+    stop: &AtomicBool,
+    progress: Progress,
+    collective: &mut dyn Collective<Aligned>,
+) -> Result<Option<Trained>, TrainError> {
     let Some(pooled) = config.pooled() else { return Ok(None) };
     let options = Options { folder: &pooled_folder(folder), resume, stop, stop_after: None, progress };
-    let trained = train::train(&pooled, world, &options)?;
+    let trained = train::train_among(&pooled, world, &options, collective)?;
     if !trained.stopped {
-        linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?;
+        let fit = || -> Result<(), TrainError> {
+            Ok(linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?)
+        };
+        let fitted = if collective.rank() == 0 { fit() } else { Ok(()) };
+        agree(collective, fitted)?;
     }
     Ok(Some(trained))
 }

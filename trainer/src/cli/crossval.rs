@@ -51,6 +51,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
+    crate::collective::expect_one()?;
     let mut config = Config::read(&arguments.config, &arguments.set)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
     let WorldConfig::Dataset { file } = &config.world else {

@@ -16,5 +16,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
+    crate::collective::expect_one()?;
     crate::demo::run(&arguments.out, stop)
 }

@@ -13,6 +13,7 @@ mod train;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use clap::{Parser, Subcommand};
 
@@ -64,7 +65,7 @@ fn data_set(file: &std::path::Path, shots: &[usize]) -> Result<Dataset, DatasetE
 }
 
 /// Set by the first Ctrl-C; the second one ends the process.
-static STOP: AtomicBool = AtomicBool::new(false);
+static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Runs the command line.
 pub fn main() -> ExitCode {

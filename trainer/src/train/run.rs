@@ -1,5 +1,7 @@
 //! A run in progress, on one engine.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -7,9 +9,10 @@ use rand::seq::IndexedRandom;
 use rayon::prelude::*;
 use sinew_models::spec::NetworkSpec;
 
-use super::start::{episodes, initial_parameters};
+use super::start::episodes_of;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint};
+use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
 use crate::config::{Config, LearnerKind};
 use crate::engine::{BatchGradient, Engine, TaskRows};
 use crate::export::{About, Column};
@@ -22,13 +25,11 @@ use crate::scaling::Scaling;
 use crate::streams::{Purpose, rng};
 use crate::world::{Split, World};
 
-/// Episodes from which scales are taken.
-const SCALING_EPISODES: u64 = 256;
 /// So many iterations in a row without a finite gradient end the run.
 pub(super) const MOST_NOT_FINITE: u64 = 100;
 
 /// The learner that a configuration asks for.
-fn learner<E: Engine>(config: &Config, engine: &E) -> Result<Box<dyn Learner<E>>, TrainError> {
+pub(super) fn learner<E: Engine>(config: &Config, engine: &E) -> Result<Box<dyn Learner<E>>, TrainError> {
     let rule = config.rule(engine.network())?;
     let (settings, kept) = (&config.learner, config.train.kept);
     Ok(match settings.kind {
@@ -39,6 +40,34 @@ fn learner<E: Engine>(config: &Config, engine: &E) -> Result<Box<dyn Learner<E>>
     })
 }
 
+fn has_rows(task: &TaskRows) -> bool {
+    task.support.rows > 0 && task.query.rows > 0
+}
+
+/// This process' share of the tasks by which the best state is chosen.
+fn validation<V>(
+    config: &Config,
+    world: &dyn World,
+    scaling: &Scaling,
+    collective: &dyn Collective<V>,
+) -> Vec<TaskRows> {
+    let count = config.train.validation_tasks as u64;
+    // All tasks of a data set, once, if there are fewer.
+    let count = world.task_count(Split::Validation).map_or(count, |tasks| count.min(tasks as u64)) as usize;
+    let shots = config.train.shots.all();
+    let mine = share(shots.len() * count, collective.rank(), collective.size());
+    let mut tasks = Vec::new();
+    for (place, shots) in shots.iter().enumerate() {
+        // The numbers of this process among those of these shots.
+        let [start, end] =
+            [mine.start, mine.end].map(|at| (at.clamp(place * count, (place + 1) * count) - place * count) as u64);
+        let drawn = episodes_of(world, Split::Validation, *shots, config.seed, Purpose::Validation, start..end);
+        tasks.extend(drawn.iter().map(|(_, episode)| scaling.task_rows(episode)));
+    }
+    tasks.retain(has_rows);
+    tasks
+}
+
 /// A run in progress.
 pub(super) struct Run<'a, E: Engine> {
     config: &'a Config,
@@ -46,8 +75,10 @@ pub(super) struct Run<'a, E: Engine> {
     network: NetworkSpec,
     engine: E,
     learner: Box<dyn Learner<E>>,
+    threads: usize,
+    collective: &'a mut dyn Collective<E::Values>,
     adam: AdamW,
-    /// `None` where there is no validation.
+    /// This process' share; `None` where there is no validation.
     validation: Option<E::Tasks>,
     losses: Vec<f32>,
     state: State<E::Values>,
@@ -58,70 +89,34 @@ pub(super) struct Run<'a, E: Engine> {
 }
 
 impl<'a, E: Engine> Run<'a, E> {
-    /// A run from its start, or from a checkpoint and the file that it came from.
+    /// A run that goes on from `at`.
     pub(super) fn new(
         config: &'a Config,
         world: &'a dyn World,
-        mut engine: E,
-        resumed: Option<(Checkpoint, &Path)>,
+        (mut engine, learner): (E, Box<dyn Learner<E>>),
+        threads: usize,
+        collective: &'a mut dyn Collective<E::Values>,
+        at: Checkpoint,
     ) -> Result<Self, TrainError> {
         let network = engine.network().clone();
-        let learner = learner(config, &engine)?;
-        let main = config.train.shots.main();
-        let no_tasks = |split| TrainError::NoTasks { world: world.name().into(), split, shots: main };
-        let at = match resumed {
-            Some((at, path)) => {
-                at.check(path, &network, learner.rule().rate_len(&network))?;
-                at
-            }
-            None => {
-                let samples = episodes(world, Split::Train, main, config.seed, Purpose::Scaling, SCALING_EPISODES);
-                if samples.iter().all(|(_, episode)| episode.support.rows == 0 || episode.query.rows == 0) {
-                    return Err(no_tasks("training"));
-                }
-                let scaling = if config.network.normalise {
-                    Scaling::of(&network, samples.iter().map(|(_, episode)| episode))
-                } else {
-                    Scaling::none(&network)
-                };
-                let state = State {
-                    params: initial_parameters(&network, config.seed, Purpose::Initial, 0),
-                    rates: learner.initial_rates(&network),
-                };
-                Checkpoint {
-                    iteration: 0,
-                    params_moments: Moments::zeros(state.params.len()),
-                    rates_moments: Moments::zeros(state.rates.len()),
-                    state,
-                    loss_sum: 0.0,
-                    loss_count: 0,
-                    not_finite: 0,
-                    best: None,
-                    scaling,
-                    config: config.to_toml(),
-                }
-            }
+        let validation = validation(config, world, &at.scaling, &*collective);
+        let any = any(collective, !validation.is_empty())?;
+        if config.train.validation_tasks > 0 && !any {
+            let (world, shots) = (world.name().into(), config.train.shots.main());
+            return Err(alike(&*collective, TrainError::NoTasks { world, split: "validation", shots }));
+        }
+        let take = || -> Result<_, TrainError> {
+            let validation = if any { Some(engine.take(validation)?) } else { None };
+            let state = State { params: engine.upload(&at.state.params)?, rates: engine.upload(&at.state.rates)? };
+            let mut moments = |of: &Moments| -> Result<_, TrainError> {
+                let (first, second) = (engine.upload(&of.first)?, engine.upload(&of.second)?);
+                Ok(Moments { first, second, steps: of.steps })
+            };
+            Ok((validation, state, moments(&at.params_moments)?, moments(&at.rates_moments)?))
         };
-        let count = config.train.validation_tasks as u64;
-        // All tasks of a data set, once, if there are fewer.
-        let count = world.task_count(Split::Validation).map_or(count, |tasks| count.min(tasks as u64));
-        let mut validation = Vec::new();
-        for shots in config.train.shots.all() {
-            let drawn = episodes(world, Split::Validation, *shots, config.seed, Purpose::Validation, count);
-            validation.extend(drawn.iter().map(|(_, episode)| at.scaling.task_rows(episode)));
-        }
-        validation.retain(|task| task.support.rows > 0 && task.query.rows > 0);
-        if config.train.validation_tasks > 0 && validation.is_empty() {
-            return Err(no_tasks("validation"));
-        }
-        let validation = if validation.is_empty() { None } else { Some(engine.take(validation)?) };
+        let taken = take();
+        let (validation, state, params_moments, rates_moments) = agree(collective, taken)?;
         let adam = AdamW { weight_decay: config.train.weight_decay, ..AdamW::default() };
-        let state = State { params: engine.upload(&at.state.params)?, rates: engine.upload(&at.state.rates)? };
-        let mut moments = |of: &Moments| -> Result<_, TrainError> {
-            let (first, second) = (engine.upload(&of.first)?, engine.upload(&of.second)?);
-            Ok(Moments { first, second, steps: of.steps })
-        };
-        let (params_moments, rates_moments) = (moments(&at.params_moments)?, moments(&at.rates_moments)?);
         let losses = Vec::new();
         Ok(Self {
             config,
@@ -129,6 +124,8 @@ impl<'a, E: Engine> Run<'a, E> {
             network,
             engine,
             learner,
+            threads,
+            collective,
             adam,
             validation,
             losses,
@@ -139,6 +136,7 @@ impl<'a, E: Engine> Run<'a, E> {
         })
     }
 
+    /// This process' share of the tasks of an iteration.
     fn batch(&self) -> Vec<TaskRows> {
         let (seed, iteration) = (self.config.seed, self.at.iteration);
         let list = self.config.train.shots.all();
@@ -149,14 +147,24 @@ impl<'a, E: Engine> Run<'a, E> {
             let task = world.task(Split::Train, &mut rng);
             scaling.task_rows(&world.episode(&task, shots, &mut rng))
         };
-        let threads = self.config.threads();
-        let mut batch: Vec<TaskRows> = if threads == 1 {
-            (0..self.config.train.tasks).map(one).collect()
+        let numbers = share(self.config.train.tasks, self.collective.rank(), self.collective.size());
+        let mut batch: Vec<TaskRows> = if self.threads == 1 {
+            numbers.map(one).collect()
         } else {
-            (0..self.config.train.tasks).into_par_iter().with_min_len(4).map(one).collect()
+            numbers.into_par_iter().with_min_len(4).map(one).collect()
         };
-        batch.retain(|task| task.support.rows > 0 && task.query.rows > 0);
+        batch.retain(has_rows);
         batch
+    }
+
+    /// Whether this is the first process, which alone writes.
+    pub(super) fn first(&self) -> bool {
+        self.collective.rank() == 0
+    }
+
+    /// What succeeded on every process.
+    pub(super) fn agree<T>(&mut self, mine: Result<T, TrainError>) -> Result<T, TrainError> {
+        agree(self.collective, mine)
     }
 
     /// Iterations done.
@@ -182,17 +190,41 @@ impl<'a, E: Engine> Run<'a, E> {
 
     fn write(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
         self.bring_home()?;
-        Ok(self.at.write(checkpoint)?)
+        if self.collective.size() > 1 {
+            let mut hash = DefaultHasher::new();
+            let Checkpoint { state, params_moments, rates_moments, .. } = &self.at;
+            let moments = [params_moments, rates_moments].into_iter().flat_map(|of| [&of.first, &of.second]);
+            for values in [&state.params, &state.rates].into_iter().chain(moments) {
+                values.iter().for_each(|value| value.to_bits().hash(&mut hash));
+            }
+            expect_same(self.collective, "the parameters", &hash.finish().to_le_bytes())?;
+        }
+        let written = if self.first() { self.at.write(checkpoint).map_err(TrainError::from) } else { Ok(()) };
+        self.agree(written)
+    }
+
+    /// The gradient over the tasks of all processes, from those over the tasks of each, and all their losses; and whether any process
+    /// was `told` to stop.
+    fn gather(&mut self, gradient: &mut BatchGradient<E::Values>, told: bool) -> Result<bool, TrainError> {
+        let mine = gradient.losses.len();
+        let told = gather_values(self.collective, &mut gradient.losses, told)?;
+        let share = mine as f32 / gradient.losses.len().max(1) as f32;
+        let mut values: Vec<_> = iter::once(&mut gradient.params).chain(&mut gradient.rates).collect();
+        self.collective.sum(&mut values, share)?;
+        Ok(told)
     }
 
     /// Runs until the last iteration, or until told to stop; whether it was stopped.
-    pub(super) fn run(&mut self, options: &Options<'_>, log: &mut Log) -> Result<bool, TrainError> {
+    pub(super) fn run(&mut self, options: &Options<'_>, log: &mut Option<Log>) -> Result<bool, TrainError> {
         let settings = &self.config.train;
         let checkpoint = options.folder.join(CHECKPOINT);
         let mut gradient = BatchGradient::default();
         let begun_at = self.at.iteration;
+        let asked = || options.stop.load(Ordering::Relaxed);
+        let mut heard = any(self.collective, asked())?;
         while self.at.iteration < settings.iterations {
-            let told = options.stop.load(Ordering::Relaxed);
+            // What all processes have heard decides, so that all of them stop here or none; one process hears itself at once.
+            let told = heard || (self.collective.size() == 1 && asked());
             if told || options.stop_after.is_some_and(|most| self.at.iteration >= begun_at + most) {
                 self.write(&checkpoint)?;
                 return Ok(true);
@@ -200,6 +232,7 @@ impl<'a, E: Engine> Run<'a, E> {
             let batch = self.batch();
             let batch = self.engine.take(batch)?;
             self.learner.gradient(&mut self.engine, &self.state, &batch, &mut gradient)?;
+            heard = self.gather(&mut gradient, asked())?;
             let loss = gradient.median_loss();
             if self.step(&mut gradient)? {
                 self.at.loss_sum += loss;
@@ -211,18 +244,21 @@ impl<'a, E: Engine> Run<'a, E> {
                     // Who resumes with nothing changed ends here again, at the same iteration.
                     self.at.not_finite = MOST_NOT_FINITE - 1;
                     self.write(&checkpoint)?;
-                    return Err(TrainError::Diverged { iteration: self.at.iteration });
+                    return Err(alike(self.collective, TrainError::Diverged { iteration: self.at.iteration }));
                 }
             }
             self.at.iteration += 1;
-            log.tick(loss);
+            if let Some(log) = log {
+                log.tick(loss);
+            }
             let iteration = self.at.iteration;
             // Not at times that depend on where a run was interrupted, so that a resumed run logs and chooses the same.
             if iteration.is_multiple_of(settings.validation_every) || iteration == settings.iterations {
                 let validation = self.validate()?;
                 let loss = self.at.loss_sum / self.at.loss_count as f64;
                 let line = Line { iteration, loss, validation, skipped: self.at.not_finite };
-                log.line(&line).map_err(|source| TrainError::Io { path: options.folder.join(METRICS), source })?;
+                let logged = log.as_mut().map_or(Ok(()), |log| log.line(&line));
+                self.agree(logged.map_err(|source| TrainError::Io { path: options.folder.join(METRICS), source }))?;
                 (self.at.loss_sum, self.at.loss_count) = (0.0, 0);
                 self.write(&checkpoint)?;
             }
@@ -253,6 +289,7 @@ impl<'a, E: Engine> Run<'a, E> {
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some(tasks) = &self.validation else { return Ok(None) };
         self.learner.losses(&mut self.engine, &self.state, tasks, &mut self.losses)?;
+        gather_values(self.collective, &mut self.losses, false)?;
         let loss = self.losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / self.losses.len() as f64;
         let better = self.at.best.as_ref().is_none_or(|best| loss < best.loss || best.loss.is_nan());
         // A loss that is NaN is never better, unless there is nothing else.
@@ -289,12 +326,16 @@ impl<'a, E: Engine> Run<'a, E> {
     pub(super) fn finish(mut self, folder: &Path, stopped: bool) -> Result<Trained, TrainError> {
         self.bring_home()?;
         let last = self.model(self.at.state.clone(), self.at.iteration);
-        last.write(&folder.join(LAST))?;
         let (model, validation) = match &self.at.best {
             Some(best) => (self.model(best.state.clone(), best.iteration), Some(best.loss)),
-            None => (last, None),
+            None => (last.clone(), None),
         };
-        model.write(&folder.join(BUNDLE))?;
+        let write = || -> Result<(), TrainError> {
+            last.write(&folder.join(LAST))?;
+            Ok(model.write(&folder.join(BUNDLE))?)
+        };
+        let written = if self.first() { write() } else { Ok(()) };
+        self.agree(written)?;
         Ok(Trained { model, iterations: self.at.iteration, stopped, validation })
     }
 }

@@ -1,12 +1,67 @@
-//! Where a run starts: parameters, and episodes by number.
+//! Where a run starts: its checkpoint, or parameters, scales, and episodes by number.
+
+use std::ops::Range;
 
 use rand::RngExt;
 use rayon::prelude::*;
 use sinew_models::spec::{Layer, NetworkSpec};
 
+use super::{CHECKPOINT, Options, TrainError};
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
 use crate::episode::Episode;
+use crate::learn::State;
+use crate::optimiser::Moments;
+use crate::scaling::Scaling;
 use crate::streams::{Purpose, rng};
 use crate::world::{Split, World};
+
+/// Episodes from which scales are taken.
+const SCALING_EPISODES: u64 = 256;
+
+/// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with `rates`.
+pub(super) fn begin(
+    config: &Config,
+    world: &dyn World,
+    network: &NetworkSpec,
+    rates: Vec<f32>,
+    options: &Options<'_>,
+) -> Result<Checkpoint, TrainError> {
+    let path = options.folder.join(CHECKPOINT);
+    if options.resume && path.exists() {
+        let at = Checkpoint::read(&path)?;
+        if at.config != config.to_toml() {
+            return Err(TrainError::OtherConfig { path });
+        }
+        at.check(&path, network, rates.len())?;
+        return Ok(at);
+    } else if path.exists() {
+        return Err(TrainError::Exists { path: options.folder.into() });
+    }
+    let main = config.train.shots.main();
+    let samples = episodes(world, Split::Train, main, config.seed, Purpose::Scaling, SCALING_EPISODES);
+    if samples.iter().all(|(_, episode)| episode.support.rows == 0 || episode.query.rows == 0) {
+        return Err(TrainError::NoTasks { world: world.name().into(), split: "training", shots: main });
+    }
+    let scaling = if config.network.normalise {
+        Scaling::of(network, samples.iter().map(|(_, episode)| episode))
+    } else {
+        Scaling::none(network)
+    };
+    let state = State { params: initial_parameters(network, config.seed, Purpose::Initial, 0), rates };
+    Ok(Checkpoint {
+        iteration: 0,
+        params_moments: Moments::zeros(state.params.len()),
+        rates_moments: Moments::zeros(state.rates.len()),
+        state,
+        loss_sum: 0.0,
+        loss_count: 0,
+        not_finite: 0,
+        best: None,
+        scaling,
+        config: config.to_toml(),
+    })
+}
 
 /// PyTorch's defaults: weights and biases of products and convolutions even in ±1/√(inputs of one sum), scales of a normalisation 1 and
 /// its biases 0; contexts 0.
@@ -36,6 +91,18 @@ pub fn episodes(
     purpose: Purpose,
     count: u64,
 ) -> Vec<(crate::world::Task, Episode)> {
+    episodes_of(world, split, shots, seed, purpose, 0..count)
+}
+
+/// Those of them with these numbers.
+pub(super) fn episodes_of(
+    world: &dyn World,
+    split: Split,
+    shots: usize,
+    seed: u64,
+    purpose: Purpose,
+    numbers: Range<u64>,
+) -> Vec<(crate::world::Task, Episode)> {
     let draw = |number: u64| {
         let mut rng = rng(seed, purpose, 0, number);
         let task = match world.task_count(split) {
@@ -45,5 +112,5 @@ pub fn episodes(
         let episode = world.episode(&task, shots, &mut rng);
         (task, episode)
     };
-    (0..count).into_par_iter().map(draw).collect()
+    numbers.into_par_iter().map(draw).collect()
 }

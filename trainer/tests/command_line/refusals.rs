@@ -1,6 +1,7 @@
 //! Every mistake gets an answer that helps, an exit code, and no half-written file.
 
 use std::path::Path;
+use std::process::Command;
 
 use safetensors::tensor::Dtype;
 
@@ -196,4 +197,36 @@ fn runs_that_cannot_be_are_refused() {
     refused(&folder, &["crossval", &good, "--out", &out], 1, &["data set"]);
     refused(&folder, &["crossval", &good, "--out", &out, "--folds", "0"], 2, &["--folds"]);
     refused(&folder, &["fly"], 2, &["fly"]);
+}
+
+/// Processes that know nothing of each other would take each other's files for their own.
+#[test]
+fn several_processes_are_refused_where_they_cannot_share() {
+    let folder = folder("several");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("run.toml"), CONFIG).unwrap();
+    let (config, out) = (path("run.toml"), path("out"));
+    let train = ["train", &config, "--out", &out];
+    let crossval = ["crossval", &config, "--out", &out];
+    let demo = ["demo", "--out", &out];
+    let only = "only `sinew train` shares";
+    let mut cases = vec![(&crossval[..], only), (&demo[..], only)];
+    // A build with MPI asks it; its own tests say what comes of that.
+    if !cfg!(feature = "mpi") {
+        cases.push((&train[..], "--features mpi"));
+    }
+    for (arguments, words) in cases {
+        for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sinew"));
+            let output = command.args(arguments).env(variable, "2").output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains(words) && stderr.contains(variable) && stderr.contains('2'), "{stderr}");
+            assert!(!folder.join("out").exists());
+        }
+    }
+    // One process of a launcher is one process.
+    let alone =
+        Command::new(env!("CARGO_BIN_EXE_sinew")).args(train).env("OMPI_COMM_WORLD_SIZE", "1").output().unwrap();
+    assert!(alone.status.success() && folder.join("out").join(BUNDLE).exists());
 }
