@@ -43,6 +43,22 @@ pub fn value_and_gradient(
     sum * share
 }
 
+/// `dz`, the gradient of `λ · loss(z, y)`, alone.
+pub fn gradient(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize, dz: &mut [f32]) {
+    if loss != Loss::MeanSquared {
+        value_and_gradient(loss, weight, z, targets, outputs, dz);
+        return;
+    }
+    // Without the sum, which goes one value after the other.
+    let (share, len) = (weight / values(loss, z.len(), outputs), outputs.max(1));
+    for ((z, y), dz) in z.chunks_exact(len).zip(targets.rows(outputs)).zip(dz.chunks_exact_mut(len)) {
+        for ((z, y), dz) in z.iter().zip(y).zip(dz) {
+            let e = z - y;
+            *dz = (e + e) * share;
+        }
+    }
+}
+
 /// `λ · loss(z, y)` alone.
 pub fn value(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: usize) -> f32 {
     let share = weight / values(loss, z.len(), outputs);

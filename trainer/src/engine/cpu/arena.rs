@@ -57,8 +57,8 @@ pub(super) struct Arena {
     /// The pass over the query at θ_S.
     pub query: Trace,
     pub scratch: Scratch,
-    /// Support and query inputs, where they are laid out anew.
-    pub inputs: [Aligned; 2],
+    /// Inputs and targets of support and query, where they are laid out anew.
+    pub laid_out: [Aligned; 2],
 }
 
 /// The lengths of what an item of work needs, in values.
@@ -76,7 +76,7 @@ pub(super) struct Lengths {
     pub panel: usize,
     pub direction: usize,
     pub outputs: usize,
-    pub inputs: [usize; 2],
+    pub laid_out: [usize; 2],
 }
 
 impl Arena {
@@ -96,7 +96,7 @@ impl Arena {
         self.scratch.panel.resize(lengths.panel);
         self.scratch.direction.resize(lengths.direction);
         self.scratch.outputs.resize(lengths.outputs);
-        self.inputs.iter_mut().zip(lengths.inputs).for_each(|(inputs, len)| inputs.resize(len));
+        self.laid_out.iter_mut().zip(lengths.laid_out).for_each(|(values, len)| values.resize(len));
     }
 }
 
@@ -121,8 +121,8 @@ impl Lengths {
             + self.panel
             + self.direction
             + self.outputs
-            + self.inputs[0]
-            + self.inputs[1]
+            + self.laid_out[0]
+            + self.laid_out[1]
     }
 }
 

@@ -173,14 +173,14 @@ impl Cpu {
             let adjoint = wanted.then_some(adjoint);
             match &this.lanes {
                 Some(lanes) if item.together => {
-                    let mut inputs = std::mem::take(&mut arena.inputs);
-                    for (side, inputs) in [Side::Support, Side::Query].into_iter().zip(&mut inputs) {
-                        lanes.lay_out(tasks, indices, side, inputs);
+                    let mut values = std::mem::take(&mut arena.laid_out);
+                    for (side, values) in [Side::Support, Side::Query].into_iter().zip(&mut values) {
+                        lanes.lay_out(tasks, indices, side, values);
                     }
-                    let laid_out = inputs.each_ref().map(|inputs| &inputs[..]);
-                    let passes = Lanes { network, lanes, inner, rates, tasks, indices, inputs: laid_out };
+                    let laid_out = values.each_ref().map(|values| &values[..]);
+                    let passes = Lanes { network, lanes, inner, rates, tasks, indices, laid_out };
                     recursion::run(&passes, inner, params, arena, losses, adjoint);
-                    arena.inputs = inputs;
+                    arena.laid_out = values;
                 }
                 _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
             }
