@@ -25,6 +25,9 @@ use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
 
+/// A batch of fewer multiply-adds is done before another worker has woken up: the caller does it alone.
+const SMALL: u64 = 1 << 23;
+
 /// Gradients of one network over batches of tasks.
 #[derive(Debug)]
 pub struct Cpu {
@@ -113,12 +116,12 @@ impl Cpu {
         Layout::new(params, rates, lanes.map_or(1, LaneNetwork::lanes))
     }
 
-    /// Runs `one` for every item of work, each with its tasks, an arena, and room for losses and gradients of `params` and `rates`
-    /// values; then sums the gradients up.
+    /// Runs `one` for every item of work, of `steps` inner steps, each with its tasks, an arena, and room for losses and gradients of
+    /// `params` and `rates` values; then sums the gradients up.
     fn over_items(
         &mut self,
         tasks: &[TaskRows],
-        lanes: usize,
+        (lanes, steps): (usize, usize),
         losses: &mut Vec<f32>,
         (params, rates): (&mut [f32], &mut [f32]),
         one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
@@ -138,15 +141,26 @@ impl Cpu {
             let tasks = work.tasks(item);
             this.with_arena(|arena| one(this, item, tasks, arena, &mut losses[..tasks.len()], adjoint));
         };
-        match &self.pool {
-            None => work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run),
-            Some(pool) => pool.install(|| {
-                work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride)).with_max_len(1).for_each(run);
-            }),
-        }
         let share = 1.0 / tasks.len().max(1) as f32;
-        let reduction = Reduction { path: self.network.path(), layout, work: &work, parts: &parts, share };
-        reduction.run(self.pool.as_ref(), params, rates, &mut sums);
+        let mut reduce = |parts: &[f32], parallel: bool| {
+            let reduction = Reduction { path: self.network.path(), layout, work: &work, parts, share };
+            reduction.run(parallel, params, rates, &mut sums);
+        };
+        // A gradient costs about three forward passes, a step there and back nine.
+        let rows = |task: &TaskRows| (9 * steps * task.support.rows + 3 * (task.support.rows + task.query.rows)) as u64;
+        let forward = self.network.multiply_adds(0..self.network.layer_count());
+        let small = tasks.iter().map(rows).sum::<u64>() * forward < SMALL;
+        match &self.pool {
+            Some(pool) if !small => pool.install(|| {
+                // Once for both, for to wake the workers takes as long as a small batch.
+                work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride)).with_max_len(1).for_each(run);
+                reduce(&parts, true);
+            }),
+            _ => {
+                work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run);
+                reduce(&parts, false);
+            }
+        }
         losses.clear();
         losses.resize(tasks.len(), f32::NAN);
         for (item, part) in work.items.iter().zip(parts.chunks_exact(layout.stride)) {
@@ -167,24 +181,30 @@ impl Cpu {
         let lanes = self.lanes_for(inner);
         let wanted = gradients.is_some();
         let gradients = gradients.unwrap_or_default();
-        self.over_items(tasks, lanes, losses, gradients, |this, item, indices, arena, losses, adjoint| {
-            let (network, task) = (&this.network, &tasks[indices[0]]);
-            arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
-            let adjoint = wanted.then_some(adjoint);
-            match &this.lanes {
-                Some(lanes) if item.together => {
-                    let mut values = std::mem::take(&mut arena.laid_out);
-                    for (side, values) in [Side::Support, Side::Query].into_iter().zip(&mut values) {
-                        lanes.lay_out(tasks, indices, side, values);
+        self.over_items(
+            tasks,
+            (lanes, inner.steps),
+            losses,
+            gradients,
+            |this, item, indices, arena, losses, adjoint| {
+                let (network, task) = (&this.network, &tasks[indices[0]]);
+                arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
+                let adjoint = wanted.then_some(adjoint);
+                match &this.lanes {
+                    Some(lanes) if item.together => {
+                        let mut values = std::mem::take(&mut arena.laid_out);
+                        for (side, values) in [Side::Support, Side::Query].into_iter().zip(&mut values) {
+                            lanes.lay_out(tasks, indices, side, values);
+                        }
+                        let laid_out = values.each_ref().map(|values| &values[..]);
+                        let passes = Lanes { network, lanes, inner, rates, tasks, indices, laid_out };
+                        recursion::run(&passes, inner, params, arena, losses, adjoint);
+                        arena.laid_out = values;
                     }
-                    let laid_out = values.each_ref().map(|values| &values[..]);
-                    let passes = Lanes { network, lanes, inner, rates, tasks, indices, laid_out };
-                    recursion::run(&passes, inner, params, arena, losses, adjoint);
-                    arena.laid_out = values;
+                    _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
                 }
-                _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
-            }
-        });
+            },
+        );
     }
 
     /// Asks whether `values` are as many as they must be.
@@ -326,7 +346,7 @@ impl Engine for Cpu {
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());
-        self.over_items(tasks, 1, losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
+        self.over_items(tasks, (1, 0), losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
             losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, adjoint.params);
         });
         Ok(())

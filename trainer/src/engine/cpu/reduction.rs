@@ -9,6 +9,8 @@ use super::work::Work;
 
 /// Values that a worker sums at once.
 const SUMMED: usize = 256;
+/// From so many values on it pays to share them out.
+const PARALLEL: usize = 1 << 16;
 
 /// How what items leave behind lies side by side, in values: a gradient, that with respect to the rates, and losses, for each task.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +49,8 @@ pub(super) struct Reduction<'a> {
 }
 
 impl Reduction<'_> {
-    /// Writes the mean gradient; each worker sums values of its own.
-    pub fn run(&self, pool: Option<&rayon::ThreadPool>, params: &mut [f32], rates: &mut [f32], sums: &mut [f32]) {
+    /// Writes the mean gradient; where it is long and may be `parallel`, each worker sums values of its own.
+    pub fn run(&self, parallel: bool, params: &mut [f32], rates: &mut [f32], sums: &mut [f32]) {
         let wide = if self.layout.sums() > 0 { self.layout.lanes } else { 0 };
         let (mut rest, rate_sums) = sums.split_at_mut(params.len() * wide);
         let chunks = params.chunks_mut(SUMMED).enumerate().map(|(chunk, to)| {
@@ -56,14 +58,11 @@ impl Reduction<'_> {
             rest = behind;
             (chunk * SUMMED, to, here)
         });
-        match pool {
-            None => chunks.for_each(|(from, to, sums)| self.sum(from, to, sums)),
-            Some(pool) => {
-                let chunks: Vec<_> = chunks.collect();
-                pool.install(|| {
-                    chunks.into_par_iter().with_min_len(4).for_each(|(from, to, sums)| self.sum(from, to, sums))
-                });
-            }
+        if parallel && self.parts.len() >= PARALLEL {
+            let chunks: Vec<_> = chunks.collect();
+            chunks.into_par_iter().with_min_len(4).for_each(|(from, to, sums)| self.sum(from, to, sums));
+        } else {
+            chunks.for_each(|(from, to, sums)| self.sum(from, to, sums));
         }
         self.sum(self.layout.params, rates, rate_sums);
     }
