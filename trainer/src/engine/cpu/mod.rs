@@ -25,6 +25,10 @@ use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
 
+/// The most values of parameters and support traces of a task for which several are taken at once: eight times as many fill a second cache
+/// of 1 MiB, and beyond it each alone is faster.
+const TOGETHER: usize = 1 << 15;
+
 /// A batch of fewer multiply-adds is done before another worker has woken up: the caller does it alone.
 const SMALL: u64 = 1 << 23;
 
@@ -77,7 +81,7 @@ impl Cpu {
     /// worker, and for each item of work what it leaves behind.
     pub fn memory(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows]) -> usize {
         let mut work = Work::default();
-        work.plan(tasks, self.lanes_for(inner));
+        work.plan(tasks, |task| self.together(task));
         let arenas = work.items.iter().map(|item| {
             let task = &tasks[work.tasks(item)[0]];
             self.lengths(inner, rates, task, item.together).total(inner)
@@ -98,10 +102,14 @@ impl Cpu {
         }
     }
 
-    /// How many tasks of an inner loop to take at once; 1 where it does not pay.
-    fn lanes_for(&self, inner: &InnerLoop) -> usize {
-        let _ = inner;
-        self.lanes.as_ref().map_or(1, LaneNetwork::lanes)
+    /// How many tasks like this one to take at once; 1 where it does not pay.
+    fn together(&self, task: &TaskRows) -> usize {
+        let network = &self.network;
+        let traces = network.forward_len(task.support.rows) + network.backward_len(task.support.rows);
+        match &self.lanes {
+            Some(lanes) if network.param_len() + traces <= TOGETHER => lanes.lanes(),
+            _ => 1,
+        }
     }
 
     fn with_arena<T>(&self, run: impl FnOnce(&mut Arena) -> T) -> T {
@@ -116,18 +124,19 @@ impl Cpu {
         Layout::new(params, rates, lanes.map_or(1, LaneNetwork::lanes))
     }
 
-    /// Runs `one` for every item of work, of `steps` inner steps, each with its tasks, an arena, and room for losses and gradients of
+    /// Runs `one` for every item of work, of `steps` inner steps or of one task and no inner loop, each with its tasks, an arena, and room for losses and gradients of
     /// `params` and `rates` values; then sums the gradients up.
     fn over_items(
         &mut self,
         tasks: &[TaskRows],
-        (lanes, steps): (usize, usize),
+        steps: Option<usize>,
         losses: &mut Vec<f32>,
         (params, rates): (&mut [f32], &mut [f32]),
         one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
     ) {
         let mut work = std::mem::take(&mut self.work);
-        work.plan(tasks, lanes);
+        work.plan(tasks, |task| if steps.is_some() { self.together(task) } else { 1 });
+        let steps = steps.unwrap_or(0);
         let layout = self.layout(&work, params.len(), rates.len());
         let (mut parts, mut sums) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.sums));
         parts.resize(layout.stride * work.items.len());
@@ -178,33 +187,26 @@ impl Cpu {
         losses: &mut Vec<f32>,
         gradients: Option<(&mut [f32], &mut [f32])>,
     ) {
-        let lanes = self.lanes_for(inner);
         let wanted = gradients.is_some();
         let gradients = gradients.unwrap_or_default();
-        self.over_items(
-            tasks,
-            (lanes, inner.steps),
-            losses,
-            gradients,
-            |this, item, indices, arena, losses, adjoint| {
-                let (network, task) = (&this.network, &tasks[indices[0]]);
-                arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
-                let adjoint = wanted.then_some(adjoint);
-                match &this.lanes {
-                    Some(lanes) if item.together => {
-                        let mut values = std::mem::take(&mut arena.laid_out);
-                        for (side, values) in [Side::Support, Side::Query].into_iter().zip(&mut values) {
-                            lanes.lay_out(tasks, indices, side, values);
-                        }
-                        let laid_out = values.each_ref().map(|values| &values[..]);
-                        let passes = Lanes { network, lanes, inner, rates, tasks, indices, laid_out };
-                        recursion::run(&passes, inner, params, arena, losses, adjoint);
-                        arena.laid_out = values;
+        self.over_items(tasks, Some(inner.steps), losses, gradients, |this, item, indices, arena, losses, adjoint| {
+            let (network, task) = (&this.network, &tasks[indices[0]]);
+            arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
+            let adjoint = wanted.then_some(adjoint);
+            match &this.lanes {
+                Some(lanes) if item.together => {
+                    let mut values = std::mem::take(&mut arena.laid_out);
+                    for (side, values) in [Side::Support, Side::Query].into_iter().zip(&mut values) {
+                        lanes.lay_out(tasks, indices, side, values);
                     }
-                    _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
+                    let laid_out = values.each_ref().map(|values| &values[..]);
+                    let passes = Lanes { network, lanes, inner, rates, tasks, indices, laid_out };
+                    recursion::run(&passes, inner, params, arena, losses, adjoint);
+                    arena.laid_out = values;
                 }
-            },
-        );
+                _ => recursion::run(&Alone { network, inner, rates, task }, inner, params, arena, losses, adjoint),
+            }
+        });
     }
 
     /// Asks whether `values` are as many as they must be.
@@ -346,7 +348,7 @@ impl Engine for Cpu {
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());
-        self.over_items(tasks, (1, 0), losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
+        self.over_items(tasks, None, losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
             losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, adjoint.params);
         });
         Ok(())

@@ -21,9 +21,9 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Plans a batch, with up to `lanes` tasks of the same numbers of rows together; what was planned before is forgotten, its memory is
-    /// used again.
-    pub fn plan(&mut self, tasks: &[TaskRows], lanes: usize) {
+    /// Plans a batch, with up to as many tasks of the same numbers of rows together as `lanes` says of one of them; what was planned
+    /// before is forgotten, its memory is used again.
+    pub fn plan(&mut self, tasks: &[TaskRows], lanes: impl Fn(&TaskRows) -> usize) {
         let rows = |task: &usize| (tasks[*task].support.rows, tasks[*task].query.rows);
         self.items.clear();
         self.order.clear();
@@ -31,6 +31,7 @@ impl Work {
         self.order.sort_unstable_by_key(|task| (rows(task), *task));
         let mut first = 0;
         for alike in self.order.chunk_by(|a, b| rows(a) == rows(b)) {
+            let lanes = lanes(&tasks[alike[0]]);
             for group in alike.chunks(lanes) {
                 // With fewer lanes filled than half, tasks are faster one by one.
                 let together = lanes > 1 && group.len() * 2 >= lanes;
@@ -70,7 +71,7 @@ mod tests {
 
     fn plan(rows: &[usize], lanes: usize) -> Vec<Vec<usize>> {
         let mut work = Work::default();
-        work.plan(&batch(rows), lanes);
+        work.plan(&batch(rows), |_| lanes);
         let mut all: Vec<usize> = work.items.iter().flat_map(|item| work.tasks(item)).copied().collect();
         all.sort_unstable();
         assert_eq!(all, (0..rows.len()).collect::<Vec<_>>(), "every task once");
