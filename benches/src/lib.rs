@@ -8,6 +8,7 @@
 //! ```
 
 pub mod count;
+pub mod lanes;
 pub mod measure;
 pub mod meta_step;
 pub mod peak;
