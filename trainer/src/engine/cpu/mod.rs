@@ -8,7 +8,7 @@ mod reduction;
 mod single;
 mod work;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use rayon::prelude::*;
 use sinew_models::rule::{Rate, Scope};
@@ -20,7 +20,7 @@ use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Si
 use crate::aligned::Aligned;
 use crate::optimiser::{self, AdamW, Moments};
 use alone::Alone;
-use arena::{Adjoint, Arena, Lengths};
+use arena::{Adjoint, Arena, Held, Lengths};
 use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
@@ -34,7 +34,7 @@ pub struct Cpu {
     lanes: Option<LaneNetwork>,
     /// `None` for one thread, which is the caller's.
     pool: Option<rayon::ThreadPool>,
-    /// One for each worker; a worker takes only its own, so nobody waits.
+    /// One for each worker. A batch uses as many as it has items at once.
     arenas: Vec<Mutex<Arena>>,
     work: Work,
     /// What items leave behind, side by side.
@@ -70,21 +70,59 @@ impl Cpu {
         Ok(Self { spec: spec.clone(), network, lanes, pool, arenas, work, parts, sums })
     }
 
-    /// Bytes that one meta-gradient over these tasks needs at its peak, besides the tasks and what the caller holds: an arena for each
-    /// worker, and for each item of work what it leaves behind.
+    /// Bytes of the heap that this engine holds after one meta-gradient over `tasks`, which is also their peak, where it is the first:
+    /// besides the tasks, what the caller holds, and the pool of threads. `rates` is the number of inner rates.
+    ///
+    /// In values of four bytes, with P parameters, R rates (0 where they are not learned), n tasks, W workers and S inner steps:
+    ///
+    /// min(W, items) · *arena* + items · *part* + *sums*
+    ///
+    /// **Items.** Tasks of a dense network and the same numbers of rows go L at a time, one in each lane of a vector
+    /// register; then P, R and all that follows is L times as much, also where lanes are left over. A network with other layers, and
+    /// tasks that would fill fewer than half of the lanes, go alone, L = 1.
+    ///
+    /// **Part**: what an item leaves behind, P + R and a loss for each lane, to a multiple of 16. **Sums**: P + R where any tasks go
+    /// together.
+    ///
+    /// **Arena**: what is kept of the inner loop, then the traces of the query, the tangent of the support and α∘λ (with the Hessian),
+    /// and what the kernels need. Where items differ, each buffer is as large as the largest needs. With A the activations of one
+    /// inner step, which are the forward and backward traces of its support rows and, where gradients are kept (learned rates, a rate
+    /// for each parameter, or a Hessian over a part of the layers), P more:
+    ///
+    /// | kept | of the inner loop | computed again |
+    /// |---|---|---|
+    /// | [`Kept::Activations`](super::Kept::Activations) | S·P + S·A | nothing |
+    /// | [`Kept::Parameters`](super::Kept::Parameters) | S·P + A | S − 1 steps |
+    /// | [`Kept::Checkpoints`](super::Kept::Checkpoints) | (⌈S/c⌉ + c − 1)·P + c·A with c = ⌈√S⌉ | S − c steps at most |
+    /// | any, in first order at rates that are not learned | min(S, 2)·P + min(S, 1)·A | nothing |
+    ///
+    /// So an inner step costs one parameter vector for each task under way where parameters are kept, and where activations are, these
+    /// too. [`Engine::meta_losses`] needs what the last line says and no more than a meta-gradient. The query of a task that goes alone
+    /// runs in parts, so its traces stop growing with its rows.
+    ///
+    /// To these come, and are counted here, 60 bytes for each buffer, so that it begins at a cache line, the lists of buffers, and 32 bytes
+    /// for each task.
     pub fn memory(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows]) -> usize {
         let mut work = Work::default();
         work.plan(tasks, self.lanes_for(inner));
-        let arenas = work.items.iter().map(|item| {
-            let task = &tasks[work.tasks(item)[0]];
-            self.lengths(inner, rates, task, item.together).total(inner)
-        });
-        let largest = arenas.max().unwrap_or(0);
+        let arena = self.largest(&work, tasks, |task, together| self.lengths(inner, rates, task, together));
         let rates = if inner.learn_rates { rates } else { 0 };
         let layout = self.layout(&work, self.network.param_len(), rates);
-        let workers = self.arenas.len().min(work.items.len());
-        let values = workers * largest + layout.stride * work.items.len() + layout.sums();
-        size_of::<f32>() * values
+        self.at_once(&work) * arena.bytes(Held::of(inner, true))
+            + Aligned::bytes(layout.stride * work.items.len())
+            + Aligned::bytes(layout.sums())
+            + Work::bytes(tasks.len())
+    }
+
+    /// How many items of work are under way at once, at most.
+    fn at_once(&self, work: &Work) -> usize {
+        self.arenas.len().min(work.items.len())
+    }
+
+    /// What has room for any item of work.
+    fn largest(&self, work: &Work, tasks: &[TaskRows], of: impl Fn(&TaskRows, bool) -> Lengths) -> Lengths {
+        let lengths = work.items.iter().map(|item| of(&tasks[work.tasks(item)[0]], item.together));
+        lengths.fold(Lengths::default(), Lengths::max)
     }
 
     fn lengths(&self, inner: &InnerLoop, rates: usize, task: &TaskRows, together: bool) -> Lengths {
@@ -101,10 +139,30 @@ impl Cpu {
         self.lanes.as_ref().map_or(1, LaneNetwork::lanes)
     }
 
-    fn with_arena<T>(&self, run: impl FnOnce(&mut Arena) -> T) -> T {
+    /// Makes room in as many arenas as are in use at once, before any work is handed out: which worker takes what differs from batch to
+    /// batch, and none may have to allocate later.
+    fn make_room(&mut self, at_once: usize, held: Held, lengths: &Lengths) {
+        for arena in self.arenas.iter_mut().take(at_once) {
+            arena.get_mut().unwrap_or_else(PoisonError::into_inner).make_room(held, lengths);
+        }
+    }
+
+    /// Runs with one of the first `at_once` arenas: the worker's own, if it has one and nobody took it, for it may still be in its
+    /// cache.
+    fn with_arena<T>(&self, at_once: usize, run: impl FnOnce(&mut Arena) -> T) -> T {
         let worker = self.pool.as_ref().and_then(rayon::ThreadPool::current_thread_index).unwrap_or(0);
-        // An arena holds nothing that a panic could leave half done: every pass writes before it reads.
-        run(&mut self.arenas[worker].lock().unwrap_or_else(PoisonError::into_inner))
+        let (before, from_own) = self.arenas[..at_once].split_at(worker % at_once.max(1));
+        // No more than `at_once` items are under way, so that one arena is always free.
+        let mut arena = from_own.iter().chain(before).cycle().filter_map(|arena| match arena.try_lock() {
+            Ok(arena) => Some(arena),
+            // An arena holds nothing that a panic could leave half done: every pass writes before it reads.
+            Err(TryLockError::Poisoned(arena)) => Some(arena.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                std::hint::spin_loop();
+                None
+            }
+        });
+        run(&mut arena.next().expect("work has an arena"))
     }
 
     /// How what the items of a batch leave behind lies side by side.
@@ -113,18 +171,22 @@ impl Cpu {
         Layout::new(params, rates, lanes.map_or(1, LaneNetwork::lanes))
     }
 
-    /// Runs `one` for every item of work, each with its tasks, an arena, and room for losses and gradients of `params` and `rates`
-    /// values; then sums the gradients up.
+    /// Runs `one` for every item of work, each with its tasks, an arena with room for so many vectors and traces and for what
+    /// `lengths` says, and room for losses and gradients of `params` and `rates` values; then sums the gradients up.
     fn over_items(
         &mut self,
-        tasks: &[TaskRows],
-        lanes: usize,
+        (tasks, lanes): (&[TaskRows], usize),
+        held: Held,
+        lengths: impl Fn(&Self, &TaskRows, bool) -> Lengths + Sync,
         losses: &mut Vec<f32>,
         (params, rates): (&mut [f32], &mut [f32]),
         one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
     ) {
         let mut work = std::mem::take(&mut self.work);
         work.plan(tasks, lanes);
+        let at_once = self.at_once(&work);
+        let largest = self.largest(&work, tasks, |task, together| lengths(self, task, together));
+        self.make_room(at_once, held, &largest);
         let layout = self.layout(&work, params.len(), rates.len());
         let (mut parts, mut sums) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.sums));
         parts.resize(layout.stride * work.items.len());
@@ -135,18 +197,29 @@ impl Cpu {
             let (values, losses) = part.split_at_mut(layout.losses);
             let (params, rates) = values.split_at_mut(layout.params * lanes);
             let adjoint = Adjoint { params, rates: &mut rates[..layout.rates * lanes] };
-            let tasks = work.tasks(item);
-            this.with_arena(|arena| one(this, item, tasks, arena, &mut losses[..tasks.len()], adjoint));
+            let indices = work.tasks(item);
+            this.with_arena(at_once, |arena| {
+                arena.make_room(held, &lengths(this, &tasks[indices[0]], item.together));
+                one(this, item, indices, arena, &mut losses[..indices.len()], adjoint);
+            });
+        };
+        let (path, share) = (self.network.path(), 1.0 / tasks.len().max(1) as f32);
+        let mut reduce = |parts: &[f32], sums: &mut [f32], parallel: bool| {
+            let reduction = Reduction { path, layout, work: &work, parts, share };
+            reduction.run(parallel, params, rates, sums);
         };
         match &self.pool {
-            None => work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run),
+            None => {
+                work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run);
+                reduce(&parts, &mut sums, false);
+            }
+            // Handed over once: each time a thread of the pool must be woken.
             Some(pool) => pool.install(|| {
-                work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride)).with_max_len(1).for_each(run);
+                let items = work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride));
+                items.with_max_len(1).for_each(run);
+                reduce(&parts, &mut sums, true);
             }),
         }
-        let share = 1.0 / tasks.len().max(1) as f32;
-        let reduction = Reduction { path: self.network.path(), layout, work: &work, parts: &parts, share };
-        reduction.run(self.pool.as_ref(), params, rates, &mut sums);
         losses.clear();
         losses.resize(tasks.len(), f32::NAN);
         for (item, part) in work.items.iter().zip(parts.chunks_exact(layout.stride)) {
@@ -164,12 +237,13 @@ impl Cpu {
         losses: &mut Vec<f32>,
         gradients: Option<(&mut [f32], &mut [f32])>,
     ) {
-        let lanes = self.lanes_for(inner);
+        let batch = (tasks, self.lanes_for(inner));
         let wanted = gradients.is_some();
         let gradients = gradients.unwrap_or_default();
-        self.over_items(tasks, lanes, losses, gradients, |this, item, indices, arena, losses, adjoint| {
+        let held = Held::of(inner, wanted);
+        let lengths = |this: &Self, task: &TaskRows, together| this.lengths(inner, rates.len(), task, together);
+        self.over_items(batch, held, lengths, losses, gradients, |this, item, indices, arena, losses, adjoint| {
             let (network, task) = (&this.network, &tasks[indices[0]]);
-            arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
             let adjoint = wanted.then_some(adjoint);
             match &this.lanes {
                 Some(lanes) if item.together => {
@@ -311,7 +385,7 @@ impl Engine for Cpu {
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
-        let inner = InnerLoop { learn_rates: false, first_order: true, kept: super::Kept::Parameters, ..inner.clone() };
+        let inner = InnerLoop { learn_rates: false, first_order: true, ..inner.clone() };
         self.over_inner_loops(&inner, (params, rates), tasks, losses, None);
         Ok(())
     }
@@ -326,9 +400,19 @@ impl Engine for Cpu {
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());
-        self.over_items(tasks, 1, losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
-            losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, adjoint.params);
-        });
+        let lengths =
+            |this: &Self, task: &TaskRows, _| single::lengths(&this.network, task.support.rows.max(task.query.rows));
+        let gradients = (&mut to[..], &mut [][..]);
+        self.over_items(
+            (tasks, 1),
+            Held::default(),
+            lengths,
+            losses,
+            gradients,
+            |this, _, indices, arena, losses, to| {
+                losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, to.params);
+            },
+        );
         Ok(())
     }
 
