@@ -26,6 +26,10 @@ use reduction::{Layout, Reduction};
 use work::{Item, Work};
 
 /// Gradients of one network over batches of tasks.
+///
+/// It keeps its memory ([`Cpu::memory`]), as do those that its results are written to: over batches no larger than one it has seen,
+/// nothing allocates after the first pass of a kind. With more than one thread rayon does: what is handed to a pool lies in a queue of
+/// which a block of 1.5 KB is allocated, and another freed, every 63 passes.
 #[derive(Debug)]
 pub struct Cpu {
     spec: NetworkSpec,
