@@ -77,15 +77,16 @@ fn train_writes_a_run_that_its_own_configuration_repeats() {
     files.into_iter().for_each(same);
 }
 
-/// A bundle but for its configuration: its metadata without that, and its tensors.
-fn trained_part(bundle: &Path) -> (Value, Vec<u8>) {
+/// A bundle but for its configuration: its header, what it says of itself without that, and its tensors.
+fn trained_part(bundle: &Path) -> ([Value; 2], Vec<u8>) {
     let bytes = std::fs::read(bundle).unwrap();
     let (len, file) = bytes.split_first_chunk::<8>().unwrap();
     let (header, tensors) = file.split_at(u64::from_le_bytes(*len) as usize);
-    let header: Value = serde_json::from_slice(header).unwrap();
-    let mut about: Value = serde_json::from_str(header["__metadata__"]["sinew"].as_str().unwrap()).unwrap();
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    let about = header["__metadata__"]["sinew.about"].take();
+    let mut about: Value = serde_json::from_str(about.as_str().unwrap()).unwrap();
     assert!(about["config"].take().is_string());
-    (about, tensors.to_vec())
+    ([header, about], tensors.to_vec())
 }
 
 #[test]
