@@ -27,8 +27,8 @@ use work::{Item, Work};
 
 /// Gradients of one network over batches of tasks.
 ///
-/// It keeps its memory ([`Cpu::memory`]), as do those that its results are written to: over batches no larger than one it has seen,
-/// nothing allocates after the first pass of a kind. With more than one thread rayon does: what is handed to a pool lies in a queue of
+/// It keeps its memory ([`Cpu::memory`]), as do those that its results are written to: after the first pass of a kind nothing allocates,
+/// over batches that need no more than one before. With more than one thread rayon does: what is handed to a pool lies in a queue of
 /// which a block of 1.5 KB is allocated, and another freed, every 63 passes.
 #[derive(Debug)]
 pub struct Cpu {
@@ -77,7 +77,7 @@ impl Cpu {
     /// Bytes of the heap that this engine holds after one meta-gradient over `tasks`, which is also their peak, where it is the first:
     /// besides the tasks, what the caller holds, and the pool of threads. `rates` is the number of inner rates.
     ///
-    /// In values of four bytes, with P parameters, R rates (0 where they are not learned), n tasks, W workers and S inner steps:
+    /// In values of four bytes, with P parameters, R rates (0 where they are not learned), W workers and S inner steps:
     ///
     /// min(W, items) · *arena* + items · *part* + *sums*
     ///
@@ -85,11 +85,11 @@ impl Cpu {
     /// register; then P, R and all that follows is L times as much, also where lanes are left over. A network with other layers, and
     /// tasks that would fill fewer than half of the lanes, go alone, L = 1.
     ///
-    /// **Part**: what an item leaves behind, P + R and a loss for each lane, to a multiple of 16. **Sums**: P + R where any tasks go
-    /// together.
+    /// **Part**: what an item leaves behind, P + R and a loss for each lane, to a multiple of 16; where any tasks go together, all parts
+    /// are as wide as theirs. **Sums**: P + R where any tasks go together.
     ///
-    /// **Arena**: what is kept of the inner loop, then the traces of the query, the tangent of the support and α∘λ (with the Hessian),
-    /// and what the kernels need. Where items differ, each buffer is as large as the largest needs. With A the activations of one
+    /// **Arena**: what is kept of the inner loop, then the traces of the query; with the Hessian the tangent of the support, and α∘λ of P
+    /// values unless tasks go together at one rate for all; what the kernels need; and the inputs of tasks that go together. Where items differ, each buffer is as large as the largest needs. With A the activations of one
     /// inner step, which are the forward and backward traces of its support rows and, where gradients are kept (learned rates, a rate
     /// for each parameter, or a Hessian over a part of the layers), P more:
     ///
