@@ -31,9 +31,16 @@ impl Aligned {
     /// Makes it `len` values; what they hold is not said. Memory is kept, so this allocates only for a length never seen before.
     pub fn resize(&mut self, len: usize) {
         if self.memory.len() < len + self.start {
+            // The old memory goes before the new one comes, so that the two are never there at once.
+            *self = Self::default();
             *self = Self::zeros(len);
         }
         self.len = len;
+    }
+
+    /// Bytes of the heap that a first `resize` to `len` takes: the values, and what it takes to begin at a cache line.
+    pub const fn bytes(len: usize) -> usize {
+        if len == 0 { 0 } else { (len + LINE - 1) * size_of::<f32>() }
     }
 
     /// The next multiple of a cache line, in values.

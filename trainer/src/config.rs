@@ -151,7 +151,8 @@ pub struct TrainConfig {
     /// nothing but speed.
     #[serde(default)]
     pub threads: usize,
-    /// What is kept of an inner loop for the way back. Changes nothing but speed and memory.
+    /// What is kept of an inner loop for the way back: `activations`, `parameters` or `checkpoints`. Changes nothing but speed and
+    /// memory.
     #[serde(default, skip_serializing_if = "is_default")]
     pub kept: Kept,
 }

@@ -207,12 +207,13 @@ unsafe fn scalar(terms: &[Term], target: &Target, rows: usize, columns: usize) {
         if let Some((factor, old)) = target.add {
             sum = value(old, at, lane) + factor * sum;
         }
-        match target.gate {
+        let open = match target.gate {
+            Gate::All => true,
             // What is NaN stays.
-            Gate::Positive if 0.0 > sum => sum = 0.0,
-            Gate::Where(gate) if !(value(activations(gate), at, lane) > 0.0) => sum = 0.0,
-            _ => {}
-        }
+            Gate::Positive => sum.is_nan() || sum > 0.0,
+            Gate::Where(gate) => value(activations(gate), at, lane) > 0.0,
+        };
+        let sum = if open { sum } else { 0.0 };
         // SAFETY: the caller's contract.
         unsafe { *target.c.add(at * L + lane) = sum };
     }

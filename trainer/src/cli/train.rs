@@ -23,6 +23,9 @@ use crate::world::{World, open};
 /// DIR/checkpoint.safetensors and, where the configuration has [baselines], DIR/baselines. Ctrl-C and SIGTERM
 /// save and stop; --resume goes on to the very same result.
 ///
+/// Long inner loops need much memory: --set train.kept=parameters or train.kept=checkpoints keeps less of each, one
+/// parameter vector a step or about 2 sqrt(steps) of them, and computes the rest again, to the same bits.
+///
 /// Several processes share every batch of tasks, on one machine or many: mpirun -n 4 sinew train ... (a build with
 /// --features mpi; docs/scale-out.md). The first one reads and writes DIR. If one fails or dies, all end with an error, and
 /// --resume with as many processes goes on from the last checkpoint.

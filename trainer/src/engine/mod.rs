@@ -25,6 +25,10 @@ pub use rows::{Rows, Side, TaskRows};
 /// Passes of one network over batches of tasks, and the steps of an optimiser.
 ///
 /// What a method writes to is made as long as it must be; what it held before is lost.
+///
+/// A batch may be empty: it has no losses, its gradients with respect to parameters and rates that tasks share are zero, and what is
+/// made for each task has no length. Processes that share a batch ([`crate::collective`]) rely on it, for a rank may be left without a
+/// task.
 pub trait Engine {
     /// Numbers where this engine computes.
     type Values: Clone + fmt::Debug + Default;
@@ -215,7 +219,7 @@ pub struct InnerLoop {
 }
 
 /// What is kept of an inner loop of S steps for the way back through it, for each task that is under way: time against memory, the same
-/// bits.
+/// bits. Where nothing goes back through the steps (first order at rates that are not learned, losses alone), nothing is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
@@ -244,6 +248,11 @@ impl Kept {
 impl InnerLoop {
     fn rates<'a>(&self, values: &'a [f32]) -> Rates<'a> {
         Rates { kind: self.rate, values, adapted: self.adapted }
+    }
+
+    /// Whether a gradient goes back through the steps, rather than past them.
+    fn goes_back(&self) -> bool {
+        !self.first_order || self.learn_rates
     }
 
     /// Whether every layer is adapted.

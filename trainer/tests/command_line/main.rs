@@ -11,6 +11,7 @@ use serde_json::Value;
 use sinew_runtime::{Adapter, Bundle, Guard, Outcome};
 use sinew_trainer::baseline::Baselines;
 use sinew_trainer::config::{Config, Shots};
+use sinew_trainer::engine::Kept;
 use sinew_trainer::evaluate::{Settings, evaluate};
 use sinew_trainer::model::Model;
 use sinew_trainer::world::open;
@@ -74,6 +75,36 @@ fn train_writes_a_run_that_its_own_configuration_repeats() {
     assert_eq!(other.code, 1);
     assert!(other.stderr.contains("another configuration"), "{}", other.stderr);
     files.into_iter().for_each(same);
+}
+
+/// A bundle but for its configuration: its header, what it says of itself without that, and its tensors.
+fn trained_part(bundle: &Path) -> ([Value; 2], Vec<u8>) {
+    let bytes = std::fs::read(bundle).unwrap();
+    let (len, file) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, tensors) = file.split_at(u64::from_le_bytes(*len) as usize);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    let about = header["__metadata__"]["sinew.about"].take();
+    let mut about: Value = serde_json::from_str(about.as_str().unwrap()).unwrap();
+    assert!(about["config"].take().is_string());
+    ([header, about], tensors.to_vec())
+}
+
+#[test]
+fn what_is_kept_of_inner_loops_changes_no_bit() {
+    let folder = folder("kept");
+    let config = folder.join("small.toml");
+    std::fs::write(&config, CONFIG).unwrap();
+    let mut all = Vec::new();
+    for (kept, parsed) in
+        [("activations", Kept::Activations), ("parameters", Kept::Parameters), ("checkpoints", Kept::Checkpoints)]
+    {
+        let (out, set) = (folder.join(kept), format!("train.kept={kept}"));
+        let more = ["--set", &set, "--set", "learner.steps=5", "--set", "train.iterations=20"];
+        run(&[&["train", config.to_str().unwrap(), "--out", out.to_str().unwrap()][..], &more].concat());
+        assert_eq!(Config::read(&out.join("config.toml"), &[]).unwrap().train.kept, parsed);
+        all.push(trained_part(&out.join(BUNDLE)));
+    }
+    assert!(all.iter().all(|part| *part == all[0]));
 }
 
 /// Ctrl-C saves what there is.

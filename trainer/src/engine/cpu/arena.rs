@@ -12,14 +12,6 @@ pub(super) struct Trace {
     pub gradient: Aligned,
 }
 
-/// One inner step.
-#[derive(Debug, Default)]
-pub(super) struct Step {
-    /// θ_k; unused for the first step of a segment, which starts at a checkpoint or at the shared parameters.
-    pub params: Aligned,
-    pub trace: Trace,
-}
-
 /// What a pass needs besides what it leaves behind.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -50,15 +42,36 @@ impl Adjoint<'_> {
 /// Memory for one item of work at a time.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
-    /// θ at the end of each segment.
-    pub checkpoints: Vec<Aligned>,
-    /// The steps of one segment.
-    pub steps: Vec<Step>,
+    /// θ at the end of each segment, then θ at the start of each step of one segment but the first. Where nothing goes back, two that
+    /// take turns.
+    pub params: Vec<Aligned>,
+    /// What the steps of one segment leave behind.
+    pub traces: Vec<Trace>,
     /// The pass over the query at θ_S.
     pub query: Trace,
     pub scratch: Scratch,
     /// Inputs and targets of support and query, where they are laid out anew.
     pub laid_out: [Aligned; 2],
+}
+
+/// How many parameter vectors and traces of steps an inner loop keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub params: usize,
+    pub traces: usize,
+}
+
+impl Held {
+    /// With a gradient `wanted`, or for losses alone.
+    pub fn of(inner: &InnerLoop, wanted: bool) -> Self {
+        if wanted && inner.goes_back() {
+            let segment = inner.kept.segment(inner.steps);
+            let traces = segment.min(inner.steps);
+            Self { params: inner.steps.div_ceil(segment) + traces.saturating_sub(1), traces }
+        } else {
+            Self { params: inner.steps.min(2), traces: inner.steps.min(1) }
+        }
+    }
 }
 
 /// The lengths of what an item of work needs, in values.
@@ -80,14 +93,12 @@ pub(super) struct Lengths {
 }
 
 impl Arena {
-    /// Makes room for `inner` over what `lengths` says.
-    pub fn make_room(&mut self, inner: &InnerLoop, lengths: &Lengths) {
-        let segment = inner.kept.segment(inner.steps);
-        grow_list(&mut self.checkpoints, inner.steps.div_ceil(segment));
-        self.checkpoints.iter_mut().for_each(|params| params.resize(lengths.params));
-        grow_list(&mut self.steps, segment.min(inner.steps));
-        for (number, Step { params, trace }) in self.steps.iter_mut().enumerate() {
-            params.resize(if number == 0 { 0 } else { lengths.params });
+    /// Makes room for as many vectors and traces, of such lengths.
+    pub fn make_room(&mut self, held: Held, lengths: &Lengths) {
+        grow_list(&mut self.params, held.params);
+        self.params.iter_mut().take(held.params).for_each(|params| params.resize(lengths.params));
+        grow_list(&mut self.traces, held.traces);
+        for trace in self.traces.iter_mut().take(held.traces) {
             trace.make_room(lengths, 0);
             trace.gradient.resize(lengths.gradient);
         }
@@ -108,26 +119,37 @@ impl Trace {
 }
 
 impl Lengths {
-    /// The values that [`Arena::make_room`] makes room for.
-    pub fn total(&self, inner: &InnerLoop) -> usize {
-        let segment = inner.kept.segment(inner.steps).min(inner.steps);
-        let checkpoints = inner.steps.div_ceil(segment.max(1));
-        let params = checkpoints + segment.saturating_sub(1);
-        params * self.params
-            + segment * (self.forward[0] + self.backward[0] + self.gradient)
-            + self.forward[1]
-            + self.backward[1]
-            + self.tangent
-            + self.panel
-            + self.direction
-            + self.outputs
-            + self.laid_out[0]
-            + self.laid_out[1]
+    /// Bytes of the heap that [`Arena::make_room`] takes for a new arena.
+    pub fn bytes(&self, held: Held) -> usize {
+        let vector = size_of::<Aligned>() + Aligned::bytes(self.params);
+        let [support, query] =
+            [0, 1].map(|side| Aligned::bytes(self.forward[side]) + Aligned::bytes(self.backward[side]));
+        let trace = size_of::<Trace>() + support + Aligned::bytes(self.gradient);
+        let scratch = [self.tangent, self.panel, self.direction, self.outputs, self.laid_out[0], self.laid_out[1]];
+        held.params * vector + held.traces * trace + query + scratch.map(Aligned::bytes).iter().sum::<usize>()
+    }
+
+    /// What has room for both.
+    pub fn max(self, other: Self) -> Self {
+        let pair = |a: [usize; 2], b: [usize; 2]| [a[0].max(b[0]), a[1].max(b[1])];
+        Self {
+            params: self.params.max(other.params),
+            rates: self.rates.max(other.rates),
+            forward: pair(self.forward, other.forward),
+            backward: pair(self.backward, other.backward),
+            gradient: self.gradient.max(other.gradient),
+            tangent: self.tangent.max(other.tangent),
+            panel: self.panel.max(other.panel),
+            direction: self.direction.max(other.direction),
+            outputs: self.outputs.max(other.outputs),
+            laid_out: pair(self.laid_out, other.laid_out),
+        }
     }
 }
 
 fn grow_list<T: Default>(list: &mut Vec<T>, len: usize) {
     if list.len() < len {
+        list.reserve_exact(len - list.len());
         list.resize_with(len, T::default);
     }
 }

@@ -8,7 +8,7 @@ mod reduction;
 mod single;
 mod work;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use rayon::prelude::*;
 use sinew_models::rule::{Rate, Scope};
@@ -20,7 +20,7 @@ use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Si
 use crate::aligned::Aligned;
 use crate::optimiser::{self, AdamW, Moments};
 use alone::Alone;
-use arena::{Adjoint, Arena, Lengths};
+use arena::{Adjoint, Arena, Held, Lengths};
 use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
@@ -33,6 +33,10 @@ const TOGETHER: usize = 1 << 15;
 const SMALL: u64 = 1 << 23;
 
 /// Gradients of one network over batches of tasks.
+///
+/// It keeps its memory ([`Cpu::memory`]), as do those that its results are written to: after the first pass of a kind nothing allocates,
+/// over batches that need no more than one before. With more than one thread rayon does: what is handed to a pool lies in a queue of
+/// which a block of 1.5 KB is allocated, and another freed, every 63 passes.
 #[derive(Debug)]
 pub struct Cpu {
     spec: NetworkSpec,
@@ -41,7 +45,7 @@ pub struct Cpu {
     lanes: Option<LaneNetwork>,
     /// `None` for one thread, which is the caller's.
     pool: Option<rayon::ThreadPool>,
-    /// One for each worker; a worker takes only its own, so nobody waits.
+    /// One for each worker. A batch uses as many as it has items at once.
     arenas: Vec<Mutex<Arena>>,
     work: Work,
     /// What items leave behind, side by side.
@@ -77,21 +81,59 @@ impl Cpu {
         Ok(Self { spec: spec.clone(), network, lanes, pool, arenas, work, parts, sums })
     }
 
-    /// Bytes that one meta-gradient over these tasks needs at its peak, besides the tasks and what the caller holds: an arena for each
-    /// worker, and for each item of work what it leaves behind.
+    /// Bytes of the heap that this engine holds after one meta-gradient over `tasks`, which is also their peak, where it is the first:
+    /// besides the tasks, what the caller holds, and the pool of threads. `rates` is the number of inner rates.
+    ///
+    /// In values of four bytes, with P parameters, R rates (0 where they are not learned), W workers and S inner steps:
+    ///
+    /// min(W, items) · *arena* + items · *part* + *sums*
+    ///
+    /// **Items.** Tasks of a dense network and the same numbers of rows go L at a time, one in each lane of a vector
+    /// register; then P, R and all that follows is L times as much, also where lanes are left over. A network with other layers, and
+    /// tasks that would fill fewer than half of the lanes, go alone, L = 1.
+    ///
+    /// **Part**: what an item leaves behind, P + R and a loss for each lane, to a multiple of 16; where any tasks go together, all parts
+    /// are as wide as theirs. **Sums**: P + R where any tasks go together.
+    ///
+    /// **Arena**: what is kept of the inner loop, then the traces of the query; with the Hessian the tangent of the support, and α∘λ of P
+    /// values unless tasks go together at one rate for all; what the kernels need; and the inputs of tasks that go together. Where items differ, each buffer is as large as the largest needs. With A the activations of one
+    /// inner step, which are the forward and backward traces of its support rows and, where gradients are kept (learned rates, a rate
+    /// for each parameter, or a Hessian over a part of the layers), P more:
+    ///
+    /// | kept | of the inner loop | computed again |
+    /// |---|---|---|
+    /// | [`Kept::Activations`](super::Kept::Activations) | S·P + S·A | nothing |
+    /// | [`Kept::Parameters`](super::Kept::Parameters) | S·P + A | S − 1 steps |
+    /// | [`Kept::Checkpoints`](super::Kept::Checkpoints) | (⌈S/c⌉ + c − 1)·P + c·A with c = ⌈√S⌉ | S − c steps at most |
+    /// | any, in first order at rates that are not learned | min(S, 2)·P + min(S, 1)·A | nothing |
+    ///
+    /// So an inner step costs one parameter vector for each task under way where parameters are kept, and where activations are, these
+    /// too. [`Engine::meta_losses`] needs what the last line says and no more than a meta-gradient. The query of a task that goes alone
+    /// runs in parts, so its traces stop growing with its rows.
+    ///
+    /// To these come, and are counted here, 60 bytes for each buffer, so that it begins at a cache line, the lists of buffers, and 32 bytes
+    /// for each task.
     pub fn memory(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows]) -> usize {
         let mut work = Work::default();
         work.plan(tasks, |task| self.together(task));
-        let arenas = work.items.iter().map(|item| {
-            let task = &tasks[work.tasks(item)[0]];
-            self.lengths(inner, rates, task, item.together).total(inner)
-        });
-        let largest = arenas.max().unwrap_or(0);
+        let arena = self.largest(&work, tasks, |task, together| self.lengths(inner, rates, task, together));
         let rates = if inner.learn_rates { rates } else { 0 };
         let layout = self.layout(&work, self.network.param_len(), rates);
-        let workers = self.arenas.len().min(work.items.len());
-        let values = workers * largest + layout.stride * work.items.len() + layout.sums();
-        size_of::<f32>() * values
+        self.at_once(&work) * arena.bytes(Held::of(inner, true))
+            + Aligned::bytes(layout.stride * work.items.len())
+            + Aligned::bytes(layout.sums())
+            + Work::bytes(tasks.len())
+    }
+
+    /// How many items of work are under way at once, at most.
+    fn at_once(&self, work: &Work) -> usize {
+        self.arenas.len().min(work.items.len())
+    }
+
+    /// What has room for any item of work.
+    fn largest(&self, work: &Work, tasks: &[TaskRows], of: impl Fn(&TaskRows, bool) -> Lengths) -> Lengths {
+        let lengths = work.items.iter().map(|item| of(&tasks[work.tasks(item)[0]], item.together));
+        lengths.fold(Lengths::default(), Lengths::max)
     }
 
     fn lengths(&self, inner: &InnerLoop, rates: usize, task: &TaskRows, together: bool) -> Lengths {
@@ -112,10 +154,30 @@ impl Cpu {
         }
     }
 
-    fn with_arena<T>(&self, run: impl FnOnce(&mut Arena) -> T) -> T {
+    /// Makes room in as many arenas as are in use at once, before any work is handed out: which worker takes what differs from batch to
+    /// batch, and none may have to allocate later.
+    fn make_room(&mut self, at_once: usize, held: Held, lengths: &Lengths) {
+        for arena in self.arenas.iter_mut().take(at_once) {
+            arena.get_mut().unwrap_or_else(PoisonError::into_inner).make_room(held, lengths);
+        }
+    }
+
+    /// Runs with one of the first `at_once` arenas: the worker's own, if it has one and nobody took it, for it may still be in its
+    /// cache.
+    fn with_arena<T>(&self, at_once: usize, run: impl FnOnce(&mut Arena) -> T) -> T {
         let worker = self.pool.as_ref().and_then(rayon::ThreadPool::current_thread_index).unwrap_or(0);
-        // An arena holds nothing that a panic could leave half done: every pass writes before it reads.
-        run(&mut self.arenas[worker].lock().unwrap_or_else(PoisonError::into_inner))
+        let (before, from_own) = self.arenas[..at_once].split_at(worker % at_once.max(1));
+        // No more than `at_once` items are under way, so that one arena is always free.
+        let mut arena = from_own.iter().chain(before).cycle().filter_map(|arena| match arena.try_lock() {
+            Ok(arena) => Some(arena),
+            // An arena holds nothing that a panic could leave half done: every pass writes before it reads.
+            Err(TryLockError::Poisoned(arena)) => Some(arena.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                std::hint::spin_loop();
+                None
+            }
+        });
+        run(&mut arena.next().expect("work has an arena"))
     }
 
     /// How what the items of a batch leave behind lies side by side.
@@ -124,12 +186,14 @@ impl Cpu {
         Layout::new(params, rates, lanes.map_or(1, LaneNetwork::lanes))
     }
 
-    /// Runs `one` for every item of work, of `steps` inner steps or of one task and no inner loop, each with its tasks, an arena, and room for losses and gradients of
-    /// `params` and `rates` values; then sums the gradients up.
+    /// Runs `one` for every item of work, of `steps` inner steps or of one task and no inner loop, each with its tasks, an arena with room
+    /// for so many vectors and traces and for what `lengths` says, and room for losses and gradients of `params` and `rates` values; then
+    /// sums the gradients up.
     fn over_items(
         &mut self,
-        tasks: &[TaskRows],
-        steps: Option<usize>,
+        (tasks, steps): (&[TaskRows], Option<usize>),
+        held: Held,
+        lengths: impl Fn(&Self, &TaskRows, bool) -> Lengths + Sync,
         losses: &mut Vec<f32>,
         (params, rates): (&mut [f32], &mut [f32]),
         one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
@@ -137,6 +201,9 @@ impl Cpu {
         let mut work = std::mem::take(&mut self.work);
         work.plan(tasks, |task| if steps.is_some() { self.together(task) } else { 1 });
         let steps = steps.unwrap_or(0);
+        let at_once = self.at_once(&work);
+        let largest = self.largest(&work, tasks, |task, together| lengths(self, task, together));
+        self.make_room(at_once, held, &largest);
         let layout = self.layout(&work, params.len(), rates.len());
         let (mut parts, mut sums) = (std::mem::take(&mut self.parts), std::mem::take(&mut self.sums));
         parts.resize(layout.stride * work.items.len());
@@ -147,27 +214,31 @@ impl Cpu {
             let (values, losses) = part.split_at_mut(layout.losses);
             let (params, rates) = values.split_at_mut(layout.params * lanes);
             let adjoint = Adjoint { params, rates: &mut rates[..layout.rates * lanes] };
-            let tasks = work.tasks(item);
-            this.with_arena(|arena| one(this, item, tasks, arena, &mut losses[..tasks.len()], adjoint));
+            let indices = work.tasks(item);
+            this.with_arena(at_once, |arena| {
+                arena.make_room(held, &lengths(this, &tasks[indices[0]], item.together));
+                one(this, item, indices, arena, &mut losses[..indices.len()], adjoint);
+            });
         };
-        let share = 1.0 / tasks.len().max(1) as f32;
-        let mut reduce = |parts: &[f32], parallel: bool| {
-            let reduction = Reduction { path: self.network.path(), layout, work: &work, parts, share };
-            reduction.run(parallel, params, rates, &mut sums);
+        let (path, share) = (self.network.path(), 1.0 / tasks.len().max(1) as f32);
+        let mut reduce = |parts: &[f32], sums: &mut [f32], parallel: bool| {
+            let reduction = Reduction { path, layout, work: &work, parts, share };
+            reduction.run(parallel, params, rates, sums);
         };
         // A gradient costs about three forward passes, a step there and back nine.
         let rows = |task: &TaskRows| (9 * steps * task.support.rows + 3 * (task.support.rows + task.query.rows)) as u64;
         let forward = self.network.multiply_adds(0..self.network.layer_count());
         let small = tasks.iter().map(rows).sum::<u64>() * forward < SMALL;
         match &self.pool {
+            // Handed over once: each time a thread of the pool must be woken.
             Some(pool) if !small => pool.install(|| {
-                // Once for both, for to wake the workers takes as long as a small batch.
-                work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride)).with_max_len(1).for_each(run);
-                reduce(&parts, true);
+                let items = work.items.par_iter().zip(parts.par_chunks_exact_mut(layout.stride));
+                items.with_max_len(1).for_each(run);
+                reduce(&parts, &mut sums, true);
             }),
             _ => {
                 work.items.iter().zip(parts.chunks_exact_mut(layout.stride)).for_each(run);
-                reduce(&parts, false);
+                reduce(&parts, &mut sums, false);
             }
         }
         losses.clear();
@@ -187,11 +258,13 @@ impl Cpu {
         losses: &mut Vec<f32>,
         gradients: Option<(&mut [f32], &mut [f32])>,
     ) {
+        let batch = (tasks, Some(inner.steps));
         let wanted = gradients.is_some();
         let gradients = gradients.unwrap_or_default();
-        self.over_items(tasks, Some(inner.steps), losses, gradients, |this, item, indices, arena, losses, adjoint| {
+        let held = Held::of(inner, wanted);
+        let lengths = |this: &Self, task: &TaskRows, together| this.lengths(inner, rates.len(), task, together);
+        self.over_items(batch, held, lengths, losses, gradients, |this, item, indices, arena, losses, adjoint| {
             let (network, task) = (&this.network, &tasks[indices[0]]);
-            arena.make_room(inner, &this.lengths(inner, rates.len(), task, item.together));
             let adjoint = wanted.then_some(adjoint);
             match &this.lanes {
                 Some(lanes) if item.together => {
@@ -333,7 +406,7 @@ impl Engine for Cpu {
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
-        let inner = InnerLoop { learn_rates: false, first_order: true, kept: super::Kept::Parameters, ..inner.clone() };
+        let inner = InnerLoop { learn_rates: false, first_order: true, ..inner.clone() };
         self.over_inner_loops(&inner, (params, rates), tasks, losses, None);
         Ok(())
     }
@@ -348,9 +421,19 @@ impl Engine for Cpu {
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());
-        self.over_items(tasks, None, losses, (to, &mut []), |this, _, indices, arena, losses, adjoint| {
-            losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, adjoint.params);
-        });
+        let lengths =
+            |this: &Self, task: &TaskRows, _| single::lengths(&this.network, task.support.rows.max(task.query.rows));
+        let gradients = (&mut to[..], &mut [][..]);
+        self.over_items(
+            (tasks, None),
+            Held::default(),
+            lengths,
+            losses,
+            gradients,
+            |this, _, indices, arena, losses, to| {
+                losses[0] = single::pooled(&this.network, params, &tasks[indices[0]], arena, to.params);
+            },
+        );
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! With θ₀ = θ and θ_{k+1} = θ_k − α ∘ ∇L_S(θ_k), the adjoint λ_S = ∇L_Q(θ_S) goes back by λ_k = λ_{k+1} − H_k (α ∘ λ_{k+1}),
 //! H_k = ∇²L_S(θ_k), to the exact meta-gradient λ₀ (Finn et al. 2017, eq. 1, differentiated); ∂L/∂α gathers −λ_{k+1} ∘ ∇L_S(θ_k).
-//! No graph is kept: of each step only θ_k and, by choice, its activations.
+//! No graph is kept: of each step only θ_k and, by choice, its activations. Where nothing goes back through the steps, not even those.
 
 use super::arena::{Adjoint, Arena, Scratch, Trace};
 use crate::aligned::Aligned;
@@ -39,25 +39,60 @@ pub(super) trait Passes {
     fn step_back(&self, number: usize, theta: Theta<'_>, trace: &Trace, scratch: &mut Scratch, adjoint: Adjoint<'_>);
 }
 
-/// Runs one segment of the inner loop from `params`; leaves what its steps leave, and θ at its end.
-fn segment(passes: &impl Passes, inner: &InnerLoop, number: usize, params: &[f32], arena: &mut Arena) {
-    let (first, count) = extent(inner, number);
-    let Arena { checkpoints, steps, scratch, .. } = arena;
-    let (before, after) = checkpoints.split_at_mut(number);
-    let start = start_of(number, params, before);
-    for index in 0..count {
-        let (done, ahead) = steps.split_at_mut(index + 1);
-        let step = &mut done[index];
-        let theta = if index == 0 { start } else { Theta::Own(&step.params) };
-        let next = if index + 1 < count { &mut ahead[0].params } else { &mut after[0] };
-        passes.step(first + index, theta, &mut step.trace, scratch, next);
+/// Runs the inner loop and keeps nothing of it: two parameter vectors take turns. Returns θ_S.
+fn onward<'a>(
+    passes: &impl Passes,
+    steps: usize,
+    params: &'a [f32],
+    vectors: &'a mut [Aligned],
+    traces: &mut [Trace],
+    scratch: &mut Scratch,
+) -> Theta<'a> {
+    for number in 0..steps {
+        let (even, odd) = vectors.split_at_mut(1);
+        let (here, next) = if number % 2 == 0 { (odd, even) } else { (even, odd) };
+        let theta = if number == 0 { Theta::Shared(params) } else { Theta::Own(&here[0]) };
+        passes.step(number, theta, &mut traces[0], scratch, &mut next[0]);
     }
+    steps.checked_sub(1).map_or(Theta::Shared(params), |last| Theta::Own(&vectors[last % 2]))
 }
 
-/// The first step of a segment, and how many it has.
-fn extent(inner: &InnerLoop, number: usize) -> (usize, usize) {
-    let length = inner.kept.segment(inner.steps);
-    (number * length, length.min(inner.steps - number * length))
+/// The segments of an inner loop of which something is kept.
+#[derive(Clone, Copy)]
+struct Segments {
+    steps: usize,
+    length: usize,
+}
+
+impl Segments {
+    fn of(inner: &InnerLoop) -> Self {
+        Self { steps: inner.steps, length: inner.kept.segment(inner.steps) }
+    }
+
+    /// How many there are.
+    fn count(self) -> usize {
+        self.steps.div_ceil(self.length)
+    }
+
+    /// The first step of a segment, and how many it has.
+    fn extent(self, number: usize) -> (usize, usize) {
+        (number * self.length, self.length.min(self.steps - number * self.length))
+    }
+
+    /// Runs one from where it starts; leaves what its steps leave, and θ at its end.
+    fn run(self, passes: &impl Passes, number: usize, params: &[f32], arena: &mut Arena) {
+        let (first, count) = self.extent(number);
+        let Arena { params: vectors, traces, scratch, .. } = arena;
+        let (checkpoints, within) = vectors.split_at_mut(self.count());
+        let (before, after) = checkpoints.split_at_mut(number);
+        let start = start_of(number, params, before);
+        for (index, trace) in traces[..count].iter_mut().enumerate() {
+            let (done, ahead) = within.split_at_mut(index);
+            let theta = done.last().map_or(start, |own| Theta::Own(own));
+            let next = if index + 1 < count { &mut ahead[0] } else { &mut after[0] };
+            passes.step(first + index, theta, trace, scratch, next);
+        }
+    }
 }
 
 /// The query losses after the inner loop; with an `adjoint`, also their gradients with respect to parameters and rates.
@@ -69,27 +104,35 @@ pub(super) fn run(
     losses: &mut [f32],
     adjoint: Option<Adjoint<'_>>,
 ) {
-    let segments = inner.steps.div_ceil(inner.kept.segment(inner.steps));
-    (0..segments).for_each(|number| segment(passes, inner, number, params, arena));
-    let Arena { checkpoints, query, scratch, .. } = arena;
-    let theta = start_of(segments, params, checkpoints);
+    let segments = Segments::of(inner);
+    let goes_back = adjoint.is_some() && inner.goes_back();
+    if goes_back {
+        (0..segments.count()).for_each(|number| segments.run(passes, number, params, arena));
+    }
+    let Arena { params: vectors, traces, query, scratch, .. } = arena;
+    let theta = if goes_back {
+        start_of(segments.count(), params, vectors)
+    } else {
+        onward(passes, inner.steps, params, vectors, traces, scratch)
+    };
     let Some(mut adjoint) = adjoint else { return passes.query_losses(theta, query, scratch, losses) };
     adjoint.rates.fill(0.0);
     passes.query_gradient(theta, query, scratch, losses, adjoint.params);
-    if inner.first_order && !inner.learn_rates {
+    if !goes_back {
         return;
     }
-    for number in (0..segments).rev() {
+    for number in (0..segments.count()).rev() {
         // What the last segment left behind is still there.
-        if number + 1 < segments {
-            segment(passes, inner, number, params, arena);
+        if number + 1 < segments.count() {
+            segments.run(passes, number, params, arena);
         }
-        let (first, count) = extent(inner, number);
-        let Arena { checkpoints, steps, scratch, .. } = arena;
-        for (index, step) in steps[..count].iter().enumerate().rev() {
-            let start = start_of(number, params, checkpoints);
-            let theta = if index == 0 { start } else { Theta::Own(&step.params) };
-            passes.step_back(first + index, theta, &step.trace, scratch, adjoint.reborrow());
+        let (first, count) = segments.extent(number);
+        let Arena { params: vectors, traces, scratch, .. } = arena;
+        let (checkpoints, within) = vectors.split_at(segments.count());
+        let start = start_of(number, params, checkpoints);
+        for (index, trace) in traces[..count].iter().enumerate().rev() {
+            let theta = index.checked_sub(1).map_or(start, |before| Theta::Own(&within[before]));
+            passes.step_back(first + index, theta, trace, scratch, adjoint.reborrow());
         }
     }
 }

@@ -49,20 +49,26 @@ pub(super) struct Reduction<'a> {
 }
 
 impl Reduction<'_> {
-    /// Writes the mean gradient; where it is long and may be `parallel`, each worker sums values of its own.
+    /// Writes the mean gradient; where it is long and `parallel`, from within the pool, each worker sums values of its own.
     pub fn run(&self, parallel: bool, params: &mut [f32], rates: &mut [f32], sums: &mut [f32]) {
         let wide = if self.layout.sums() > 0 { self.layout.lanes } else { 0 };
-        let (mut rest, rate_sums) = sums.split_at_mut(params.len() * wide);
-        let chunks = params.chunks_mut(SUMMED).enumerate().map(|(chunk, to)| {
-            let (here, behind) = std::mem::take(&mut rest).split_at_mut(to.len() * wide);
-            rest = behind;
-            (chunk * SUMMED, to, here)
-        });
-        if parallel && self.parts.len() >= PARALLEL {
-            let chunks: Vec<_> = chunks.collect();
-            chunks.into_par_iter().with_min_len(4).for_each(|(from, to, sums)| self.sum(from, to, sums));
-        } else {
-            chunks.for_each(|(from, to, sums)| self.sum(from, to, sums));
+        let (mut param_sums, rate_sums) = sums.split_at_mut(params.len() * wide);
+        match (parallel && self.parts.len() >= PARALLEL, wide) {
+            (false, _) => {
+                for (chunk, to) in params.chunks_mut(SUMMED).enumerate() {
+                    let (here, behind) = param_sums.split_at_mut(to.len() * wide);
+                    self.sum(chunk * SUMMED, to, here);
+                    param_sums = behind;
+                }
+            }
+            (true, 0) => {
+                let chunks = params.par_chunks_mut(SUMMED).enumerate().with_min_len(4);
+                chunks.for_each(|(chunk, to)| self.sum(chunk * SUMMED, to, &mut []));
+            }
+            (true, _) => {
+                let chunks = params.par_chunks_mut(SUMMED).zip(param_sums.par_chunks_mut(SUMMED * wide)).enumerate();
+                chunks.with_min_len(4).for_each(|(chunk, (to, sums))| self.sum(chunk * SUMMED, to, sums));
+            }
         }
         self.sum(self.layout.params, rates, rate_sums);
     }

@@ -1,79 +1,106 @@
 //! Single passes: one for each task of a batch, in parallel.
 
-use rayon::prelude::*;
 use sinew_runtime::Path;
 use sinew_runtime::kernel::dense::Update;
 use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::{Batch, Cotangent, Destination, LayerSet, Network};
 
 use super::Cpu;
-use super::arena::{Arena, Lengths};
+use super::arena::{Arena, Held, Lengths};
 use crate::aligned::Aligned;
-use crate::engine::{Depth, EngineError, InnerLoop, Parameters, Rows, Side, TaskRows};
+use crate::engine::{Depth, EngineError, Parameters, Rows, Side, TaskRows};
 
-/// What each pass of one task is: `params`, its rows, where its result goes, and its loss if it has one.
-trait Pass: Fn(&Network, &[f32], usize, &Rows, &mut Arena, &mut [f32], &mut f32) + Sync {}
-impl<F: Fn(&Network, &[f32], usize, &Rows, &mut Arena, &mut [f32], &mut f32) + Sync> Pass for F {}
+/// What each pass of one task is: `params`, where the task is in the batch, its rows, and where its result goes; returns its loss, 0 if
+/// it has none.
+trait Pass: Fn(&Network, &[f32], Place, &Rows, &mut Arena, &mut [f32]) -> f32 + Sync {}
+impl<F: Fn(&Network, &[f32], Place, &Rows, &mut Arena, &mut [f32]) -> f32 + Sync> Pass for F {}
 
-/// Runs `pass` for each task; `width(rows)` values of `into` are its.
+/// How many tasks, and how many rows of theirs, come before a task.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    tasks: usize,
+    rows: usize,
+}
+
+/// Runs `pass` for each task; `width(rows)` values of `into` are its. `losses`, where they are wanted, has one for each task.
 fn over_tasks(
-    cpu: &Cpu,
+    cpu: &mut Cpu,
     params: Parameters<'_, Aligned>,
     tasks: &[TaskRows],
     side: Side,
     into: &mut Aligned,
-    losses: &mut Vec<f32>,
-    width: impl Fn(&Rows) -> usize,
+    losses: &mut [f32],
+    width: impl Fn(&Rows) -> usize + Sync,
     pass: impl Pass,
 ) -> Result<(), EngineError> {
-    let network = &cpu.network;
-    let len = network.param_len();
+    let len = cpu.network.param_len();
     match params {
         Parameters::Shared(params) => Cpu::expect("parameters", params, len)?,
         Parameters::Each(params) => Cpu::expect("parameters of all tasks", params, len * tasks.len())?,
     }
     into.resize(tasks.iter().map(|task| width(task.side(side))).sum());
-    losses.clear();
-    losses.resize(tasks.len(), 0.0);
-    let mut rest = &mut into[..];
-    let mut items: Vec<_> = Vec::with_capacity(tasks.len());
-    for (number, (task, loss)) in tasks.iter().zip(losses).enumerate() {
-        let rows = task.side(side);
-        let (here, behind) = rest.split_at_mut(width(rows));
-        rest = behind;
-        items.push((number, rows, here, loss));
-    }
-    let one = |(number, rows, into, loss): (usize, &Rows, &mut [f32], &mut f32)| {
+    let at_once = cpu.arenas.len().min(tasks.len());
+    let most = tasks.iter().map(|task| task.side(side).rows).max().unwrap_or(0);
+    cpu.make_room(at_once, Held::default(), &lengths(&cpu.network, most));
+    let cpu = &*cpu;
+    let one = |place: Place, rows: &Rows, into: &mut [f32]| {
         let params = match params {
             Parameters::Shared(params) => params,
-            Parameters::Each(params) => &params[number * len..][..len],
+            Parameters::Each(params) => &params[place.tasks * len..][..len],
         };
-        cpu.with_arena(|arena| {
-            let (lengths, inner) = (lengths(network, rows.rows), still());
-            arena.make_room(&inner, &lengths);
-            pass(network, params, number, rows, arena, into, loss);
-        });
+        cpu.with_arena(at_once, |arena| {
+            arena.make_room(Held::default(), &lengths(&cpu.network, rows.rows));
+            pass(&cpu.network, params, place, rows, arena, into)
+        })
     };
+    let halves = Halves { side, width: &width, one: &one, parallel: cpu.pool.is_some() };
     match &cpu.pool {
-        None => items.into_iter().for_each(one),
-        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).for_each(one)),
+        None => halves.run(Place::default(), tasks, into, losses),
+        Some(pool) => pool.install(|| halves.run(Place::default(), tasks, into, losses)),
     }
     Ok(())
 }
 
-/// No inner step.
-fn still() -> InnerLoop {
-    InnerLoop {
-        steps: 0,
-        rate: sinew_models::rule::Rate::Constant,
-        adapted: LayerSet::ALL,
-        learn_rates: false,
-        first_order: true,
-        kept: crate::engine::Kept::Parameters,
+/// Tasks halved until each is alone: what they write to differs in length, and a list of it would have to be made for every batch.
+#[derive(Clone, Copy)]
+struct Halves<'a, W, F> {
+    side: Side,
+    width: &'a W,
+    one: &'a F,
+    parallel: bool,
+}
+
+impl<W: Fn(&Rows) -> usize + Sync, F: Fn(Place, &Rows, &mut [f32]) -> f32 + Sync> Halves<'_, W, F> {
+    fn run(&self, place: Place, tasks: &[TaskRows], into: &mut [f32], losses: &mut [f32]) {
+        let rows = |task: &TaskRows| task.side(self.side).rows;
+        match tasks {
+            [] => {}
+            [task] => {
+                let value = (self.one)(place, task.side(self.side), into);
+                losses.iter_mut().for_each(|loss| *loss = value);
+            }
+            _ => {
+                let (here, there) = tasks.split_at(tasks.len() / 2);
+                let values = here.iter().map(|task| (self.width)(task.side(self.side))).sum();
+                let behind =
+                    Place { tasks: place.tasks + here.len(), rows: place.rows + here.iter().map(rows).sum::<usize>() };
+                let (into, into_there) = into.split_at_mut(values);
+                let (losses, losses_there) = losses.split_at_mut(here.len().min(losses.len()));
+                let mut first = || self.run(place, here, into, losses);
+                let mut second = || self.run(behind, there, into_there, losses_there);
+                if self.parallel {
+                    rayon::join(first, second);
+                } else {
+                    first();
+                    second();
+                }
+            }
+        }
     }
 }
 
-fn lengths(network: &Network, rows: usize) -> Lengths {
+/// What a pass over so many rows needs.
+pub(super) fn lengths(network: &Network, rows: usize) -> Lengths {
     Lengths {
         params: network.param_len(),
         forward: [0, network.forward_len(rows)],
@@ -85,15 +112,16 @@ fn lengths(network: &Network, rows: usize) -> Lengths {
 }
 
 pub(super) fn forward(
-    cpu: &Cpu,
+    cpu: &mut Cpu,
     params: Parameters<'_, Aligned>,
     tasks: &[TaskRows],
     side: Side,
     depth: Depth,
     into: &mut Aligned,
 ) -> Result<(), EngineError> {
-    let width = |rows: &Rows| rows.rows * values(&cpu.network, depth);
-    over_tasks(cpu, params, tasks, side, into, &mut Vec::new(), width, |network, params, _, rows, arena, into, _| {
+    let values = values(&cpu.network, depth);
+    let width = |rows: &Rows| rows.rows * values;
+    over_tasks(cpu, params, tasks, side, into, &mut [], width, |network, params, _, rows, arena, into| {
         let (forward, panel) = (&mut arena.query.forward[..], &mut arena.scratch.panel[..]);
         match depth {
             Depth::Outputs => {
@@ -106,6 +134,7 @@ pub(super) fn forward(
                 into.copy_from_slice(network.features(layers, &rows.x, rows.rows, forward));
             }
         }
+        0.0
     })
 }
 
@@ -129,13 +158,8 @@ pub(super) fn backward(
 ) -> Result<(), EngineError> {
     let (len, presented) = (cpu.network.param_len(), cpu.network.input_len());
     let width = values(&cpu.network, depth);
-    let mut starts = Vec::with_capacity(tasks.len());
-    let mut total = 0;
-    for task in tasks {
-        starts.push(total);
-        total += task.side(side).rows * width;
-    }
-    Cpu::expect("the gradient behind the network", cotangent, total)?;
+    let all: usize = tasks.iter().map(|task| task.side(side).rows).sum();
+    Cpu::expect("the gradient behind the network", cotangent, all * width)?;
     let shared = matches!(params, Parameters::Shared(_));
     let to_inputs = inputs.is_some();
     // What a task leaves behind: its gradient, and that with respect to its inputs.
@@ -145,41 +169,34 @@ pub(super) fn backward(
     // One thread leaves one gradient at a time, which stays in the cache until it is added to the sum.
     let at_once = if shared && cpu.pool.is_none() { 1 } else { tasks.len().max(1) };
     let mut parts = std::mem::take(&mut cpu.parts);
-    let mut done = Ok(());
-    for (group, first) in tasks.chunks(at_once).zip((0..).step_by(at_once)) {
+    let (mut done, mut before) = (Ok(()), 0);
+    for group in tasks.chunks(at_once) {
         let to = if gathers { &mut parts } else { &mut *gathered.params };
-        done = over_tasks(
-            cpu,
-            params,
-            group,
-            side,
-            to,
-            &mut Vec::new(),
-            left,
-            |network, params, number, rows, arena, into, _| {
-                let (x, count) = (&rows.x[..], rows.rows);
-                let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
-                let panel = &mut arena.scratch.panel[..];
-                let cotangent = &cotangent[starts[first + number]..][..count * width];
-                let (into, inputs) = into.split_at_mut(len);
-                let cotangent = match depth {
-                    Depth::Outputs => {
-                        network.forward(params, x, count, forward, panel);
-                        Cotangent::Outputs(cotangent)
-                    }
-                    Depth::Features => {
-                        // The heads take no part, so nothing is written there.
-                        into.fill(0.0);
-                        network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
-                        Cotangent::Features(cotangent)
-                    }
-                };
-                let (layers, update) = (LayerSet::ALL, Update::Store);
-                let destination = Destination::Gradient { params, gradient: into, layers, update };
-                let inputs = to_inputs.then_some(inputs);
-                network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
-            },
-        );
+        done = over_tasks(cpu, params, group, side, to, &mut [], left, |network, params, place, rows, arena, into| {
+            let (x, count) = (&rows.x[..], rows.rows);
+            let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
+            let panel = &mut arena.scratch.panel[..];
+            let cotangent = &cotangent[(before + place.rows) * width..][..count * width];
+            let (into, inputs) = into.split_at_mut(len);
+            let cotangent = match depth {
+                Depth::Outputs => {
+                    network.forward(params, x, count, forward, panel);
+                    Cotangent::Outputs(cotangent)
+                }
+                Depth::Features => {
+                    // The heads take no part, so nothing is written there.
+                    into.fill(0.0);
+                    network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
+                    Cotangent::Features(cotangent)
+                }
+            };
+            let (layers, update) = (LayerSet::ALL, Update::Store);
+            let destination = Destination::Gradient { params, gradient: into, layers, update };
+            let inputs = to_inputs.then_some(inputs);
+            network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
+            0.0
+        });
+        before += group.iter().map(|task| task.side(side).rows).sum::<usize>();
         if done.is_err() {
             break;
         }
@@ -245,7 +262,7 @@ impl<'a> Gathered<'a> {
 }
 
 pub(super) fn gradient(
-    cpu: &Cpu,
+    cpu: &mut Cpu,
     params: Parameters<'_, Aligned>,
     tasks: &[TaskRows],
     side: Side,
@@ -253,22 +270,16 @@ pub(super) fn gradient(
     into: &mut Aligned,
 ) -> Result<(), EngineError> {
     let len = cpu.network.param_len();
-    over_tasks(
-        cpu,
-        params,
-        tasks,
-        side,
-        into,
-        losses,
-        |_| len,
-        |network, params, _, rows, arena, into, loss| {
-            *loss = gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
-        },
-    )
+    losses.clear();
+    losses.resize(tasks.len(), 0.0);
+    let width = |_: &Rows| len;
+    over_tasks(cpu, params, tasks, side, into, losses, width, |network, params, _, rows, arena, into| {
+        gradient_at(network, params, rows.batch(), arena, (into, Update::Store))
+    })
 }
 
 pub(super) fn hessian_vector(
-    cpu: &Cpu,
+    cpu: &mut Cpu,
     params: Parameters<'_, Aligned>,
     directions: &Aligned,
     tasks: &[TaskRows],
@@ -277,23 +288,16 @@ pub(super) fn hessian_vector(
 ) -> Result<(), EngineError> {
     let len = cpu.network.param_len();
     Cpu::expect("directions of all tasks", directions, len * tasks.len())?;
-    over_tasks(
-        cpu,
-        params,
-        tasks,
-        side,
-        into,
-        &mut Vec::new(),
-        |_| len,
-        |network, params, number, rows, arena, into, _| {
-            // The gradient itself is written over by the product.
-            gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
-            let traces = (&arena.query.forward[..], &arena.query.backward[..]);
-            let (tangent, panel) = (&mut arena.scratch.tangent[..], &mut arena.scratch.panel[..]);
-            let v = &directions[number * len..][..len];
-            network.hessian_vector((params, v), rows.batch(), traces, tangent, panel, (into, Update::Store));
-        },
-    )
+    let width = |_: &Rows| len;
+    over_tasks(cpu, params, tasks, side, into, &mut [], width, |network, params, place, rows, arena, into| {
+        // The gradient itself is written over by the product.
+        let loss = gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
+        let traces = (&arena.query.forward[..], &arena.query.backward[..]);
+        let (tangent, panel) = (&mut arena.scratch.tangent[..], &mut arena.scratch.panel[..]);
+        let v = &directions[place.tasks * len..][..len];
+        network.hessian_vector((params, v), rows.batch(), traces, tangent, panel, (into, Update::Store));
+        loss
+    })
 }
 
 /// The loss on all rows of a task, and its gradient.
@@ -305,7 +309,6 @@ pub(super) fn pooled(
     gradient: &mut [f32],
 ) -> f32 {
     let sides = [&task.support, &task.query];
-    arena.make_room(&still(), &lengths(network, sides[0].rows.max(sides[1].rows)));
     let of = sides[0].rows + sides[1].rows;
     gradient.fill(0.0);
     let mut loss = 0.0;

@@ -27,6 +27,7 @@ impl Work {
         let rows = |task: &usize| (tasks[*task].support.rows, tasks[*task].query.rows);
         self.items.clear();
         self.order.clear();
+        self.items.reserve_exact(tasks.len());
         self.order.extend(0..tasks.len());
         self.order.sort_unstable_by_key(|task| (rows(task), *task));
         let mut first = 0;
@@ -46,6 +47,11 @@ impl Work {
         }
         // In the order of their first tasks, so that what is summed does not depend on how a sort breaks ties.
         self.items.sort_unstable_by_key(|item| (!item.together, item.first));
+    }
+
+    /// Bytes of the heap that a first plan of so many tasks takes.
+    pub const fn bytes(tasks: usize) -> usize {
+        tasks * (size_of::<Item>() + size_of::<usize>())
     }
 
     /// The tasks of an item, by their numbers in the batch.
