@@ -52,8 +52,8 @@ impl Inner<'_> {
         let mut all = vec![None; self.spec.param_len()];
         for (number, layer) in self.spec.layers().enumerate() {
             if self.scope.includes(number, &layer) {
-                for j in layer.offset..layer.offset + layer.param_len() {
-                    all[j] = Some(match self.kind {
+                for (j, place) in all.iter_mut().enumerate().skip(layer.offset).take(layer.param_len()) {
+                    *place = Some(match self.kind {
                         Rate::Constant => 0,
                         Rate::PerLayerStep => step * layers + number,
                         Rate::PerParameter => j,
