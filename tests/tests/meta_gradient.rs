@@ -346,6 +346,40 @@ fn a_task_that_is_not_finite_spoils_no_other_loss() {
     assert!(spoiled.params.iter().any(|value| value.is_nan()), "a mean with a task that is not finite says so");
 }
 
+/// Tasks without support rows are judged as they start; those without query rows have no loss. Neither disturbs the others.
+#[test]
+fn tasks_without_rows() {
+    let spec = two_headed();
+    let mut numbers = Numbers(6);
+    let params = aligned(&numbers.values(spec.param_len(), 0.6));
+    let mut tasks = engine_tasks(&tasks(&spec, 9, &mut numbers));
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    let (adapted, kept, rate) = (engine.adapted(&Scope::All), Kept::Activations, Rate::Constant);
+    let inner = InnerLoop { steps: 2, rate, adapted, learn_rates: false, first_order: false, kept };
+    let rates = Aligned::copy_of(&[0.1]);
+    let run = |engine: &mut Cpu, tasks: &Vec<TaskRows>| {
+        let mut into = BatchGradient::default();
+        engine.meta_gradient(&inner, &params, &rates, tasks, &mut into).unwrap();
+        into
+    };
+    let whole = run(&mut engine, &tasks);
+    let query = tasks[0].query.clone();
+    tasks.push(TaskRows { support: tasks[0].support.clone(), query: Rows::default() });
+    tasks.push(TaskRows { support: Rows::default(), query: query.clone() });
+    tasks.extend((0..8).map(|_| TaskRows::default()));
+    let more = run(&mut engine, &tasks);
+    assert_eq!(more.losses[..9], whole.losses);
+    assert_eq!(more.losses[9], 0.0);
+    assert!(more.losses[11..].iter().all(|loss| *loss == 0.0));
+    let still = InnerLoop { steps: 0, ..inner.clone() };
+    let mut losses = Vec::new();
+    engine
+        .meta_losses(&still, &params, &rates, &vec![TaskRows { support: Rows::default(), query }], &mut losses)
+        .unwrap();
+    assert!((more.losses[10] - losses[0]).abs() <= 1e-6 * losses[0].abs());
+    assert!(more.params.iter().all(|value| value.is_finite()));
+}
+
 #[test]
 fn wrong_lengths_are_refused() {
     let spec = two_headed();

@@ -149,6 +149,8 @@ impl Cpu {
         let network = &self.network;
         let traces = network.forward_len(task.support.rows) + network.backward_len(task.support.rows);
         match &self.lanes {
+            // Without rows there is no layout.
+            _ if task.support.rows == 0 || task.query.rows == 0 => 1,
             Some(lanes) if network.param_len() + traces <= TOGETHER => lanes.lanes(),
             _ => 1,
         }

@@ -56,9 +56,9 @@ enum Destination<'a> {
     Step(&'a mut [f32], &'a [f32]),
 }
 
-impl Theta<'_> {
+impl<'a> Theta<'a> {
     /// Some of the parameters.
-    fn part(&self, from: usize, len: usize, lanes: usize) -> Numbers<'_> {
+    fn part(self, from: usize, len: usize, lanes: usize) -> Numbers<'a> {
         match self {
             Self::Shared(values) => Numbers::Shared(&values[from..][..len]),
             Self::Own(values) => Numbers::Each(&values[from * lanes..][..len * lanes]),
@@ -96,13 +96,10 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// Weight and bias of a layer.
     fn parameters<'t>(&self, planned: &Planned, theta: Theta<'t>) -> (Numbers<'t>, Numbers<'t>) {
-        let lanes = self.lanes.lanes();
-        let of = |from: usize, len: usize| match theta {
-            Theta::Shared(values) => Numbers::Shared(&values[from..][..len]),
-            Theta::Own(values) => Numbers::Each(&values[from * lanes..][..len * lanes]),
-        };
-        (of(planned.weight, planned.weight_len()), of(planned.bias, planned.outputs))
+        let part = |from, len| theta.part(from, len, self.lanes.lanes());
+        (part(planned.weight, planned.weight_len()), part(planned.bias, planned.outputs))
     }
 
     /// The query losses of a trace that [`Lanes::forward`] filled.
