@@ -74,16 +74,30 @@ impl PlacedLayer {
 }
 
 impl Layer {
+    /// Whether it is a context.
+    pub const fn is_context(&self) -> bool {
+        #[cfg(feature = "layers")]
+        let context = matches!(self, Layer::Context { .. });
+        #[cfg(not(feature = "layers"))]
+        let context = false;
+        context
+    }
+
     /// Values of the weight, or of the context, for such an input.
     pub const fn weight_len(&self, input: Shape) -> usize {
         match *self {
             Layer::Dense { outputs, .. } => outputs * input.len(),
+            #[cfg(feature = "layers")]
             Layer::Convolution { outputs, window, .. } => {
                 outputs * input.channels * window.size[0] as usize * window.size[1] as usize
             }
+            #[cfg(feature = "layers")]
             Layer::Depthwise { window, .. } => input.channels * window.size[0] as usize * window.size[1] as usize,
+            #[cfg(feature = "layers")]
             Layer::LayerNorm { .. } => input.channels,
+            #[cfg(feature = "layers")]
             Layer::Context { len } => len,
+            #[cfg(feature = "layers")]
             Layer::MaxPool { .. }
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
@@ -94,9 +108,15 @@ impl Layer {
 
     /// Values of the bias, for such an input.
     pub const fn bias_len(&self, input: Shape) -> usize {
+        // Not used where there are dense layers alone.
+        let _ = input;
         match *self {
-            Layer::Dense { outputs, .. } | Layer::Convolution { outputs, .. } => outputs,
+            Layer::Dense { outputs, .. } => outputs,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { outputs, .. } => outputs,
+            #[cfg(feature = "layers")]
             Layer::Depthwise { .. } | Layer::LayerNorm { .. } => input.channels,
+            #[cfg(feature = "layers")]
             Layer::MaxPool { .. }
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
@@ -135,30 +155,24 @@ impl Slot<'_> {
     /// Its name in a bundle, in PyTorch's manner: `backbone.0.weight`, `heads.energy.0.bias`.
     pub fn name(&self) -> TensorName {
         let mut name = TensorName::new();
-        // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
-        // head name and an index of one digit, so that no push can fail.
-        let mut push = |text: &str| {
-            let pushed = name.push_str(text);
-            debug_assert!(pushed.is_ok());
+        let (place, head, point) = match self.placed.place {
+            Place::Backbone => ("backbone.", "", ""),
+            Place::Head(_) => ("heads.", self.head, "."),
         };
-        match self.placed.place {
-            Place::Backbone => push("backbone."),
-            Place::Head(_) => {
-                push("heads.");
-                push(self.head);
-                push(".");
-            }
-        }
-        let digit = |value: usize| [b'0' + (value % 10) as u8];
-        if self.placed.index >= 10 {
-            push(core::str::from_utf8(&digit(self.placed.index / 10)).unwrap_or_default());
-        }
-        push(core::str::from_utf8(&digit(self.placed.index)).unwrap_or_default());
-        push(match self.part {
+        let digits = [b'0' + (self.placed.index / 10 % 10) as u8, b'0' + (self.placed.index % 10) as u8];
+        let digits = if self.placed.index < 10 { digits.get(1..) } else { Some(&digits[..]) };
+        let digits = digits.and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or_default();
+        let part = match self.part {
             Part::Weight => ".weight",
             Part::Bias => ".bias",
             Part::Context => ".context",
-        });
+        };
+        // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
+        // head name and an index of one digit, so that no push can fail.
+        for text in [place, head, point, digits, part] {
+            let pushed = name.push_str(text);
+            debug_assert!(pushed.is_ok());
+        }
         name
     }
 
@@ -186,7 +200,9 @@ impl Slot<'_> {
     /// Its shape, as [`Layer`] says and PyTorch has it.
     pub fn shape(&self) -> heapless::Vec<usize, 4> {
         let placed = &self.placed;
+        #[cfg(feature = "layers")]
         let channels = placed.input.channels;
+        #[cfg(feature = "layers")]
         let kernel = |outputs: usize, inputs: usize, [height, width]: [u8; 2]| {
             heapless::Vec::from_array([outputs, inputs, height.into(), width.into()])
         };
@@ -194,7 +210,9 @@ impl Slot<'_> {
             (Part::Weight, Layer::Dense { outputs, .. }) => {
                 heapless::Vec::from_slice(&[outputs, placed.inputs()]).unwrap_or_default()
             }
+            #[cfg(feature = "layers")]
             (Part::Weight, Layer::Convolution { outputs, window, .. }) => kernel(outputs, channels, window.size),
+            #[cfg(feature = "layers")]
             (Part::Weight, Layer::Depthwise { window, .. }) => kernel(channels, 1, window.size),
             _ => heapless::Vec::from_slice(&[self.len()]).unwrap_or_default(),
         }
@@ -211,21 +229,27 @@ impl NetworkSpec {
     /// All tensors in the order of the flat parameter vector.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
         let mut layers = self.layers().enumerate();
-        let mut bias = None;
+        let mut weight = None;
         core::iter::from_fn(move || {
-            if let Some(bias) = bias.take() {
-                return Some(bias);
+            loop {
+                // Of each layer the weight and then the bias; what has no values is no tensor.
+                let (part, (layer, placed)) = match weight.take() {
+                    Some(here) => (Part::Bias, here),
+                    None => {
+                        let here: (usize, PlacedLayer) = layers.next()?;
+                        weight = Some(here);
+                        (if here.1.layer.is_context() { Part::Context } else { Part::Weight }, here)
+                    }
+                };
+                let head = match placed.place {
+                    Place::Backbone => "",
+                    Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
+                };
+                let slot = Slot { layer, placed, part, head };
+                if !slot.is_empty() {
+                    return Some(slot);
+                }
             }
-            let (layer, placed) = layers.find(|(_, placed)| placed.param_len() > 0)?;
-            let head = match placed.place {
-                Place::Backbone => "",
-                Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
-            };
-            if placed.bias_len() > 0 {
-                bias = Some(Slot { layer, placed, part: Part::Bias, head });
-            }
-            let part = if matches!(placed.layer, Layer::Context { .. }) { Part::Context } else { Part::Weight };
-            Some(Slot { layer, placed, part, head })
         })
     }
 

@@ -83,6 +83,7 @@ impl Learner {
         match *bundle.rule() {
             Rule::Gradient { rate, momentum, .. } => Some(Self::Gradient { rate, momentum }),
             #[cfg(not(feature = "rules"))]
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => None,
             #[cfg(feature = "rules")]
             Rule::Ridge { recursive: false } => {

@@ -196,6 +196,7 @@ impl RuleSizes {
             let _ = capacity;
             match bundle.rule() {
                 Rule::Gradient { momentum, .. } => Some(descent(if *momentum { params } else { 0 })),
+                #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
                 _ => None,
             }
         }

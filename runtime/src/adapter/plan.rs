@@ -35,8 +35,11 @@ impl Plan {
         let network = Network::new(bundle.network(), path)?;
         let adapted = network.adapted(bundle.rule().scope());
         let frozen = match bundle.rule() {
-            Rule::Gradient { .. } | Rule::MetaLstm { .. } => network.frozen(adapted),
+            Rule::Gradient { .. } => network.frozen(adapted),
+            #[cfg(feature = "rules")]
+            Rule::MetaLstm { .. } => network.frozen(adapted),
             // These work on the features, whatever the heads are made of.
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => bundle.network().backbone.len(),
         };
         let behind = network.behind(frozen);

@@ -1,7 +1,7 @@
 //! The one place that knows what kinds of layers there are: each pass asks a layer here for its share.
 
 use sinew_models::layout::PlacedLayer;
-use sinew_models::spec::{Activation, Layer, Shape};
+use sinew_models::spec::{Activation, Layer};
 
 use crate::kernel::Path;
 use crate::kernel::activation::{is_curved, needs_input};
@@ -43,6 +43,7 @@ impl Kind {
         match layer.layer {
             Layer::Dense { .. } => Some(Self::Dense),
             #[cfg(not(feature = "layers"))]
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => None,
             #[cfg(feature = "layers")]
             Layer::Convolution { outputs, window, .. } => {
@@ -170,11 +171,14 @@ impl Planned {
 
     /// Multiply-adds of its product or convolution, for one row.
     pub(super) fn multiply_adds(&self) -> u64 {
-        let Shape { height, width, .. } = self.layer.output;
         let weight = self.layer.weight_len() as u64;
         match self.layer.layer {
             Layer::Dense { .. } => weight,
-            Layer::Convolution { .. } | Layer::Depthwise { .. } => weight * (height * width) as u64,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { .. } | Layer::Depthwise { .. } => {
+                weight * (self.layer.output.height * self.layer.output.width) as u64
+            }
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => 0,
         }
     }

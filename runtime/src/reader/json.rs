@@ -5,9 +5,15 @@ use sinew_models::layout::MAX_TENSOR_NAME;
 /// Deepest nesting that is read; the header of a bundle needs 3 levels and its metadata 7.
 const MAX_DEPTH: u32 = 32;
 
-/// The text is not what JSON has at this byte, or is nested deeper than [`MAX_DEPTH`].
+/// The text is not what is wanted where the cursor stands, or is nested deeper than [`MAX_DEPTH`].
+///
+/// The place is the cursor's, which nobody moves after that, and what else there is to say lies in a slot of the caller: an error of
+/// many bytes, handed up from function to function, would take a microcontroller a kilobyte of flash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NotJson(pub usize);
+pub(super) struct Wrong;
+
+/// What a reader has found.
+pub(super) type Read<T> = Result<T, Wrong>;
 
 /// A place in a JSON text.
 #[derive(Clone, Debug)]
@@ -31,47 +37,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes white space, after which the text must end.
-    pub fn end(&mut self) -> Result<(), NotJson> {
+    pub fn end(&mut self) -> Read<()> {
         self.peek();
-        if self.at < self.text.len() { Err(self.wrong()) } else { Ok(()) }
-    }
-
-    /// The error that stands for this place.
-    pub fn wrong(&self) -> NotJson {
-        NotJson(self.at)
-    }
-
-    /// Passes an object; `member` passes the value of the key that it gets, or says that it does not want it.
-    pub fn object<E: From<NotJson>>(
-        &mut self,
-        member: &mut dyn FnMut(&mut Self, Raw<'a>) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        self.take(b'{')?;
-        let mut first = true;
-        while let Some(key) = self.key(first)? {
-            first = false;
-            if !member(self, key)? {
-                self.skip()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Passes an array; `item` passes each of its values.
-    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), NotJson>) -> Result<(), NotJson> {
-        self.take(b'[')?;
-        let mut first = true;
-        while self.item(first)? {
-            first = false;
-            item(self)?;
-        }
-        Ok(())
+        if self.at < self.text.len() { Err(Wrong) } else { Ok(()) }
     }
 
     /// Fills a place that must still be empty.
-    pub fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<bool, NotJson> {
+    pub fn once<T>(place: &mut Option<T>, value: T) -> Read<bool> {
         match place.replace(value) {
-            Some(_) => Err(self.wrong()),
+            Some(_) => Err(Wrong),
             None => Ok(true),
         }
     }
@@ -89,42 +63,18 @@ impl<'a> Cursor<'a> {
     /// Passes `expected` and the white space before it.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn take(&mut self, expected: u8) -> Result<(), NotJson> {
+    fn take(&mut self, expected: u8) -> Read<()> {
         if self.peek() != expected {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         self.at += 1;
         Ok(())
     }
 
-    /// Passes what leads to the next item of an array, or the array's end; `first` right after `[`.
-    fn item(&mut self, first: bool) -> Result<bool, NotJson> {
-        self.next(b']', first)
-    }
-
-    /// Passes a member's key and colon, or the object's end; `first` right after `{`.
-    fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
-        if !self.next(b'}', first)? {
-            return Ok(None);
-        }
-        let key = self.string()?;
-        self.take(b':')?;
-        Ok(Some(key))
-    }
-
-    fn next(&mut self, end: u8, first: bool) -> Result<bool, NotJson> {
-        if self.peek() == end {
-            self.at += 1;
-            return Ok(false);
-        }
-        if !first {
-            self.take(b',')?;
-        }
-        Ok(true)
-    }
-
     /// Passes a string.
-    pub fn string(&mut self) -> Result<Raw<'a>, NotJson> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn string(&mut self) -> Read<Raw<'a>> {
         self.take(b'"')?;
         let start = self.at;
         loop {
@@ -135,24 +85,26 @@ impl<'a> Cursor<'a> {
                     match self.byte() {
                         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                         b'u' => {
-                            self.text.get(self.at + 1..).and_then(hex).ok_or(self.wrong())?;
+                            self.text.get(self.at + 1..).and_then(hex).ok_or(Wrong)?;
                             self.at += 4;
                         }
-                        _ => return Err(self.wrong()),
+                        _ => return Err(Wrong),
                     }
                 }
-                ..0x20 => return Err(self.wrong()),
+                ..0x20 => return Err(Wrong),
                 _ => {}
             }
             self.at += 1;
         }
-        let raw = self.text.get(start..self.at).ok_or(self.wrong())?;
+        let raw = self.text.get(start..self.at).ok_or(Wrong)?;
         self.at += 1;
         Ok(Raw(raw))
     }
 
     /// Passes a whole number from 0 up; the largest `usize` stands for all that are larger.
-    pub fn whole(&mut self) -> Result<usize, NotJson> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn whole(&mut self) -> Read<usize> {
         let first = self.peek();
         let mut number = 0_usize;
         let start = self.at;
@@ -162,20 +114,20 @@ impl<'a> Cursor<'a> {
         }
         let digits = self.at - start;
         if digits == 0 || first == b'0' && digits > 1 || matches!(self.byte(), b'.' | b'e' | b'E') {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         Ok(number)
     }
 
     /// Passes `true` or `false`.
-    pub fn truth(&mut self) -> Result<bool, NotJson> {
+    pub fn truth(&mut self) -> Read<bool> {
         let truth = self.peek() == b't';
         self.word(if truth { b"true" } else { b"false" })?;
         Ok(truth)
     }
 
     /// Passes any value.
-    pub fn skip(&mut self) -> Result<(), NotJson> {
+    pub fn skip(&mut self) -> Read<()> {
         // What is open, innermost in the lowest bit: 1 for an object, 0 for an array.
         let mut open = 0_u32;
         let mut depth = 0;
@@ -184,7 +136,7 @@ impl<'a> Cursor<'a> {
             match self.peek() {
                 kind @ (b'{' | b'[') => {
                     if depth == MAX_DEPTH {
-                        return Err(self.wrong());
+                        return Err(Wrong);
                     }
                     self.at += 1;
                     depth += 1;
@@ -203,8 +155,9 @@ impl<'a> Cursor<'a> {
                 if depth == 0 {
                     return Ok(());
                 }
-                let more = if open & 1 == 1 { self.key(first)?.is_some() } else { self.item(first)? };
-                if more {
+                let end = if open & 1 == 1 { b'}' } else { b']' };
+                let mut innermost = Inside { end, first, key: Raw(&[]) };
+                if innermost.pass(self)? {
                     break;
                 }
                 first = false;
@@ -215,7 +168,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes any number.
-    fn number(&mut self) -> Result<(), NotJson> {
+    fn number(&mut self) -> Read<()> {
         if self.byte() == b'-' {
             self.at += 1;
         }
@@ -223,7 +176,7 @@ impl<'a> Cursor<'a> {
         let leading = self.byte();
         self.digits()?;
         if leading == b'0' && self.at > start + 1 {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         if self.byte() == b'.' {
             self.at += 1;
@@ -239,17 +192,17 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), NotJson> {
+    fn digits(&mut self) -> Read<()> {
         let start = self.at;
         while self.byte().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start { Err(self.wrong()) } else { Ok(()) }
+        if self.at == start { Err(Wrong) } else { Ok(()) }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), NotJson> {
+    fn word(&mut self, word: &[u8]) -> Read<()> {
         if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         self.at += word.len();
         Ok(())
@@ -257,6 +210,56 @@ impl<'a> Cursor<'a> {
 
     fn byte(&self) -> u8 {
         self.text.get(self.at).copied().unwrap_or(0)
+    }
+}
+
+/// An object or an array that a cursor is in. Its members are asked for one by one: a closure for each would take twice the flash.
+pub(super) struct Inside<'a> {
+    /// What ends it.
+    end: u8,
+    first: bool,
+    /// The key of the member whose value comes next, in an object.
+    pub key: Raw<'a>,
+}
+
+impl<'a> Inside<'a> {
+    /// Passes what begins an object.
+    pub fn object(cursor: &mut Cursor<'a>) -> Read<Self> {
+        Self::of(cursor, b'{', b'}')
+    }
+
+    /// Passes what begins an array.
+    pub fn array(cursor: &mut Cursor<'a>) -> Read<Self> {
+        Self::of(cursor, b'[', b']')
+    }
+
+    fn of(cursor: &mut Cursor<'a>, begin: u8, end: u8) -> Read<Self> {
+        cursor.take(begin)?;
+        Ok(Self { end, first: true, key: Raw(&[]) })
+    }
+
+    /// Passes what leads to the next value, which the caller then has to pass, or the end.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn pass(&mut self, cursor: &mut Cursor<'a>) -> Read<bool> {
+        if cursor.peek() == self.end {
+            cursor.at += 1;
+            return Ok(false);
+        }
+        if !self.first {
+            cursor.take(b',')?;
+        }
+        self.first = false;
+        if self.end == b'}' {
+            self.key = cursor.string()?;
+            cursor.take(b':')?;
+        }
+        Ok(true)
+    }
+
+    /// Passes the end.
+    pub fn end(&mut self, cursor: &mut Cursor<'a>) -> Read<()> {
+        if self.pass(cursor)? { Err(Wrong) } else { Ok(()) }
     }
 }
 

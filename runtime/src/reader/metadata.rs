@@ -1,38 +1,47 @@
 //! Network and rule, out of the JSON that `sinew_models` writes by way of serde.
 //!
-//! Read by hand, because the code that serde's derive makes for it takes 16 KB of a microcontroller's flash, and this 3.
+//! Read by hand, because the code that serde's derive makes for it takes 16 KB of a microcontroller's flash, and this 2.
 
-use heapless::Vec;
+use heapless::{Vec, VecView};
 use sinew_models::bundle::{FORMAT, MAX_METADATA};
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec, Shape, Window};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec};
+#[cfg(feature = "layers")]
+use sinew_models::spec::{Shape, Window};
 
 use super::BundleError;
-use super::json::{Cursor, NotJson, Raw, UnescapeError};
+use super::json::{Cursor, Inside, Raw, Read, UnescapeError, Wrong};
 
-type Read<T> = Result<T, NotJson>;
+/// Words, and what they stand for, in the same order.
+struct Words<T: 'static>(&'static [&'static str], &'static [T]);
 
-const FORMS: &[(&str, InputForm)] =
-    &[("plain", InputForm::Plain), ("relative", InputForm::Relative), ("both", InputForm::Both)];
+impl<T: Copy> Words<T> {
+    fn get(&self, index: Option<usize>) -> Option<T> {
+        self.1.get(index?).copied()
+    }
+}
 
-const ACTIVATIONS: &[(&str, Activation)] = &[
-    ("identity", Activation::Identity),
-    ("relu", Activation::Relu),
-    ("tanh", Activation::Tanh),
-    ("silu", Activation::Silu),
-    ("sigmoid", Activation::Sigmoid),
-];
+const FORMS: Words<InputForm> =
+    Words(&["plain", "relative", "both"], &[InputForm::Plain, InputForm::Relative, InputForm::Both]);
+
+const ACTIVATIONS: Words<Activation> = Words(
+    &["identity", "relu", "tanh", "silu", "sigmoid"],
+    &[Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Sigmoid],
+);
 
 /// Numbers are in the tensor `loss.constants`, so that δ is only a place here.
-const LOSSES: &[(&str, Loss)] = &[
-    ("mean_squared", Loss::MeanSquared),
-    ("huber", Loss::Huber { delta: 1.0 }),
-    ("binary_cross_entropy", Loss::BinaryCrossEntropy),
-    ("cross_entropy", Loss::CrossEntropy),
-];
+const LOSSES: Words<Loss> = Words(
+    &["mean_squared", "huber", "binary_cross_entropy", "cross_entropy"],
+    &[Loss::MeanSquared, Loss::Huber { delta: 1.0 }, Loss::BinaryCrossEntropy, Loss::CrossEntropy],
+);
 
-const RATES: &[(&str, Rate)] =
-    &[("constant", Rate::Constant), ("per_layer_step", Rate::PerLayerStep), ("per_parameter", Rate::PerParameter)];
+const RATES: Words<Rate> = Words(
+    &["constant", "per_layer_step", "per_parameter"],
+    &[Rate::Constant, Rate::PerLayerStep, Rate::PerParameter],
+);
+
+const SCOPES: Words<Scope> =
+    Words(&["all", "heads", "contexts"], &[Scope::All, Scope::Heads, Scope::Contexts]);
 
 /// A network to be filled.
 pub(super) const NO_NETWORK: NetworkSpec =
@@ -40,6 +49,10 @@ pub(super) const NO_NETWORK: NetworkSpec =
 
 /// A rule to be filled.
 pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
+
+/// A layer and a head to be filled.
+const NO_LAYER: Layer = Layer::Dense { outputs: 0, activation: Activation::Identity };
+const NO_HEAD: Head = Head { name: Name::new(), layers: Vec::new(), loss: Loss::MeanSquared, weight: 1.0 };
 
 /// Writes network and rule, neither of them checked, in place of empty ones; λ and δ are 1.
 ///
@@ -52,124 +65,174 @@ pub(super) fn read(raw: Raw<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> 
         UnescapeError::Surrogate => BundleError::MetadataJson,
     })?;
     // The version first, because another version's network may be another thing altogether.
-    let format = format(text).ok().flatten().ok_or(BundleError::MetadataJson)?;
+    let format = read_format(text).map_err(|Wrong| BundleError::MetadataJson)?;
     if format != FORMAT as usize {
         return Err(BundleError::Format(format));
     }
-    parts(&mut Cursor::new(text), network, rule).map_err(|NotJson(at)| BundleError::Unknown(at))
-}
-
-fn format(text: &[u8]) -> Read<Option<usize>> {
     let mut cursor = Cursor::new(text);
-    let mut format = None;
-    cursor.object(&mut |cursor, key| {
-        if !key.is("format") {
-            return Ok(false);
-        }
-        let new = cursor.whole()?;
-        cursor.once(&mut format, new)
-    })?;
-    cursor.end()?;
-    Ok(format)
+    parts(&mut cursor, network, rule).map_err(|Wrong| BundleError::Unknown(cursor.at()))
 }
 
-fn parts(cursor: &mut Cursor<'_>, into: &mut NetworkSpec, into_rule: &mut Rule) -> Read<()> {
-    let (mut network, mut rule) = (None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("network") {
-            cursor.once(&mut network, ())?;
-            read_network(cursor, into)?;
-        } else if key.is("rule") {
-            cursor.once(&mut rule, ())?;
-            *into_rule = read_rule(cursor)?;
-        } else {
-            return Ok(false);
+/// What a field of an object has.
+#[derive(Clone, Copy)]
+enum Field {
+    Whole,
+    /// 1 for true.
+    #[cfg_attr(not(feature = "rules"), allow(dead_code, reason = "only rules have it"))]
+    Truth,
+    /// One of these words, by its place among them.
+    Word(&'static [&'static str]),
+}
+
+/// Passes the fields of an object that are known, up to the value of another one or the end.
+///
+/// One function for all objects, with tables for what each of them has, takes less flash than a function for each.
+#[inline(never)]
+fn pass<'a>(
+    object: &mut Inside<'a>,
+    cursor: &mut Cursor<'a>,
+    known: &[(&str, Field)],
+    values: &mut [Option<usize>],
+) -> Read<bool> {
+    'fields: while object.pass(cursor)? {
+        for ((name, field), value) in known.iter().zip(&mut *values) {
+            if object.key.is(name) {
+                let new = match field {
+                    Field::Whole => cursor.whole()?,
+                    Field::Truth => cursor.truth()?.into(),
+                    Field::Word(words) => word(cursor, words)?,
+                };
+                Cursor::once(value, new)?;
+                continue 'fields;
+            }
         }
-        Ok(true)
-    })?;
-    network.and(rule).ok_or(cursor.wrong())
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Passes an object whose fields are all known, or skipped.
+fn fields<const N: usize>(cursor: &mut Cursor<'_>, known: &[(&str, Field); N]) -> Read<[Option<usize>; N]> {
+    let mut values = [None; N];
+    let mut object = Inside::object(cursor)?;
+    while pass(&mut object, cursor, known, &mut values)? {
+        cursor.skip()?;
+    }
+    Ok(values)
+}
+
+#[inline(never)]
+fn word(cursor: &mut Cursor<'_>, words: &[&str]) -> Read<usize> {
+    let raw = cursor.string()?;
+    words.iter().position(|word| raw.is(word)).ok_or(Wrong)
+}
+
+/// Passes an array, each item of which is read in the place of an `empty` one.
+fn list<'a, T: Clone>(
+    cursor: &mut Cursor<'a>,
+    into: &mut VecView<T>,
+    empty: &T,
+    read: fn(&mut Cursor<'a>, &mut T) -> Read<()>,
+) -> Read<()> {
+    let mut array = Inside::array(cursor)?;
+    while array.pass(cursor)? {
+        into.push(empty.clone()).map_err(|_| Wrong)?;
+        read(cursor, into.last_mut().ok_or(Wrong)?)?;
+    }
+    Ok(())
+}
+
+fn read_format(text: &[u8]) -> Read<usize> {
+    let mut cursor = Cursor::new(text);
+    let [format] = fields(&mut cursor, &[("format", Field::Whole)])?;
+    cursor.end()?;
+    format.ok_or(Wrong)
+}
+
+fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Read<()> {
+    let [mut seen_network, mut seen_rule] = [None; 2];
+    let mut object = Inside::object(cursor)?;
+    while object.pass(cursor)? {
+        if object.key.is("network") {
+            Cursor::once(&mut seen_network, ())?;
+            read_network(cursor, network)?;
+        } else if object.key.is("rule") {
+            Cursor::once(&mut seen_rule, ())?;
+            read_rule(cursor, rule)?;
+        } else {
+            cursor.skip()?;
+        }
+    }
+    seen_network.and(seen_rule).ok_or(Wrong)
 }
 
 fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
-    let (mut input, mut backbone, mut heads) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("input") {
-            cursor.once(&mut input, ())?;
-            into.input = read_input(cursor)?;
-        } else if key.is("backbone") {
-            cursor.once(&mut backbone, ())?;
-            list(cursor, &mut into.backbone, read_layer)?;
-        } else if key.is("heads") {
-            cursor.once(&mut heads, ())?;
-            list(cursor, &mut into.heads, read_head)?;
+    let [mut input, mut backbone, mut heads] = [None; 3];
+    let mut object = Inside::object(cursor)?;
+    while object.pass(cursor)? {
+        if object.key.is("input") {
+            Cursor::once(&mut input, ())?;
+            read_input(cursor, &mut into.input)?;
+        } else if object.key.is("backbone") {
+            Cursor::once(&mut backbone, ())?;
+            list(cursor, into.backbone.as_mut_view(), &NO_LAYER, read_layer)?;
+        } else if object.key.is("heads") {
+            Cursor::once(&mut heads, ())?;
+            list(cursor, into.heads.as_mut_view(), &NO_HEAD, read_head)?;
         } else {
-            return Ok(false);
+            cursor.skip()?;
         }
-        Ok(true)
-    })?;
-    input.and(backbone).and(heads).ok_or(cursor.wrong())
+    }
+    input.and(backbone).and(heads).ok_or(Wrong)
 }
 
-fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
-    let (mut len, mut form, mut image) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("len") {
-            let new = cursor.whole()?;
-            cursor.once(&mut len, new)
-        } else if key.is("form") {
-            let new = one_of(cursor, FORMS)?;
-            cursor.once(&mut form, new)
-        } else if cfg!(feature = "layers") && key.is("image") {
-            let new = read_shape(cursor)?;
-            cursor.once(&mut image, new)
-        } else {
-            Ok(false)
-        }
-    })?;
-    let (Some(len), Some(form)) = (len, form) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Input { len, form, image })
-}
-
-fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
-    let (mut height, mut width, mut channels) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        for (name, into) in [("height", &mut height), ("width", &mut width), ("channels", &mut channels)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
+fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
+    let known = &[("len", Field::Whole), ("form", Field::Word(FORMS.0))];
+    #[cfg(not(feature = "layers"))]
+    let [len, form] = fields(cursor, known)?;
+    #[cfg(feature = "layers")]
+    let [len, form] = {
+        let mut values = [None; 2];
+        let mut object = Inside::object(cursor)?;
+        while pass(&mut object, cursor, known, &mut values)? {
+            if object.key.is("image") {
+                Cursor::once(&mut into.image, read_shape(cursor)?)?;
+            } else {
+                cursor.skip()?;
             }
         }
-        Ok(false)
-    })?;
-    let (Some(height), Some(width), Some(channels)) = (height, width, channels) else {
-        return Err(cursor.wrong());
+        values
     };
+    into.len = len.ok_or(Wrong)?;
+    into.form = FORMS.get(form).ok_or(Wrong)?;
+    Ok(())
+}
+
+#[cfg(feature = "layers")]
+fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
+    let [height, width, channels] =
+        fields(cursor, &["height", "width", "channels"].map(|name| (name, Field::Whole)))?;
+    let (Some(height), Some(width), Some(channels)) = (height, width, channels) else { return Err(Wrong) };
     Ok(Shape { height, width, channels })
 }
 
-fn read_head(cursor: &mut Cursor<'_>) -> Read<Head> {
-    let (mut name, mut layers, mut loss) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("name") {
-            let new = read_name(cursor)?;
-            cursor.once(&mut name, new)
-        } else if key.is("layers") {
-            let mut new = Vec::new();
-            list(cursor, &mut new, read_layer)?;
-            cursor.once(&mut layers, new)
-        } else if key.is("loss") {
-            let new = one_of(cursor, LOSSES)?;
-            cursor.once(&mut loss, new)
+fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
+    let (mut values, [mut name, mut layers]) = ([None], [None; 2]);
+    let mut object = Inside::object(cursor)?;
+    while pass(&mut object, cursor, &[("loss", Field::Word(LOSSES.0))], &mut values)? {
+        if object.key.is("name") {
+            Cursor::once(&mut name, ())?;
+            into.name = read_name(cursor)?;
+        } else if object.key.is("layers") {
+            Cursor::once(&mut layers, ())?;
+            list(cursor, into.layers.as_mut_view(), &NO_LAYER, read_layer)?;
         } else {
-            Ok(false)
+            cursor.skip()?;
         }
-    })?;
-    let (Some(name), Some(layers), Some(loss)) = (name, layers, loss) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Head { name, layers, loss, weight: 1.0 })
+    }
+    let [loss] = values;
+    into.loss = LOSSES.get(loss).ok_or(Wrong)?;
+    name.and(layers).ok_or(Wrong)
 }
 
 fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
@@ -178,215 +241,193 @@ fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
     raw.unescape(&mut buffer)
         .ok()
         .and_then(|bytes| Name::try_from(core::str::from_utf8(bytes).ok()?).ok())
-        .ok_or(cursor.wrong())
+        .ok_or(Wrong)
 }
 
 /// A kind and its fields, or for a kind without fields its name alone.
-fn read_layer(cursor: &mut Cursor<'_>) -> Read<Layer> {
-    if cfg!(feature = "layers") && cursor.peek() == b'"' {
-        return one_of(cursor, &[("global_average_pool", Layer::GlobalAveragePool), ("flatten", Layer::Flatten)]);
+fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
+    #[cfg(feature = "layers")]
+    if cursor.peek() == b'"' {
+        let bare = word(cursor, &["global_average_pool", "flatten"])?;
+        *into = if bare == 0 { Layer::GlobalAveragePool } else { Layer::Flatten };
+        return Ok(());
     }
-    let mut layer = None;
-    cursor.object(&mut |cursor, kind| {
-        let fields = read_fields(cursor)?;
-        let new = fields.layer(&kind).ok_or(cursor.wrong())?;
-        cursor.once(&mut layer, new)
-    })?;
-    layer.ok_or(cursor.wrong())
-}
-
-/// What layers have; each kind takes what it needs.
-#[derive(Default)]
-struct Fields {
-    outputs: Option<usize>,
-    layers: Option<usize>,
-    len: Option<usize>,
-    window: Option<Window>,
-    activation: Option<Activation>,
-}
-
-impl Fields {
-    fn layer(&self, kind: &Raw<'_>) -> Option<Layer> {
-        if kind.is("dense") {
-            return Some(Layer::Dense { outputs: self.outputs?, activation: self.activation? });
-        }
-        if !cfg!(feature = "layers") {
-            return None;
-        }
-        Some(if kind.is("convolution") {
-            Layer::Convolution { outputs: self.outputs?, window: self.window?, activation: self.activation? }
-        } else if kind.is("depthwise") {
-            Layer::Depthwise { window: self.window?, activation: self.activation? }
-        } else if kind.is("max_pool") {
-            Layer::MaxPool { window: self.window? }
-        } else if kind.is("average_pool") {
-            Layer::AveragePool { window: self.window? }
-        } else if kind.is("layer_norm") {
-            Layer::LayerNorm { activation: self.activation? }
-        } else if kind.is("residual") {
-            Layer::Residual { layers: self.layers?, activation: self.activation? }
-        } else if kind.is("context") {
-            Layer::Context { len: self.len? }
-        } else {
-            return None;
-        })
-    }
-}
-
-fn read_fields(cursor: &mut Cursor<'_>) -> Read<Fields> {
-    let mut fields = Fields::default();
-    cursor.object(&mut |cursor, key| {
-        if key.is("activation") {
-            let new = one_of(cursor, ACTIVATIONS)?;
-            return cursor.once(&mut fields.activation, new);
-        }
-        if cfg!(feature = "layers") && key.is("window") {
-            let new = read_window(cursor)?;
-            return cursor.once(&mut fields.window, new);
-        }
-        let Fields { outputs, layers, len, .. } = &mut fields;
-        for (name, into) in [("outputs", outputs), ("layers", layers), ("len", len)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
+    let mut kind = Inside::object(cursor)?;
+    if kind.pass(cursor)? {
+        const KNOWN: [(&str, Field); if cfg!(feature = "layers") { 4 } else { 2 }] = [
+            ("activation", Field::Word(ACTIVATIONS.0)),
+            ("outputs", Field::Whole),
+            #[cfg(feature = "layers")]
+            ("layers", Field::Whole),
+            #[cfg(feature = "layers")]
+            ("len", Field::Whole),
+        ];
+        #[cfg(feature = "layers")]
+        let layer = {
+            let (mut window, mut values) = (None, [None; KNOWN.len()]);
+            let mut object = Inside::object(cursor)?;
+            while pass(&mut object, cursor, &KNOWN, &mut values)? {
+                if object.key.is("window") {
+                    Cursor::once(&mut window, read_window(cursor)?)?;
+                } else {
+                    cursor.skip()?;
+                }
             }
-        }
-        Ok(false)
-    })?;
-    Ok(fields)
+            layer(&kind.key, values, window)
+        };
+        #[cfg(not(feature = "layers"))]
+        let layer = layer(&kind.key, fields(cursor, &KNOWN)?);
+        *into = layer.ok_or(Wrong)?;
+        return kind.end(cursor);
+    }
+    Err(Wrong)
 }
 
+#[cfg(not(feature = "layers"))]
+fn layer(kind: &Raw<'_>, [activation, outputs]: [Option<usize>; 2]) -> Option<Layer> {
+    if !kind.is("dense") {
+        return None;
+    }
+    Some(Layer::Dense { outputs: outputs?, activation: ACTIVATIONS.get(activation)? })
+}
+
+#[cfg(feature = "layers")]
+fn layer(
+    kind: &Raw<'_>,
+    [activation, outputs, layers, len]: [Option<usize>; 4],
+    window: Option<Window>,
+) -> Option<Layer> {
+    let activation = ACTIVATIONS.get(activation);
+    Some(if kind.is("dense") {
+        Layer::Dense { outputs: outputs?, activation: activation? }
+    } else if kind.is("convolution") {
+        Layer::Convolution { outputs: outputs?, window: window?, activation: activation? }
+    } else if kind.is("depthwise") {
+        Layer::Depthwise { window: window?, activation: activation? }
+    } else if kind.is("max_pool") {
+        Layer::MaxPool { window: window? }
+    } else if kind.is("average_pool") {
+        Layer::AveragePool { window: window? }
+    } else if kind.is("layer_norm") {
+        Layer::LayerNorm { activation: activation? }
+    } else if kind.is("residual") {
+        Layer::Residual { layers: layers?, activation: activation? }
+    } else if kind.is("context") {
+        Layer::Context { len: len? }
+    } else {
+        return None;
+    })
+}
+
+#[cfg(feature = "layers")]
 fn read_window(cursor: &mut Cursor<'_>) -> Read<Window> {
     let (mut size, mut stride, mut padding) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        for (name, into) in [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)] {
-            if key.is(name) {
+    let mut object = Inside::object(cursor)?;
+    while object.pass(cursor)? {
+        let places = [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)];
+        match places.into_iter().find(|(name, _)| object.key.is(name)) {
+            Some((_, into)) => {
                 let mut new = Vec::<u8, 2>::new();
-                list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
-                let new = new.into_array().map_err(|_| cursor.wrong())?;
-                return cursor.once(into, new);
+                list(cursor, new.as_mut_view(), &0, read_byte)?;
+                Cursor::once(into, new.into_array().map_err(|_| Wrong)?)?;
             }
+            None => cursor.skip()?,
         }
-        Ok(false)
-    })?;
-    let (Some(size), Some(stride), Some(padding)) = (size, stride, padding) else {
-        return Err(cursor.wrong());
-    };
+    }
+    let (Some(size), Some(stride), Some(padding)) = (size, stride, padding) else { return Err(Wrong) };
     Ok(Window { size, stride, padding })
 }
 
-fn read_rule(cursor: &mut Cursor<'_>) -> Read<Rule> {
-    if cfg!(feature = "rules") && cursor.peek() == b'"' {
-        return one_of(cursor, &[("bayes", false), ("prototype", true)])
-            .map(|prototype| if prototype { Rule::Prototype } else { Rule::Bayes });
-    }
-    let mut rule = None;
-    cursor.object(&mut |cursor, kind| {
-        let numbers = read_numbers(cursor)?;
-        let new = numbers.rule(&kind).ok_or(cursor.wrong())?;
-        cursor.once(&mut rule, new)
-    })?;
-    rule.ok_or(cursor.wrong())
+fn read_byte(cursor: &mut Cursor<'_>, into: &mut u8) -> Read<()> {
+    *into = u8::try_from(cursor.whole()?).map_err(|_| Wrong)?;
+    Ok(())
 }
 
-/// What rules have; each takes what it needs.
-#[derive(Default)]
-struct Numbers {
+/// A kind and its fields, or for a kind without fields its name alone.
+fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
+    #[cfg(feature = "rules")]
+    if cursor.peek() == b'"' {
+        *into = if word(cursor, &["bayes", "prototype"])? == 0 { Rule::Bayes } else { Rule::Prototype };
+        return Ok(());
+    }
+    let mut kind = Inside::object(cursor)?;
+    if kind.pass(cursor)? {
+        const KNOWN: &[(&str, Field)] = &[
+            ("steps", Field::Whole),
+            ("rate", Field::Word(RATES.0)),
+            ("momentum", Field::Truth),
+            #[cfg(feature = "rules")]
+            ("recursive", Field::Truth),
+            #[cfg(feature = "rules")]
+            ("classes", Field::Whole),
+            #[cfg(feature = "rules")]
+            ("hidden", Field::Whole),
+        ];
+        let (mut scope, mut values) = (None, [None; KNOWN.len()]);
+        let mut object = Inside::object(cursor)?;
+        while pass(&mut object, cursor, KNOWN, &mut values)? {
+            if object.key.is("scope") {
+                Cursor::once(&mut scope, read_scope(cursor)?)?;
+            } else {
+                cursor.skip()?;
+            }
+        }
+        *into = rule(&kind.key, values, scope).ok_or(Wrong)?;
+        return kind.end(cursor);
+    }
+    Err(Wrong)
+}
+
+#[cfg(not(feature = "rules"))]
+fn rule(kind: &Raw<'_>, [steps, rate, momentum]: [Option<usize>; 3], scope: Option<Scope>) -> Option<Rule> {
+    if !kind.is("gradient") {
+        return None;
+    }
+    gradient(steps, rate, momentum, scope)
+}
+
+fn gradient(
     steps: Option<usize>,
-    rate: Option<Rate>,
+    rate: Option<usize>,
+    momentum: Option<usize>,
     scope: Option<Scope>,
-    momentum: Option<bool>,
-    recursive: Option<bool>,
-    classes: Option<usize>,
-    hidden: Option<usize>,
+) -> Option<Rule> {
+    Some(Rule::Gradient { steps: steps?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == Some(1) })
 }
 
-impl Numbers {
-    fn rule(self, kind: &Raw<'_>) -> Option<Rule> {
-        let Self { steps, rate, scope, momentum, recursive, classes, hidden } = self;
-        if kind.is("gradient") {
-            let momentum = momentum.unwrap_or(false);
-            return Some(Rule::Gradient { steps: steps?, rate: rate?, scope: scope?, momentum });
-        }
-        if !cfg!(feature = "rules") {
-            return None;
-        }
-        Some(if kind.is("ridge") {
-            Rule::Ridge { recursive: recursive? }
-        } else if kind.is("siamese") {
-            Rule::Siamese { classes: classes? }
-        } else if kind.is("meta_lstm") {
-            Rule::MetaLstm { steps: steps?, hidden: hidden?, scope: scope? }
-        } else {
-            return None;
-        })
+#[cfg(feature = "rules")]
+fn rule(
+    kind: &Raw<'_>,
+    [steps, rate, momentum, recursive, classes, hidden]: [Option<usize>; 6],
+    scope: Option<Scope>,
+) -> Option<Rule> {
+    if kind.is("gradient") {
+        return gradient(steps, rate, momentum, scope);
     }
-}
-
-fn read_numbers(cursor: &mut Cursor<'_>) -> Read<Numbers> {
-    let mut numbers = Numbers::default();
-    cursor.object(&mut |cursor, key| {
-        if key.is("rate") {
-            let new = one_of(cursor, RATES)?;
-            return cursor.once(&mut numbers.rate, new);
-        }
-        if key.is("scope") {
-            let new = read_scope(cursor)?;
-            return cursor.once(&mut numbers.scope, new);
-        }
-        let Numbers { steps, momentum, recursive, classes, hidden, .. } = &mut numbers;
-        for (name, into) in [("momentum", momentum), ("recursive", recursive)] {
-            if key.is(name) {
-                let new = cursor.truth()?;
-                return cursor.once(into, new);
-            }
-        }
-        for (name, into) in [("steps", steps), ("classes", classes), ("hidden", hidden)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
-            }
-        }
-        Ok(false)
-    })?;
-    Ok(numbers)
+    Some(if kind.is("ridge") {
+        Rule::Ridge { recursive: recursive? == 1 }
+    } else if kind.is("siamese") {
+        Rule::Siamese { classes: classes? }
+    } else if kind.is("meta_lstm") {
+        Rule::MetaLstm { steps: steps?, hidden: hidden?, scope: scope? }
+    } else {
+        return None;
+    })
 }
 
 /// `"all"`, `"heads"`, `"contexts"` or `{"layers": [..]}`.
 fn read_scope(cursor: &mut Cursor<'_>) -> Read<Scope> {
     if cursor.peek() == b'"' {
-        return Ok(match one_of(cursor, &[("all", 0), ("heads", 1), ("contexts", 2)])? {
-            0 => Scope::All,
-            1 => Scope::Heads,
-            _ => Scope::Contexts,
-        });
+        let index = word(cursor, SCOPES.0)?;
+        return SCOPES.1.get(index).cloned().ok_or(Wrong);
     }
-    let mut scope = None;
-    cursor.object(&mut |cursor, key| {
-        if !key.is("layers") {
-            return Err(cursor.wrong());
-        }
-        let mut new = Vec::new();
-        list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
-        cursor.once(&mut scope, Scope::Layers(new))
-    })?;
-    scope.ok_or(cursor.wrong())
-}
-
-fn list<'a, T, const N: usize>(
-    cursor: &mut Cursor<'a>,
-    into: &mut Vec<T, N>,
-    read: fn(&mut Cursor<'a>) -> Read<T>,
-) -> Read<()> {
-    cursor.array(&mut |cursor| {
-        let item = read(cursor)?;
-        into.push(item).map_err(|_| cursor.wrong())
-    })
-}
-
-fn one_of<T: Copy>(cursor: &mut Cursor<'_>, choices: &[(&str, T)]) -> Read<T> {
-    let raw = cursor.string()?;
-    choices.iter().find(|(name, _)| raw.is(name)).map(|&(_, choice)| choice).ok_or(cursor.wrong())
+    let (mut layers, mut object) = (Vec::new(), Inside::object(cursor)?);
+    if !(object.pass(cursor)? && object.key.is("layers")) {
+        return Err(Wrong);
+    }
+    list(cursor, layers.as_mut_view(), &0, read_byte)?;
+    object.end(cursor)?;
+    Ok(Scope::Layers(layers))
 }
 
 #[cfg(test)]
@@ -400,7 +441,7 @@ mod tests {
             let pair = prop::array::uniform2(any::<u8>());
             (pair, pair, pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
         };
-        let activation = || prop::sample::select(ACTIVATIONS).prop_map(|(_, activation)| activation);
+        let activation = || prop::sample::select(ACTIVATIONS.1);
         let number = any::<usize>;
         prop_oneof![
             (number(), activation()).prop_map(|(outputs, activation)| Layer::Dense { outputs, activation }),
@@ -423,8 +464,8 @@ mod tests {
     fn rule() -> impl Strategy<Value = Rule> {
         let number = any::<usize>;
         prop_oneof![
-            (number(), prop::sample::select(RATES), scope(), any::<bool>())
-                .prop_map(|(steps, (_, rate), scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
+            (number(), prop::sample::select(RATES.1), scope(), any::<bool>())
+                .prop_map(|(steps, rate, scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
             any::<bool>().prop_map(|recursive| Rule::Ridge { recursive }),
             Just(Rule::Bayes),
             Just(Rule::Prototype),
@@ -443,7 +484,7 @@ mod tests {
     }
 
     fn head() -> impl Strategy<Value = Head> {
-        ("[ -~é]{0,12}", layers(), prop::sample::select(LOSSES)).prop_map(|(name, layers, (_, loss))| {
+        ("[ -~é]{0,12}", layers(), prop::sample::select(LOSSES.1)).prop_map(|(name, layers, loss)| {
             let name = Name::try_from(name.as_str()).unwrap();
             Head { name, layers, loss, weight: 1.0 }
         })
@@ -461,7 +502,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_serde_writes(
-            len in any::<usize>(), (_, form) in prop::sample::select(FORMS), backbone in layers(),
+            len in any::<usize>(), form in prop::sample::select(FORMS.1), backbone in layers(),
             heads in prop::collection::vec(head(), 0..=4),
             image in image(), rule in rule(),
         ) {
@@ -478,19 +519,19 @@ mod tests {
     #[test]
     fn knows_every_name_that_serde_writes() {
         // A new variant fails to compile here: it belongs in the lists above.
-        for (name, form) in FORMS {
+        for (name, form) in FORMS.0.iter().zip(FORMS.1) {
             let (InputForm::Plain | InputForm::Relative | InputForm::Both) = form;
             assert_eq!(serde_json::to_value(form).unwrap(), *name);
         }
-        for (name, activation) in ACTIVATIONS {
+        for (name, activation) in ACTIVATIONS.0.iter().zip(ACTIVATIONS.1) {
             let (Activation::Identity | Activation::Relu | Activation::Tanh | Activation::Silu | Activation::Sigmoid) =
                 activation;
             assert_eq!(serde_json::to_value(activation).unwrap(), *name);
         }
-        for (_, loss) in LOSSES {
+        for loss in LOSSES.1 {
             let (Loss::MeanSquared | Loss::Huber { .. } | Loss::BinaryCrossEntropy | Loss::CrossEntropy) = loss;
         }
-        for (name, rate) in RATES {
+        for (name, rate) in RATES.0.iter().zip(RATES.1) {
             let (Rate::Constant | Rate::PerLayerStep | Rate::PerParameter) = rate;
             assert_eq!(serde_json::to_value(rate).unwrap(), *name);
         }

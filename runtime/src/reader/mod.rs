@@ -20,8 +20,8 @@ use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
-use json::{Cursor, NotJson, Raw};
-use view::Dtype;
+use json::{Cursor, Inside, Raw, Read, Wrong};
+use view::DTYPES;
 pub(crate) use view::Parameters;
 pub use view::View;
 
@@ -60,59 +60,60 @@ impl<'a> Bundle<'a> {
             output_mean: none,
             output_scale: none,
         };
-        bundle.fill(&File::new(bytes)?)?;
-        Ok(bundle)
+        let mut file = File { header: &[], data: &[], refused: None };
+        match bundle.fill(bytes, &mut file) {
+            Ok(()) => Ok(bundle),
+            // Whoever refuses says why.
+            Err(Wrong) => Err(file.refused.unwrap_or(BundleError::NoMetadata)),
+        }
     }
 
     // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
-    fn fill(&mut self, file: &File<'a>) -> Result<(), BundleError> {
-        let Bundle { network, rule, parameters, numbers, novelty, .. } = self;
-        metadata::read(file.metadata()?, network, rule)?;
-        network.check().map_err(BundleError::Network)?;
-        rule.check(network).map_err(BundleError::Rule)?;
+    fn fill(&mut self, bytes: &'a [u8], file: &mut File<'a>) -> Read<()> {
+        file.open(bytes)?;
+        let Bundle { network, rule, parameters, numbers, .. } = self;
+        let text = file.read(File::metadata)?;
+        file.refuse(metadata::read(text, network, rule))?;
+        file.refuse(network.check().map_err(BundleError::Network))?;
+        file.refuse(rule.check(network).map_err(BundleError::Rule))?;
 
-        let constants = file.named(LOSS_CONSTANTS, Shape::matrix(network.heads.len(), 2))?;
+        let mut constants = View::NONE;
+        file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, &mut constants)?;
         for (index, head) in network.heads.iter_mut().enumerate() {
             head.weight = constants.get(2 * index).unwrap_or(f32::NAN);
             if let Loss::Huber { delta } = &mut head.loss {
                 *delta = constants.get(2 * index + 1).unwrap_or(f32::NAN);
             }
         }
-        network.check().map_err(BundleError::Network)?;
+        file.refuse(network.check().map_err(BundleError::Network))?;
 
         // A network has no more slots than there is room for.
         for (view, slot) in parameters.slots.iter_mut().zip(network.slots()) {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
-            *view = file.tensor(id, &slot.name(), Shape::of(&slot.shape()))?;
+            file.tensor(id, &slot.name(), &slot.shape(), Domain::Finite, view)?;
         }
         for (view, tensor) in numbers.iter_mut().zip(rule.tensors(network)) {
-            *view = file.named(tensor.name, Shape::of(&tensor.shape))?;
-            if tensor.domain != Domain::Finite {
-                let columns = tensor.shape.last().copied().unwrap_or(1);
-                let has = |index, value| tensor.domain.has(value, index, columns);
-                check(TensorId::Named(tensor.name), *view, has)?;
-            }
+            file.named(tensor.name, &tensor.shape, tensor.domain, view)?;
         }
-        *novelty = match file.named(SUPPORT_NOVELTY, Shape::vector(2)) {
-            Err(BundleError::Missing(_)) => None,
-            view => Some(view?),
-        };
-        let inputs = Shape::vector(network.input.len);
-        let outputs = Shape::vector(rule.output_len(network));
+        let (inputs, outputs) = (network.input.len, rule.output_len(network));
+        let mut novelty = View::NONE;
         let Bundle { input_mean, input_scale, input_relative_scale, output_mean, output_scale, .. } = self;
-        for (view, name, shape, scales) in [
-            (input_mean, INPUT_MEAN, inputs, false),
-            (input_scale, INPUT_SCALE, inputs, true),
-            (input_relative_scale, INPUT_RELATIVE_SCALE, inputs, true),
-            (output_mean, OUTPUT_MEAN, outputs, false),
-            (output_scale, OUTPUT_SCALE, outputs, true),
+        for (view, name, len, domain) in [
+            (input_mean, INPUT_MEAN, inputs, Domain::Finite),
+            (input_scale, INPUT_SCALE, inputs, Domain::Positive),
+            (input_relative_scale, INPUT_RELATIVE_SCALE, inputs, Domain::Positive),
+            (output_mean, OUTPUT_MEAN, outputs, Domain::Finite),
+            (output_scale, OUTPUT_SCALE, outputs, Domain::Positive),
+            (&mut novelty, SUPPORT_NOVELTY, 2, Domain::Finite),
         ] {
-            *view = file.named(name, shape)?;
-            if scales {
-                check(TensorId::Named(name), *view, |_, value| value > 0.0)?;
+            match file.named(name, &[len], domain, view) {
+                // The one tensor that may be left out.
+                Err(Wrong) if name == SUPPORT_NOVELTY && matches!(file.refused, Some(BundleError::Missing(_))) => {}
+                read => read?,
             }
         }
+        self.novelty = Some(novelty).filter(|view| !view.is_empty());
         Ok(())
     }
 
@@ -179,136 +180,187 @@ impl<'a> Bundle<'a> {
 struct File<'a> {
     header: &'a [u8],
     data: &'a [u8],
+    /// Why it was refused.
+    refused: Option<BundleError>,
 }
 
 /// What the header says of a tensor.
 struct Entry<'a> {
     dtype: Raw<'a>,
-    shape: Shape,
+    shape: Lengths,
     bytes: &'a [u8],
 }
 
+/// An array of whole numbers: how many, and the first of them.
+type Lengths = (usize, [usize; 4]);
+
 impl<'a> File<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, BundleError> {
-        let (&len, rest) = bytes.split_first_chunk().ok_or(BundleError::Header { expected: 0, got: 0 })?;
-        let len = u64::from_le_bytes(len);
-        let (header, data) = usize::try_from(len)
-            .ok()
-            .and_then(|len| rest.split_at_checked(len))
-            .ok_or(BundleError::Header { expected: len, got: rest.len() })?;
-        core::str::from_utf8(header).map_err(|error| BundleError::Utf8(8 + error.valid_up_to()))?;
-        Ok(File { header, data })
+    fn open(&mut self, bytes: &'a [u8]) -> Read<()> {
+        let (len, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let len = u64::from_le_bytes(*len);
+        let Some((header, data)) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)) else {
+            return self.wrong(BundleError::Header { expected: len, got: rest.len() });
+        };
+        if bytes.len() < 8 {
+            return self.wrong(BundleError::Header { expected: 0, got: 0 });
+        }
+        if let Err(error) = core::str::from_utf8(header) {
+            return self.wrong(BundleError::Utf8(8 + error.valid_up_to()));
+        }
+        (self.header, self.data) = (header, data);
+        Ok(())
+    }
+
+    /// Refuses the file.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn wrong<T>(&mut self, error: BundleError) -> Read<T> {
+        self.refused = Some(error);
+        Err(Wrong)
+    }
+
+    fn refuse(&mut self, result: Result<(), BundleError>) -> Read<()> {
+        result.or_else(|error| self.wrong(error))
+    }
+
+    /// What a cursor read of the header, which begins after 8 bytes; if it is not what was wanted, then for a reason that was told or
+    /// because it is no JSON.
+    fn read<T>(&mut self, read: impl FnOnce(&mut Self, &mut Cursor<'a>) -> Read<T>) -> Read<T> {
+        let mut cursor = Cursor::new(self.header);
+        let result = read(self, &mut cursor);
+        if result.is_err() {
+            self.refused.get_or_insert(BundleError::Json(cursor.at().saturating_add(8)));
+        }
+        result
     }
 
     /// The string under `sinew`; checks the whole header on its way.
-    fn metadata(&self) -> Result<Raw<'a>, BundleError> {
-        let mut cursor = Cursor::new(self.header);
+    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Read<Raw<'a>> {
         let (mut found, mut seen) = (None, false);
-        cursor.object(&mut |cursor, name| {
-            if !name.is("__metadata__") {
+        let mut header = Inside::object(cursor)?;
+        while header.pass(cursor)? {
+            if !header.key.is("__metadata__") {
                 self.entry(cursor)?;
-                return Ok(true);
+                continue;
             }
             if replace(&mut seen, true) {
-                return Err(BundleError::MetadataTwice);
+                return self.wrong(BundleError::MetadataTwice);
             }
-            cursor.object(&mut |cursor, key| {
+            let mut texts = Inside::object(cursor)?;
+            while texts.pass(cursor)? {
                 let value = cursor.string()?;
-                if key.is(METADATA_KEY) && found.replace(value).is_some() {
-                    return Err(BundleError::MetadataTwice);
+                if texts.key.is(METADATA_KEY) && found.replace(value).is_some() {
+                    return self.wrong(BundleError::MetadataTwice);
                 }
-                Ok(true)
-            })?;
-            Ok(true)
-        })?;
+            }
+        }
         cursor.end()?;
-        found.ok_or(BundleError::NoMetadata)
+        match found {
+            Some(found) => Ok(found),
+            None => self.wrong(BundleError::NoMetadata),
+        }
     }
 
     /// Passes the entry of a tensor, which must lie within the data.
-    fn entry(&self, cursor: &mut Cursor<'a>) -> Result<Entry<'a>, BundleError> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn entry(&mut self, cursor: &mut Cursor<'a>) -> Read<Entry<'a>> {
         let (mut dtype, mut shape, mut range) = (None, None, None);
-        cursor.object(&mut |cursor, key| {
-            if key.is("dtype") {
-                let new = cursor.string()?;
-                cursor.once(&mut dtype, new)
-            } else if key.is("shape") {
-                let new = lengths(cursor)?;
-                cursor.once(&mut shape, new)
-            } else if key.is("data_offsets") {
-                let new = lengths(cursor)?;
-                cursor.once(&mut range, new)
-            } else {
-                Ok(false)
+        let mut fields = Inside::object(cursor)?;
+        while fields.pass(cursor)? {
+            if fields.key.is("dtype") {
+                Cursor::once(&mut dtype, cursor.string()?)?;
+                continue;
             }
-        })?;
+            let lengths = if fields.key.is("shape") {
+                &mut shape
+            } else if fields.key.is("data_offsets") {
+                &mut range
+            } else {
+                cursor.skip()?;
+                continue;
+            };
+            Cursor::once(lengths, read_lengths(cursor)?)?;
+        }
         let at = 8 + cursor.at();
         let (Some(dtype), Some(shape), Some((2, [begin, end, ..]))) = (dtype, shape, range) else {
-            return Err(BundleError::Entry(at));
+            return self.wrong(BundleError::Entry(at));
         };
-        let bytes = self.data.get(begin..end).ok_or(BundleError::Bounds { at, begin, end, data: self.data.len() })?;
-        let (rank, lengths) = shape;
-        Ok(Entry { dtype, shape: Shape { rank, ..Shape::of(&lengths) }, bytes })
+        match self.data.get(begin..end) {
+            Some(bytes) => Ok(Entry { dtype, shape, bytes }),
+            None => self.wrong(BundleError::Bounds { at, begin, end, data: self.data.len() }),
+        }
     }
 
-    /// The tensor `name`, which must have this shape and finite values.
-    fn tensor(&self, tensor: TensorId, name: &str, expected: Shape) -> Result<View<'a>, BundleError> {
+    /// What the header says of the tensor `name`.
+    fn find(&mut self, cursor: &mut Cursor<'a>, tensor: TensorId, name: &str) -> Read<Entry<'a>> {
         let mut found = None;
-        Cursor::new(self.header).object(&mut |cursor, key| {
-            if !key.is(name) {
-                return Ok(false);
+        let mut header = Inside::object(cursor)?;
+        while header.pass(cursor)? {
+            if !header.key.is(name) {
+                cursor.skip()?;
+            } else if found.replace(self.entry(cursor)?).is_some() {
+                return self.wrong(BundleError::Twice(tensor));
             }
-            if found.replace(self.entry(cursor)?).is_some() {
-                return Err(BundleError::Twice(tensor));
-            }
-            Ok(true)
-        })?;
-        let Entry { dtype, shape, bytes } = found.ok_or(BundleError::Missing(tensor))?;
-        let dtype = if dtype.is("F32") {
-            Dtype::F32
-        } else if dtype.is("F16") {
-            Dtype::F16
-        } else if dtype.is("BF16") {
-            Dtype::Bf16
-        } else {
+        }
+        match found {
+            Some(found) => Ok(found),
+            None => self.wrong(BundleError::Missing(tensor)),
+        }
+    }
+
+    /// The tensor `name`, which must have this shape and finite values of this domain.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn tensor(
+        &mut self,
+        tensor: TensorId,
+        name: &str,
+        shape: &[usize],
+        domain: Domain,
+        into: &mut View<'a>,
+    ) -> Read<()> {
+        let Entry { dtype: kind, shape: (rank, lengths), bytes } =
+            self.read(|file, cursor| file.find(cursor, tensor, name))?;
+        let Some(&(_, dtype)) = DTYPES.iter().find(|(name, _)| kind.is(name)) else {
             let mut got = [0; 8];
-            let _ = dtype.unescape(&mut got);
-            return Err(BundleError::Dtype { tensor, got });
+            let _ = kind.unescape(&mut got);
+            return self.wrong(BundleError::Dtype { tensor, got });
         };
-        if shape != expected {
-            return Err(BundleError::Shape { tensor, expected, got: shape });
+        let (expected, got) = (Shape::of(shape), Shape { rank, ..Shape::of(&lengths) });
+        if got != expected {
+            return self.wrong(BundleError::Shape { tensor, expected, got });
         }
         let size = expected.len().saturating_mul(dtype.size());
         if bytes.len() != size {
-            return Err(BundleError::Size { tensor, expected: size, got: bytes.len() });
+            return self.wrong(BundleError::Size { tensor, expected: size, got: bytes.len() });
         }
         let view = View { dtype, bytes };
-        check(tensor, view, |_, value| value.is_finite())?;
-        Ok(view)
+        let columns = shape.last().copied().unwrap_or(1);
+        for index in 0..view.len() {
+            if !view.get(index).is_some_and(|value| value.is_finite() && domain.has(value, index, columns)) {
+                return self.wrong(BundleError::Value { tensor, index });
+            }
+        }
+        *into = view;
+        Ok(())
     }
 
-    fn named(&self, name: &'static str, shape: Shape) -> Result<View<'a>, BundleError> {
-        self.tensor(TensorId::Named(name), name, shape)
+    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut View<'a>) -> Read<()> {
+        self.tensor(TensorId::Named(name), name, shape, domain, into)
     }
 }
 
 /// Passes an array of whole numbers.
-fn lengths(cursor: &mut Cursor<'_>) -> Result<(usize, [usize; 4]), NotJson> {
+fn read_lengths(cursor: &mut Cursor<'_>) -> Read<Lengths> {
     let (mut rank, mut lengths) = (0, [0; 4]);
-    cursor.array(&mut |cursor| {
+    let mut array = Inside::array(cursor)?;
+    while array.pass(cursor)? {
         let length = cursor.whole()?;
         if let Some(place) = lengths.get_mut(rank) {
             *place = length;
         }
         rank += 1;
-        Ok(())
-    })?;
-    Ok((rank, lengths))
-}
-
-fn check(tensor: TensorId, view: View<'_>, good: impl Fn(usize, f32) -> bool) -> Result<(), BundleError> {
-    match (0..view.len()).find(|&index| !view.get(index).is_some_and(|value| good(index, value))) {
-        Some(index) => Err(BundleError::Value { tensor, index }),
-        None => Ok(()),
     }
+    Ok((rank, lengths))
 }

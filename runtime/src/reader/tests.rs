@@ -1,6 +1,7 @@
 extern crate std;
 use std::{format, string::String, vec, vec::Vec};
 
+use super::view::Dtype;
 use super::*;
 use half::{bf16, f16};
 use proptest::prelude::*;

@@ -16,6 +16,9 @@ pub(super) enum Dtype {
     Bf16,
 }
 
+/// Their names in a file.
+pub(super) const DTYPES: [(&str, Dtype); 3] = [("F32", Dtype::F32), ("F16", Dtype::F16), ("BF16", Dtype::Bf16)];
+
 impl Dtype {
     /// Bytes of one value.
     pub const fn size(self) -> usize {
