@@ -131,7 +131,7 @@ impl<'m> Adapter<'m> {
             rest = behind;
         }
         memory.scales.load(bundle)?;
-        let learner = Learner::new(bundle, &plan.behind, memory.numbers, &mut memory.rule, memory.live);
+        let learner = Learner::new(bundle, plan.behind(), memory.numbers, &mut memory.rule, memory.live);
         let learner = learner.ok_or(SetupError::Rule)?;
         #[cfg(feature = "rules")]
         let (state, features) = match (learner.posterior(), learner.compares()) {
@@ -140,7 +140,7 @@ impl<'m> Adapter<'m> {
         };
         #[cfg(not(feature = "rules"))]
         let (state, features) = (0, 0);
-        let frozen = plan.behind.params_of(plan.behind.numbers().start).start;
+        let frozen = plan.network.params_of(plan.frozen).start;
         let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
             start,
@@ -280,7 +280,7 @@ impl<'m> Adapter<'m> {
             Guard::Finite | Guard::Improve => (self.support.all(), self.support.all()),
         };
         let mut fit = Fit {
-            network: &self.plan.behind,
+            network: self.plan.behind(),
             x: memory.features,
             y: self.support.targets(),
             guard: self.guard,
@@ -351,10 +351,10 @@ impl<'m> Adapter<'m> {
 
     /// Brings the features of all support rows up to date; false if time is up before that.
     fn refresh(&mut self, until: &mut dyn FnMut() -> bool) -> bool {
-        let Plan { network, behind, frozen, unit_rows, .. } = &self.plan;
+        let Plan { network, frozen, unit_rows, .. } = &self.plan;
         let memory = &mut self.memory;
         let norm = memory.scales.norm(self.support.mean());
-        let (input_len, presented_len, len) = (self.support.input_len(), network.input_len(), behind.input_len());
+        let (input_len, presented_len, len) = (self.support.input_len(), network.input_len(), self.plan.behind().input_len());
         let most = if *frozen > 0 { *unit_rows } else { usize::MAX };
         let mut refreshed = 0;
         for run in self.support.newest(self.support.stale(), 0).runs(most) {
@@ -412,7 +412,7 @@ impl<'m> Adapter<'m> {
             return Ok(f32::NAN);
         }
         let mut fit = Fit {
-            network: &self.plan.behind,
+            network: self.plan.behind(),
             x: memory.features,
             y: self.support.targets(),
             guard: self.guard,
@@ -550,7 +550,7 @@ impl<'m> Adapter<'m> {
             debug_assert!(loaded.is_ok());
         }
         self.checksum = checksum(self.plan.network.path(), memory.live);
-        self.learner.restart(&self.plan.behind, memory.numbers, &mut memory.rule);
+        self.learner.restart(self.plan.behind(), memory.numbers, &mut memory.rule);
         self.refused = 0;
         self.awaited = self.limits.recovery;
         if self.limits.recovery > 0 {

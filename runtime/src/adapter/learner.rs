@@ -7,7 +7,7 @@ use super::memory::RuleMemory;
 use super::predict::NO_CLASS;
 #[cfg(feature = "rules")]
 use crate::guard::Guard;
-use crate::network::{LayerSet, Network};
+use crate::network::{LayerSet, Tail};
 use crate::reader::Bundle;
 use crate::rule::{
     Fit, Trial, Until,
@@ -73,7 +73,7 @@ impl Learner {
     /// The rule of `bundle`, at its beginning; `None` if this build leaves it out, or its numbers cannot be worked with.
     pub(super) fn new(
         bundle: &Bundle<'_>,
-        behind: &Network,
+        behind: Tail<'_>,
         numbers: &[f32],
         rule: &mut RuleMemory<'_>,
         start: &[f32],
@@ -153,7 +153,7 @@ impl Learner {
             }
             #[cfg(feature = "rules")]
             Self::MetaLstm { hidden } => {
-                let Some(learned) = learned(*hidden, numbers, rule, fit.network.param_len(), adapted) else {
+                let Some(learned) = learned(*hidden, numbers, rule, work[0].len(), adapted) else {
                     return (Trial::new(), 0);
                 };
                 (descend(fit, &mut Stepper::Learned(learned), steps, work, until), 0)
@@ -230,7 +230,7 @@ impl Learner {
     }
 
     /// Forgets all samples; [`RuleMemory::prior`] is still that of the start.
-    pub(super) fn restart(&mut self, behind: &Network, numbers: &[f32], rule: &mut RuleMemory<'_>) {
+    pub(super) fn restart(&mut self, behind: Tail<'_>, numbers: &[f32], rule: &mut RuleMemory<'_>) {
         match self {
             #[cfg(feature = "rules")]
             Self::Recursive { bayes, filter, trial, tried } => {

@@ -76,7 +76,7 @@ struct RuleSizes {
 impl Sizes {
     /// `None` if there is no capacity, or a size passes `usize`.
     pub(super) fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
-        let (spec, network, behind) = (bundle.network(), &plan.network, &plan.behind);
+        let (spec, network, behind) = (bundle.network(), &plan.network, plan.behind());
         let rows = |per_row: usize| capacity.checked_mul(per_row).filter(|_| capacity > 0);
         let outputs = bundle.rule().output_len(spec);
         let (ring_inputs, ring_targets) = (rows(spec.input.len)?, rows(outputs)?);
@@ -165,7 +165,7 @@ impl RuleSizes {
             use crate::kernel::dense::Size;
             use crate::rule::{linear::Heads, meta_lstm, recursive::Recursive, ridge};
 
-            let (path, features, outputs) = (plan.network.path(), plan.behind.input_len(), plan.network.output_len());
+            let (path, features, outputs) = (plan.network.path(), plan.behind().input_len(), plan.network.output_len());
             let closed = Self { buffers: 2, stacked: Heads::len(features, outputs), ..Self::default() };
             let recursive = || {
                 let state = Recursive::state_len(path, features, outputs);

@@ -3,7 +3,7 @@
 use sinew_models::rule::Rule;
 
 use crate::kernel::Path;
-use crate::network::{LayerSet, Network, NetworkError};
+use crate::network::{LayerSet, Network, NetworkError, Tail};
 use crate::reader::Bundle;
 
 /// Values of both traces of one unit of work: what the second-level cache of a small processor holds.
@@ -17,8 +17,6 @@ const FAST_UNIT_VALUES: usize = 1 << 17;
 pub(super) struct Plan {
     /// The whole, which predicts.
     pub network: Network,
-    /// What lies behind the layers that stay as they are: it adapts, on features that are computed once for each support row.
-    pub behind: Network,
     /// How many layers stay as they are.
     pub frozen: usize,
     pub adapted: LayerSet,
@@ -29,6 +27,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// What lies behind the layers that stay as they are: it adapts, on features that are computed once for each support row.
+    pub(super) fn behind(&self) -> Tail<'_> {
+        self.network.behind(self.frozen)
+    }
+
     // A network is large: inlined, it would lie on the stack of the control loop.
     #[inline(never)]
     pub(super) fn new(bundle: &Bundle<'_>, path: Path, capacity: usize) -> Result<Self, NetworkError> {
@@ -47,6 +50,6 @@ impl Plan {
         let rows = |values: usize| (most / values.max(1)).clamp(1, capacity.max(1));
         let unit_rows = rows(network.forward_len(1) + network.backward_len(1));
         let unit_rows_behind = rows(behind.forward_len(1) + behind.backward_len(1));
-        Ok(Self { network, behind, frozen, adapted, unit_rows, unit_rows_behind })
+        Ok(Self { network, frozen, adapted, unit_rows, unit_rows_behind })
     }
 }

@@ -94,7 +94,7 @@ impl Pass<'_, '_> {
             {
                 let features = network.features(*frozen, presented, rows, self.forward);
                 let variance = part_mut(variance, unit * most * output_len, rows * output_len);
-                let rows = features.chunks_exact(self.plan.behind.input_len().max(1));
+                let rows = features.chunks_exact(self.plan.behind().input_len().max(1));
                 for (features, variance) in rows.zip(variance.chunks_exact_mut(output_len)) {
                     let factor = filter.variance_factor(state, features, self.scratch).unwrap_or(f32::INFINITY);
                     let scales = noise.iter().zip(&*self.scales.output_scale);
@@ -120,8 +120,8 @@ fn similarities(
     y: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let (len, places) = (plan.behind.input_len(), classes.len());
-    let Some((_, weight, bias)) = plan.behind.linear_outputs().next() else { return };
+    let (len, places) = (plan.behind().input_len(), classes.len());
+    let Some((_, weight, bias)) = plan.behind().linear_outputs().next() else { return };
     let (weight, bias) = (part(params, weight, len), part(params, bias, 1).first().copied().unwrap_or(f32::NAN));
     let scores = part_mut(scratch, 0, places);
     let outputs = y.len() / (features.len() / len.max(1)).max(1);

@@ -1,7 +1,7 @@
 //! The gradient, by going back through the layers (Rumelhart, Hinton and Williams 1986).
 
 use super::layer::Planned;
-use super::{Batch, LayerSet, Network};
+use super::{Batch, LayerSet, Network, Tail};
 use crate::kernel::activation;
 use crate::kernel::dense::Update;
 use crate::kernel::loss;
@@ -56,6 +56,22 @@ impl Network {
     /// `panel` is scratch of [`Network::panel_len`] values.
     pub fn gradient(
         &self,
+        destination: Destination<'_>,
+        batch: Batch<'_>,
+        forward: &[f32],
+        backward: &mut [f32],
+        panel: &mut [f32],
+    ) -> f32 {
+        self.behind(0).gradient(destination, batch, forward, backward, panel)
+    }
+}
+
+impl Tail<'_> {
+    /// As [`Network::gradient`], for its own layers.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn gradient(
+        self,
         mut destination: Destination<'_>,
         batch: Batch<'_>,
         forward: &[f32],
@@ -63,18 +79,18 @@ impl Network {
         panel: &mut [f32],
     ) -> f32 {
         let (mut total, share) = (0.0, batch.share());
-        let needed = self.needed(|layer| destination.wants(self.first + layer));
-        for head in &self.heads {
-            let Some(last) = self.layers.get(head.last) else { continue };
-            let a = last.output(forward, batch.rows);
-            let da = gradient_at_output(last, backward, batch.rows);
+        let needed = self.needed(|layer| destination.wants(layer));
+        for head in &self.network.heads {
+            let Some(last) = self.network.layers.get(head.last) else { continue };
+            let a = self.output(last, forward, batch.rows);
+            let da = self.gradient_at_output(last, backward, batch.rows);
             let targets = self.targets(head, batch.y);
             total += loss::value_and_gradient(head.loss, head.weight * share, a, targets, head.outputs, da);
             for layer in (head.first..=head.last).rev() {
                 self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
             }
         }
-        for layer in (0..self.backbone).rev() {
+        for layer in (self.first..self.network.backbone).rev() {
             self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
         }
         total
@@ -82,7 +98,7 @@ impl Network {
 
     /// From the gradient at the output of one layer to that of its parameters and, where it is needed, of its sources.
     fn layer_gradient(
-        &self,
+        self,
         layer: usize,
         destination: &mut Destination<'_>,
         needed: LayerSet,
@@ -91,40 +107,42 @@ impl Network {
         backward: &mut [f32],
         panel: &mut [f32],
     ) {
-        let Some(planned) = self.layers.get(layer) else { return };
-        let rows = batch.rows;
+        let layers = &self.network.layers;
+        let Some(planned) = layers.get(layer) else { return };
+        let (rows, path) = (batch.rows, self.network.path);
+        let (mut x, mut at) = (&[][..], &[][..]);
         if needed.has(layer) {
             let len = planned.outputs() * rows;
-            let known = planned.known(forward, rows);
-            let (lower, here) = cut(backward, planned.dz * rows);
+            let known = self.known(planned, forward, rows);
+            let (lower, here) = cut(backward, self.place_back(planned, rows));
             let (dz, behind) = cut(here, len);
             if planned.curved() {
-                activation::backward(self.path, planned.layer.activation(), known, part(behind, 0, len), dz);
+                activation::backward(path, planned.layer.activation(), known, part(behind, 0, len), dz);
             } else if !planned.cut {
-                activation::backward_in_place(self.path, planned.layer.activation(), known, dz);
+                activation::backward_in_place(path, planned.layer.activation(), known, dz);
             }
             let (dz, params) = (&*dz, destination.params());
             let inputs = self.inputs(planned, batch.x, rows, forward);
-            let wanted = |source: usize| self.layers.get(source).filter(|_| needed.has(source));
+            let wanted = |source: usize| layers.get(source).filter(|_| needed.has(source));
             if let Some(source) = planned.source.and_then(wanted) {
                 let gate = source.cut.then_some(inputs.x);
-                let dx = (gradient_at_output(source, lower, rows), first(planned.first_at_source));
-                planned.input_gradient(self.path, rows, inputs.x, params, forward, dz, gate, dx, panel);
+                let dx = (self.gradient_at_output(source, lower, rows), first(planned.first_at_source));
+                let a = self.output(planned, forward, rows);
+                planned.input_gradient(path, rows, inputs.x, params, a, dz, gate, dx, panel);
             }
             #[cfg(feature = "layers")]
             if let Some(skip) = planned.skip.flatten().and_then(wanted) {
-                let dx = gradient_at_output(skip, lower, rows);
-                crate::kernel::arrange::put(self.path, dx, dz, first(planned.first_at_skip));
+                let dx = self.gradient_at_output(skip, lower, rows);
+                crate::kernel::arrange::put(path, dx, dz, first(planned.first_at_skip));
             }
-            self.layer_update(layer, destination, batch, inputs.x, dz, panel);
-        } else {
-            self.layer_update(layer, destination, batch, &[], &[], panel);
+            (x, at) = (inputs.x, dz);
         }
+        self.layer_update(layer, destination, batch, x, at, panel);
     }
 
     /// What becomes of one layer's parameters, given the gradient at its sum.
     fn layer_update(
-        &self,
+        self,
         layer: usize,
         destination: &mut Destination<'_>,
         batch: Batch<'_>,
@@ -132,37 +150,37 @@ impl Network {
         dz: &[f32],
         panel: &mut [f32],
     ) {
-        let Some(planned) = self.layers.get(layer) else { return };
-        let number = self.first + layer;
+        let Some(planned) = self.network.layers.get(layer) else { return };
+        let path = self.network.path;
         if planned.layer.param_len() == 0 {
             return;
         }
-        let wanted = destination.wants(number);
+        let wanted = destination.wants(layer);
         match destination {
             Destination::Gradient { gradient, update, .. } if wanted => {
                 let to = planned.weight_and_bias_mut(gradient);
-                planned.weight_gradient(self.path, batch.rows, x, dz, to, *update, panel);
+                planned.weight_gradient(path, batch.rows, x, dz, to, *update, panel);
             }
             Destination::Gradient { .. } => {}
-            Destination::Step { params, stepped, rates } => match rates.get(number) {
+            Destination::Step { params, stepped, rates } => match rates.get(layer) {
                 Some(rate) if wanted => {
-                    planned.step(self.path, batch.rows, x, dz, (params, stepped), -rate, panel);
+                    planned.step(path, batch.rows, x, dz, (params, stepped), -rate, panel);
                 }
                 _ => {
-                    let range = self.params_of(number);
+                    let range = self.params_of(layer);
                     let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
                 }
             },
         }
     }
-}
 
-/// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.
-fn gradient_at_output<'t>(planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
-    let len = planned.outputs() * rows;
-    let behind = if planned.curved() { len } else { 0 };
-    part_mut(backward, planned.dz * rows + behind, len)
+    /// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.
+    fn gradient_at_output<'t>(self, planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
+        let len = planned.outputs() * rows;
+        let behind = if planned.curved() { len } else { 0 };
+        part_mut(backward, self.place_back(planned, rows) + behind, len)
+    }
 }
 
 /// The first to put a gradient somewhere replaces what is there, the others add to it.

@@ -158,15 +158,9 @@ impl Planned {
     pub(super) fn weight_and_bias_mut<'p>(&self, params: &'p mut [f32]) -> (&'p mut [f32], &'p mut [f32]) {
         self.params_mut(params).split_at_mut_checked(self.layer.weight_len()).unwrap_or_default()
     }
-    /// The output in the forward trace.
-    pub(super) fn output<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        part(forward, self.a * rows, self.outputs() * rows)
-    }
-    /// What the slope is told from: the output, or the sum.
-    pub(super) fn known<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        let len = self.outputs() * rows;
-        let behind = if needs_input(self.layer.activation()) { len } else { 0 };
-        part(forward, self.a * rows + behind, len)
+    /// Whether the slope is told from the sum, which then lies behind the output.
+    pub(super) fn deep(&self) -> bool {
+        needs_input(self.layer.activation())
     }
 
     /// Multiply-adds of its product or convolution, for one row.
@@ -234,13 +228,13 @@ impl Planned {
         inputs: Inputs<'_>,
         tangents: Tangents<'_>,
         (params, v): (&[f32], &[f32]),
-        forward: &[f32],
+        a: &[f32],
         rz: &mut [f32],
         scratch: &mut [f32],
     ) {
         let ((w, _), (v, vb)) = (self.weight_and_bias(params), self.weight_and_bias(v));
         let both = (inputs.x, tangents.x);
-        let _ = forward;
+        let _ = a;
         match &self.kind {
             Kind::Dense => dense::forward_tangent(path, self.size(rows), both, (w, v), vb, rz, scratch),
             #[cfg(feature = "layers")]
@@ -260,7 +254,7 @@ impl Planned {
             kind => match (kind, tangents.x) {
                 (_, None) => rz.fill(0.0),
                 (Kind::MaxPool(pool), Some(rx)) => {
-                    pool::max_tangent(path, *pool, rows, inputs.x, self.output(forward, rows), rx, rz);
+                    pool::max_tangent(path, *pool, rows, inputs.x, a, rx, rz);
                 }
                 (Kind::AveragePool(pool), Some(rx)) => pool::average_forward(path, *pool, rows, rx, rz),
                 (Kind::GlobalAveragePool, Some(rx)) => {
@@ -278,14 +272,14 @@ impl Planned {
         rows: usize,
         x: &[f32],
         params: &[f32],
-        forward: &[f32],
+        a: &[f32],
         dz: &[f32],
         gate: Option<&[f32]>,
         (dx, update): (&mut [f32], Update),
         scratch: &mut [f32],
     ) {
         let (w, _) = self.weight_and_bias(params);
-        let _ = (x, forward, &scratch);
+        let _ = (x, a, &scratch);
         match &self.kind {
             Kind::Dense => dense::input_gradient(path, self.size(rows), (dz, w), gate, dx, update),
             #[cfg(feature = "layers")]
@@ -293,7 +287,7 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::input_gradient(path, self.layer.input, rows, x, dz, w, dx, update),
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, x, forward, dz, gate, (dx, update)),
+            _ => self.linear_input_gradient(path, rows, x, a, dz, gate, (dx, update)),
         }
     }
 
@@ -304,7 +298,7 @@ impl Planned {
         path: Path,
         rows: usize,
         x: &[f32],
-        forward: &[f32],
+        a: &[f32],
         dz: &[f32],
         gate: Option<&[f32]>,
         (dx, update): (&mut [f32], Update),
@@ -312,7 +306,7 @@ impl Planned {
         let input = self.layer.input;
         match &self.kind {
             Kind::MaxPool(pool) => {
-                pool::max_backward(path, *pool, rows, x, self.output(forward, rows), dz, gate, dx, update)
+                pool::max_backward(path, *pool, rows, x, a, dz, gate, dx, update)
             }
             Kind::AveragePool(pool) => pool::average_backward(path, *pool, rows, dz, dx, update),
             Kind::GlobalAveragePool => pool::global_average_backward(path, input, rows, dz, dx, update),
@@ -331,7 +325,7 @@ impl Planned {
         rows: usize,
         (inputs, tangents): (Inputs<'_>, Tangents<'_>),
         (params, v): (&[f32], &[f32]),
-        forward: &[f32],
+        a: &[f32],
         (dz, rd): (&[f32], &[f32]),
         gate: Option<&[f32]>,
         (rdx, update): (&mut [f32], Update),
@@ -339,7 +333,7 @@ impl Planned {
     ) {
         let ((w, _), (v, _)) = (self.weight_and_bias(params), self.weight_and_bias(v));
         let (both, weights) = ((dz, rd), (w, v));
-        let _ = (inputs, tangents, forward, &scratch);
+        let _ = (inputs, tangents, a, &scratch);
         match &self.kind {
             Kind::Dense => dense::input_gradient_tangent(path, self.size(rows), both, weights, gate, rdx, update),
             #[cfg(feature = "layers")]
@@ -352,7 +346,7 @@ impl Planned {
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
             }
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, inputs.x, forward, rd, gate, (rdx, update)),
+            _ => self.linear_input_gradient(path, rows, inputs.x, a, rd, gate, (rdx, update)),
         }
     }
 

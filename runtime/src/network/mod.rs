@@ -14,6 +14,7 @@
 mod backward;
 mod forward;
 mod layer;
+mod tail;
 mod tangent;
 
 use core::fmt;
@@ -26,11 +27,12 @@ use sinew_models::spec::Layer;
 use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
 pub use backward::Destination;
+pub use tail::Tail;
 
 use crate::kernel::activation::needs_input;
-use crate::kernel::{Path, loss::Targets};
+use crate::kernel::Path;
 use crate::part::part_mut;
-use layer::{Inputs, Kind, Planned, Tangents};
+use layer::{Kind, Planned, Tangents};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +104,6 @@ pub struct Network {
     heads: Vec<PlannedHead, MAX_HEADS>,
     /// Layers of the backbone.
     backbone: usize,
-    /// The number of its first layer in the whole network.
-    first: usize,
     input_len: usize,
     output_len: usize,
     param_len: usize,
@@ -127,7 +127,6 @@ impl Network {
             layers: Vec::new(),
             heads: Vec::new(),
             backbone: spec.backbone.len(),
-            first: 0,
             input_len: spec.input.presented_len(),
             output_len: spec.output_len(),
             param_len: spec.param_len(),
@@ -236,35 +235,6 @@ impl Network {
         heads.chain((0..backbone).rev())
     }
 
-    /// The layers at whose outputs a gradient is needed for the parameters of those that `wants` says: themselves and all behind them.
-    fn needed(&self, wants: impl Fn(usize) -> bool) -> LayerSet {
-        let (mut needed, mut backbone) = (0_u32, false);
-        let mut reach = false;
-        for (index, planned) in self.layers.iter().enumerate() {
-            if planned.layer.index == 0 && planned.layer.place != Place::Backbone {
-                reach = backbone;
-            }
-            reach |= planned.layer.param_len() > 0 && wants(index);
-            if planned.layer.place == Place::Backbone {
-                backbone = reach;
-            }
-            needed |= u32::from(reach) << index;
-        }
-        LayerSet(needed)
-    }
-
-    fn inputs<'t>(&self, planned: &Planned, x: &'t [f32], rows: usize, forward: &'t [f32]) -> Inputs<'t> {
-        let output = |source: Option<usize>| match source.and_then(|source| self.layers.get(source)) {
-            None => x,
-            Some(source) => source.output(forward, rows),
-        };
-        Inputs {
-            x: output(planned.source),
-            #[cfg(feature = "layers")]
-            skip: planned.skip.map_or(&[][..], output),
-        }
-    }
-
     fn tangents<'t>(&self, planned: &Planned, rows: usize, tangent: &'t [f32]) -> Tangents<'t> {
         let of = |source: Option<usize>| {
             let source = self.layers.get(source?)?;
@@ -309,26 +279,19 @@ impl Network {
     pub const fn panel_len(&self) -> usize {
         self.panel_len
     }
-    /// Layers of the whole network, heads included.
+    /// Layers, heads included.
     pub fn layer_count(&self) -> usize {
-        self.first + self.layers.len()
+        self.layers.len()
     }
 
-    /// Multiply-adds of the products and convolutions of some layers, by their numbers in the whole network, for one row.
+    /// Multiply-adds of the products and convolutions of some layers, for one row.
     pub fn multiply_adds(&self, layers: core::ops::Range<usize>) -> u64 {
-        let here = layers.start.saturating_sub(self.first)..layers.end.saturating_sub(self.first);
-        self.layers.get(here).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
+        self.layers.get(layers).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
     }
 
-    /// The numbers of its layers in the whole network.
-    pub fn numbers(&self) -> core::ops::Range<usize> {
-        self.first..self.first + self.layers.len()
-    }
-
-    /// Where the parameters of `layer`, by its number in the whole network, lie in the flat vector.
+    /// Where the parameters of `layer` lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        let here = layer.checked_sub(self.first).and_then(|layer| self.layers.get(layer));
-        here.map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
+        self.layers.get(layer).map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
     }
 
     /// The layers that `scope` adapts, of those that have parameters.
@@ -359,60 +322,24 @@ impl Network {
         })
     }
 
-    /// The network behind its first `first` layers, as [`Network::frozen`] allows: it takes their outputs for input rows, has the same
-    /// parameter vector, and counts its layers from `first` on.
-    pub fn behind(&self, first: usize) -> Self {
-        let mut network = self.clone();
-        let source = |source: Option<usize>| source.and_then(|source| source.checked_sub(first));
-        network.input_len =
-            first.checked_sub(1).and_then(|last| self.layers.get(last)).map_or(self.input_len, Planned::outputs);
-        network.first += first;
-        network.backbone -= first.min(self.backbone);
-        (network.forward_len, network.backward_len, network.tangent_len, network.panel_len) = (0, 0, 0, 0);
-        network.layers = Vec::new();
-        for planned in self.layers.get(first..).unwrap_or_default() {
-            let mut planned = *planned;
-            planned.source = source(planned.source);
-            #[cfg(feature = "layers")]
-            {
-                planned.skip = planned.skip.map(source);
-            }
-            network.place(planned);
-        }
-        for head in &mut network.heads {
-            (head.first, head.last) = (head.first.saturating_sub(first), head.last.saturating_sub(first));
-        }
-        network.plan_way_back();
-        network
+    /// The network behind its first `first` layers, as [`Network::frozen`] allows.
+    pub fn behind(&self, first: usize) -> Tail<'_> {
+        Tail::new(self, first)
     }
 
     /// The features of the first `layers` layers that [`Network::forward_layers`] left in a trace; `x` itself where there are none.
     pub fn features<'t>(&self, layers: usize, x: &'t [f32], rows: usize, forward: &'t [f32]) -> &'t [f32] {
         match layers.checked_sub(1).and_then(|last| self.layers.get(last)) {
             None => x,
-            Some(last) => last.output(forward, rows),
+            Some(last) => self.behind(0).output(last, forward, rows),
         }
-    }
-
-    /// Of each output of heads that are one dense layer: its column, and where its row of the weight and its bias begin in the flat
-    /// vector.
-    #[cfg(feature = "rules")]
-    pub(crate) fn linear_outputs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        self.heads.iter().filter_map(|head| Some((head, self.layers.get(head.last)?.layer))).flat_map(
-            |(head, layer)| {
-                (0..head.outputs).map(move |output| {
-                    let weight = layer.offset + output * layer.inputs();
-                    (head.column + output, weight, layer.offset + layer.weight_len() + output)
-                })
-            },
-        )
     }
 
     /// Writes the outputs that a forward trace holds to `outputs`, `[rows, outputs]`, heads side by side.
     pub fn outputs(&self, forward: &[f32], rows: usize, outputs: &mut [f32]) {
         for head in &self.heads {
             let Some(last) = self.layers.get(head.last) else { continue };
-            let rows = last.output(forward, rows).chunks_exact(head.outputs.max(1));
+            let rows = self.behind(0).output(last, forward, rows).chunks_exact(head.outputs.max(1));
             for (from, to) in rows.zip(outputs.chunks_exact_mut(self.output_len.max(1))) {
                 part_mut(to, head.column, head.outputs).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }
@@ -433,10 +360,6 @@ impl Network {
         self.heads
             .iter()
             .any(|head| (head.column..head.column + head.outputs).contains(&column) && head.loss.is_classification())
-    }
-
-    fn targets<'t>(&self, head: &PlannedHead, targets: &'t [f32]) -> Targets<'t> {
-        Targets { y: targets.get(head.column..).unwrap_or_default(), row: self.output_len }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Fit, Trial, Until};
 use crate::guard::Guard;
 use crate::kernel::dense::Update;
 use crate::kernel::scale::{add_scaled, step_from, subtract_product};
-use crate::network::{Batch, Destination, LayerSet, Network, Traces};
+use crate::network::{Batch, Destination, LayerSet, Network, Tail, Traces};
 
 /// The inner rates α: what they are, and their numbers in the layout of the tensor `rule.rate`.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +46,11 @@ impl Rates<'_> {
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
     ///
-    /// Every layer of the network is written to `stepped`, adapted or not.
+    /// Every layer of `network` is written to `stepped`, adapted or not.
     pub fn step(
         &self,
         step: usize,
-        network: &Network,
+        network: Tail<'_>,
         (params, stepped): (&[f32], &mut [f32]),
         batch: Batch<'_>,
         traces: &mut Traces<'_>,
@@ -71,7 +71,7 @@ impl Rates<'_> {
     /// The gradient at `params`, of the adapted layers, into `gradient`; returns the loss.
     fn gradient(
         &self,
-        network: &Network,
+        network: Tail<'_>,
         (params, gradient): (&[f32], &mut [f32]),
         batch: Batch<'_>,
         update: Update,
@@ -82,7 +82,7 @@ impl Rates<'_> {
     }
 
     /// `stepped = params − α ∘ stepped`, where `stepped` holds a direction in the adapted layers.
-    fn leave(&self, step: usize, network: &Network, params: &[f32], stepped: &mut [f32]) {
+    fn leave(&self, step: usize, network: Tail<'_>, params: &[f32], stepped: &mut [f32]) {
         let (rates, path) = (self.of_layers(step, network.layer_count()), network.path());
         for layer in network.numbers() {
             let range = network.params_of(layer);
@@ -102,7 +102,7 @@ impl Rates<'_> {
     /// `params −= α ∘ gradient`, for the adapted layers.
     pub fn apply(&self, step: usize, network: &Network, gradient: &[f32], params: &mut [f32]) {
         let rates = self.of_layers(step, network.layer_count());
-        for layer in network.numbers().filter(|layer| self.adapted.has(*layer)) {
+        for layer in (0..network.layer_count()).filter(|layer| self.adapted.has(*layer)) {
             let range = network.params_of(layer);
             let (Some(params), Some(gradient)) = (params.get_mut(range.clone()), gradient.get(range.clone())) else {
                 continue;
@@ -161,7 +161,7 @@ impl Stepper<'_> {
     }
 
     /// From the gradient of step `step`, in `stepped`, to the parameters that it leads to.
-    fn finish(&mut self, step: usize, network: &Network, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
+    fn finish(&mut self, step: usize, network: Tail<'_>, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
         let _ = loss;
         match self {
             Self::Descent(rates, momentum) => {

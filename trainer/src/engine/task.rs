@@ -32,7 +32,7 @@ fn adapt(network: &Network, inner: &InnerLoop, params: &[f32], rates: &[f32], ta
             rates.apply(number, network, &step.gradient, next);
         } else {
             let mut traces = Traces { forward, backward, panel };
-            rates.step(number, network, (here, next), support.batch(), &mut traces);
+            rates.step(number, network.behind(0), (here, next), support.batch(), &mut traces);
         }
     }
 }
