@@ -9,8 +9,12 @@ use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, Ne
 /// Longest name of a tensor: `heads.` + name + `.` + digit + `.context`.
 pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
 
-// An index is written as one digit, or as two in the backbone.
-const _: () = assert!(MAX_BACKBONE <= 100 && MAX_HEAD_LAYERS <= 10);
+/// The indices of layers, written out.
+const INDICES: [&str; MAX_BACKBONE] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+
+// The longest name has a head, in which an index is one digit.
+const _: () = assert!(MAX_HEAD_LAYERS <= 10);
 
 /// The name of a tensor.
 pub type TensorName = String<MAX_TENSOR_NAME>;
@@ -155,25 +159,28 @@ impl Slot<'_> {
     /// Its name in a bundle, in PyTorch's manner: `backbone.0.weight`, `heads.energy.0.bias`.
     pub fn name(&self) -> TensorName {
         let mut name = TensorName::new();
+        // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
+        // head name and an index of one digit, so that no push can fail.
+        for text in self.name_parts() {
+            let pushed = name.push_str(text);
+            debug_assert!(pushed.is_ok());
+        }
+        name
+    }
+
+    /// What its name is made of.
+    pub fn name_parts(&self) -> [&str; 5] {
         let (place, head, point) = match self.placed.place {
             Place::Backbone => ("backbone.", "", ""),
             Place::Head(_) => ("heads.", self.head, "."),
         };
-        let digits = [b'0' + (self.placed.index / 10 % 10) as u8, b'0' + (self.placed.index % 10) as u8];
-        let digits = if self.placed.index < 10 { digits.get(1..) } else { Some(&digits[..]) };
-        let digits = digits.and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or_default();
+        let index = INDICES.get(self.placed.index).copied().unwrap_or_default();
         let part = match self.part {
             Part::Weight => ".weight",
             Part::Bias => ".bias",
             Part::Context => ".context",
         };
-        // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
-        // head name and an index of one digit, so that no push can fail.
-        for text in [place, head, point, digits, part] {
-            let pushed = name.push_str(text);
-            debug_assert!(pushed.is_ok());
-        }
-        name
+        [place, head, point, index, part]
     }
 
     /// Where its values begin in the flat parameter vector.

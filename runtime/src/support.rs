@@ -31,17 +31,31 @@ impl Places {
     }
 
     /// Runs of at most `most` places.
-    pub(crate) fn runs(&self, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let [mut here, mut then] = self.0.clone();
-        core::iter::from_fn(move || {
-            if here.is_empty() {
-                here = core::mem::take(&mut then);
-            }
-            let end = here.start.saturating_add(most.max(1)).min(here.end);
-            let run = here.start..end;
-            here.start = end;
-            (!run.is_empty()).then_some(run)
-        })
+    pub(crate) fn runs(&self, most: usize) -> Runs {
+        Runs { places: self.clone(), most: most.max(1) }
+    }
+}
+
+/// Runs of places, of a length that is bounded.
+pub(crate) struct Runs {
+    places: Places,
+    most: usize,
+}
+
+impl Iterator for Runs {
+    type Item = Range<usize>;
+
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let Places([here, then]) = &mut self.places;
+        if here.start >= here.end {
+            *here = core::mem::take(then);
+        }
+        let end = here.start.saturating_add(self.most).min(here.end);
+        let run = here.start..end;
+        here.start = end;
+        (run.start < run.end).then_some(run)
     }
 }
 

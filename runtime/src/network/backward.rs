@@ -71,7 +71,7 @@ impl Tail<'_> {
     // One copy for all callers, to save flash.
     #[inline(never)]
     pub fn gradient(
-        self,
+        &self,
         mut destination: Destination<'_>,
         batch: Batch<'_>,
         forward: &[f32],
@@ -98,7 +98,7 @@ impl Tail<'_> {
 
     /// From the gradient at the output of one layer to that of its parameters and, where it is needed, of its sources.
     fn layer_gradient(
-        self,
+        &self,
         layer: usize,
         destination: &mut Destination<'_>,
         needed: LayerSet,
@@ -142,7 +142,7 @@ impl Tail<'_> {
 
     /// What becomes of one layer's parameters, given the gradient at its sum.
     fn layer_update(
-        self,
+        &self,
         layer: usize,
         destination: &mut Destination<'_>,
         batch: Batch<'_>,
@@ -176,7 +176,7 @@ impl Tail<'_> {
     }
 
     /// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.
-    fn gradient_at_output<'t>(self, planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
+    fn gradient_at_output<'t>(&self, planned: &Planned, backward: &'t mut [f32], rows: usize) -> &'t mut [f32] {
         let len = planned.outputs() * rows;
         let behind = if planned.curved() { len } else { 0 };
         part_mut(backward, self.place_back(planned, rows) + behind, len)

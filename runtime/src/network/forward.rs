@@ -37,14 +37,14 @@ impl Network {
 
 impl Tail<'_> {
     /// As [`Network::forward`], for its own layers.
-    pub fn forward(self, params: &[f32], x: &[f32], rows: usize, forward: &mut [f32], panel: &mut [f32]) {
+    pub fn forward(&self, params: &[f32], x: &[f32], rows: usize, forward: &mut [f32], panel: &mut [f32]) {
         self.forward_layers(self.numbers(), params, x, rows, forward, panel);
     }
 
     // One copy for all callers, to save flash.
     #[inline(never)]
     fn forward_layers(
-        self,
+        &self,
         layers: Range<usize>,
         params: &[f32],
         x: &[f32],
@@ -68,7 +68,7 @@ impl Tail<'_> {
     }
 
     /// As [`Network::loss`].
-    pub fn loss(self, batch: Batch<'_>, forward: &[f32]) -> f32 {
+    pub fn loss(&self, batch: Batch<'_>, forward: &[f32]) -> f32 {
         let share = batch.share();
         let heads = self.network.heads.iter().filter_map(|head| {
             let a = self.output(self.network.layers.get(head.last)?, forward, batch.rows);

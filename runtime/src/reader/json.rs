@@ -132,7 +132,7 @@ impl<'a> Cursor<'a> {
         let mut open = 0_u32;
         let mut depth = 0;
         loop {
-            let mut first = false;
+            let mut before = Before::Comma;
             match self.peek() {
                 kind @ (b'{' | b'[') => {
                     if depth == MAX_DEPTH {
@@ -141,7 +141,7 @@ impl<'a> Cursor<'a> {
                     self.at += 1;
                     depth += 1;
                     open = open << 1 | u32::from(kind == b'{');
-                    first = true;
+                    before = Before::Nothing;
                 }
                 b'"' => {
                     self.string()?;
@@ -156,11 +156,11 @@ impl<'a> Cursor<'a> {
                     return Ok(());
                 }
                 let end = if open & 1 == 1 { b'}' } else { b']' };
-                let mut innermost = Inside { end, first, key: Raw(&[]) };
+                let mut innermost = Inside { end, before, key: Raw(&[]) };
                 if innermost.pass(self)? {
                     break;
                 }
-                first = false;
+                before = Before::Comma;
                 depth -= 1;
                 open >>= 1;
             }
@@ -213,43 +213,50 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// An object or an array that a cursor is in. Its members are asked for one by one: a closure for each would take twice the flash.
+/// An object or an array that a cursor comes to. Its members are asked for one by one: a closure for each would take twice the flash.
 pub(super) struct Inside<'a> {
     /// What ends it.
     end: u8,
-    first: bool,
+    /// What comes before the next value.
+    before: Before,
     /// The key of the member whose value comes next, in an object.
     pub key: Raw<'a>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Begin,
+    Nothing,
+    Comma,
+}
+
 impl<'a> Inside<'a> {
-    /// Passes what begins an object.
-    pub fn object(cursor: &mut Cursor<'a>) -> Read<Self> {
-        Self::of(cursor, b'{', b'}')
+    /// An object, from before its begin.
+    pub const fn object() -> Self {
+        Self { end: b'}', before: Before::Begin, key: Raw(&[]) }
     }
 
-    /// Passes what begins an array.
-    pub fn array(cursor: &mut Cursor<'a>) -> Read<Self> {
-        Self::of(cursor, b'[', b']')
-    }
-
-    fn of(cursor: &mut Cursor<'a>, begin: u8, end: u8) -> Read<Self> {
-        cursor.take(begin)?;
-        Ok(Self { end, first: true, key: Raw(&[]) })
+    /// An array, from before its begin.
+    pub const fn array() -> Self {
+        Self { end: b']', before: Before::Begin, key: Raw(&[]) }
     }
 
     /// Passes what leads to the next value, which the caller then has to pass, or the end.
     // One copy for all callers, to save flash.
     #[inline(never)]
     pub fn pass(&mut self, cursor: &mut Cursor<'a>) -> Read<bool> {
+        if self.before == Before::Begin {
+            cursor.take(if self.end == b'}' { b'{' } else { b'[' })?;
+            self.before = Before::Nothing;
+        }
         if cursor.peek() == self.end {
             cursor.at += 1;
             return Ok(false);
         }
-        if !self.first {
+        if self.before == Before::Comma {
             cursor.take(b',')?;
         }
-        self.first = false;
+        self.before = Before::Comma;
         if self.end == b'}' {
             self.key = cursor.string()?;
             cursor.take(b':')?;
@@ -279,9 +286,23 @@ pub(super) enum UnescapeError {
 
 impl Raw<'_> {
     /// Whether it writes `text`, which is no longer than a tensor's name.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub fn is(&self, text: &str) -> bool {
+        self.is_made_of(&[text])
+    }
+
+    /// Whether it writes `texts`, one behind the other, which are together no longer than a tensor's name.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn is_made_of(&self, texts: &[&str]) -> bool {
         let mut buffer = [0; MAX_TENSOR_NAME];
-        self.unescape(&mut buffer).is_ok_and(|own| own == text.as_bytes())
+        let Ok(mut own) = self.unescape(&mut buffer) else { return false };
+        for text in texts {
+            let Some(rest) = own.strip_prefix(text.as_bytes()) else { return false };
+            own = rest;
+        }
+        own.is_empty()
     }
 
     /// Writes what it stands for to the front of `into`.

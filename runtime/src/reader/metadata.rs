@@ -114,7 +114,7 @@ fn pass<'a>(
 /// Passes an object whose fields are all known, or skipped.
 fn fields<const N: usize>(cursor: &mut Cursor<'_>, known: &[(&str, Field); N]) -> Read<[Option<usize>; N]> {
     let mut values = [None; N];
-    let mut object = Inside::object(cursor)?;
+    let mut object = Inside::object();
     while pass(&mut object, cursor, known, &mut values)? {
         cursor.skip()?;
     }
@@ -134,7 +134,7 @@ fn list<'a, T: Clone>(
     empty: &T,
     read: fn(&mut Cursor<'a>, &mut T) -> Read<()>,
 ) -> Read<()> {
-    let mut array = Inside::array(cursor)?;
+    let mut array = Inside::array();
     while array.pass(cursor)? {
         into.push(empty.clone()).map_err(|_| Wrong)?;
         read(cursor, into.last_mut().ok_or(Wrong)?)?;
@@ -151,7 +151,7 @@ fn read_format(text: &[u8]) -> Read<usize> {
 
 fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Read<()> {
     let [mut seen_network, mut seen_rule] = [None; 2];
-    let mut object = Inside::object(cursor)?;
+    let mut object = Inside::object();
     while object.pass(cursor)? {
         if object.key.is("network") {
             Cursor::once(&mut seen_network, ())?;
@@ -168,7 +168,7 @@ fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) ->
 
 fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
     let [mut input, mut backbone, mut heads] = [None; 3];
-    let mut object = Inside::object(cursor)?;
+    let mut object = Inside::object();
     while object.pass(cursor)? {
         if object.key.is("input") {
             Cursor::once(&mut input, ())?;
@@ -193,7 +193,7 @@ fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
     #[cfg(feature = "layers")]
     let [len, form] = {
         let mut values = [None; 2];
-        let mut object = Inside::object(cursor)?;
+        let mut object = Inside::object();
         while pass(&mut object, cursor, known, &mut values)? {
             if object.key.is("image") {
                 Cursor::once(&mut into.image, read_shape(cursor)?)?;
@@ -218,7 +218,7 @@ fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
 
 fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
     let (mut values, [mut name, mut layers]) = ([None], [None; 2]);
-    let mut object = Inside::object(cursor)?;
+    let mut object = Inside::object();
     while pass(&mut object, cursor, &[("loss", Field::Word(LOSSES.0))], &mut values)? {
         if object.key.is("name") {
             Cursor::once(&mut name, ())?;
@@ -252,7 +252,7 @@ fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
         *into = if bare == 0 { Layer::GlobalAveragePool } else { Layer::Flatten };
         return Ok(());
     }
-    let mut kind = Inside::object(cursor)?;
+    let mut kind = Inside::object();
     if kind.pass(cursor)? {
         const KNOWN: [(&str, Field); if cfg!(feature = "layers") { 4 } else { 2 }] = [
             ("activation", Field::Word(ACTIVATIONS.0)),
@@ -265,7 +265,7 @@ fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
         #[cfg(feature = "layers")]
         let layer = {
             let (mut window, mut values) = (None, [None; KNOWN.len()]);
-            let mut object = Inside::object(cursor)?;
+            let mut object = Inside::object();
             while pass(&mut object, cursor, &KNOWN, &mut values)? {
                 if object.key.is("window") {
                     Cursor::once(&mut window, read_window(cursor)?)?;
@@ -322,7 +322,7 @@ fn layer(
 #[cfg(feature = "layers")]
 fn read_window(cursor: &mut Cursor<'_>) -> Read<Window> {
     let (mut size, mut stride, mut padding) = (None, None, None);
-    let mut object = Inside::object(cursor)?;
+    let mut object = Inside::object();
     while object.pass(cursor)? {
         let places = [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)];
         match places.into_iter().find(|(name, _)| object.key.is(name)) {
@@ -350,7 +350,7 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
         *into = if word(cursor, &["bayes", "prototype"])? == 0 { Rule::Bayes } else { Rule::Prototype };
         return Ok(());
     }
-    let mut kind = Inside::object(cursor)?;
+    let mut kind = Inside::object();
     if kind.pass(cursor)? {
         const KNOWN: &[(&str, Field)] = &[
             ("steps", Field::Whole),
@@ -364,7 +364,7 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
             ("hidden", Field::Whole),
         ];
         let (mut scope, mut values) = (None, [None; KNOWN.len()]);
-        let mut object = Inside::object(cursor)?;
+        let mut object = Inside::object();
         while pass(&mut object, cursor, KNOWN, &mut values)? {
             if object.key.is("scope") {
                 Cursor::once(&mut scope, read_scope(cursor)?)?;
@@ -421,7 +421,7 @@ fn read_scope(cursor: &mut Cursor<'_>) -> Read<Scope> {
         let index = word(cursor, SCOPES.0)?;
         return SCOPES.1.get(index).cloned().ok_or(Wrong);
     }
-    let (mut layers, mut object) = (Vec::new(), Inside::object(cursor)?);
+    let (mut layers, mut object) = (Vec::new(), Inside::object());
     if !(object.pass(cursor)? && object.key.is("layers")) {
         return Err(Wrong);
     }

@@ -33,12 +33,20 @@ pub struct Bundle<'a> {
     parameters: Parameters<'a>,
     numbers: [View<'a>; MAX_TENSORS],
     novelty: Option<View<'a>>,
-    input_mean: View<'a>,
-    input_scale: View<'a>,
-    input_relative_scale: View<'a>,
-    output_mean: View<'a>,
-    output_scale: View<'a>,
+    /// What [`SCALES`] lists.
+    scales: [View<'a>; SCALES.len()],
 }
+
+/// The tensors that say how values are scaled, for inputs and then for outputs.
+const SCALES: [(&str, Domain); 5] = [
+    (INPUT_MEAN, Domain::Finite),
+    (INPUT_SCALE, Domain::Positive),
+    (INPUT_RELATIVE_SCALE, Domain::Positive),
+    (OUTPUT_MEAN, Domain::Finite),
+    (OUTPUT_SCALE, Domain::Positive),
+];
+/// How many of them are for inputs.
+const INPUT_SCALES: usize = 3;
 
 impl<'a> Bundle<'a> {
     /// Reads the bytes of a whole file, and checks all that they say before any of it is used.
@@ -54,11 +62,7 @@ impl<'a> Bundle<'a> {
             parameters: Parameters { slots: [none; _] },
             numbers: [none; _],
             novelty: None,
-            input_mean: none,
-            input_scale: none,
-            input_relative_scale: none,
-            output_mean: none,
-            output_scale: none,
+            scales: [none; _],
         };
         let mut file = File { header: &[], data: &[], refused: None };
         match bundle.fill(bytes, &mut file) {
@@ -91,27 +95,20 @@ impl<'a> Bundle<'a> {
         // A network has no more slots than there is room for.
         for (view, slot) in parameters.slots.iter_mut().zip(network.slots()) {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
-            file.tensor(id, &slot.name(), &slot.shape(), Domain::Finite, view)?;
+            file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, view)?;
         }
         for (view, tensor) in numbers.iter_mut().zip(rule.tensors(network)) {
             file.named(tensor.name, &tensor.shape, tensor.domain, view)?;
         }
         let (inputs, outputs) = (network.input.len, rule.output_len(network));
+        for (index, (view, (name, domain))) in self.scales.iter_mut().zip(SCALES).enumerate() {
+            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], domain, view)?;
+        }
         let mut novelty = View::NONE;
-        let Bundle { input_mean, input_scale, input_relative_scale, output_mean, output_scale, .. } = self;
-        for (view, name, len, domain) in [
-            (input_mean, INPUT_MEAN, inputs, Domain::Finite),
-            (input_scale, INPUT_SCALE, inputs, Domain::Positive),
-            (input_relative_scale, INPUT_RELATIVE_SCALE, inputs, Domain::Positive),
-            (output_mean, OUTPUT_MEAN, outputs, Domain::Finite),
-            (output_scale, OUTPUT_SCALE, outputs, Domain::Positive),
-            (&mut novelty, SUPPORT_NOVELTY, 2, Domain::Finite),
-        ] {
-            match file.named(name, &[len], domain, view) {
-                // The one tensor that may be left out.
-                Err(Wrong) if name == SUPPORT_NOVELTY && matches!(file.refused, Some(BundleError::Missing(_))) => {}
-                read => read?,
-            }
+        let read = file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, &mut novelty);
+        // The one tensor that may be left out.
+        if !matches!(file.refused, Some(BundleError::Missing(_))) {
+            read?;
         }
         self.novelty = Some(novelty).filter(|view| !view.is_empty());
         Ok(())
@@ -152,27 +149,27 @@ impl<'a> Bundle<'a> {
 
     /// `[input.len]`: mean of the training inputs.
     pub fn input_mean(&self) -> View<'a> {
-        self.input_mean
+        self.scales[0]
     }
 
     /// `[input.len]`: what the plain presentation of inputs is divided by; above 0.
     pub fn input_scale(&self) -> View<'a> {
-        self.input_scale
+        self.scales[1]
     }
 
     /// `[input.len]`: what the relative presentation of inputs is divided by; above 0.
     pub fn input_relative_scale(&self) -> View<'a> {
-        self.input_relative_scale
+        self.scales[2]
     }
 
     /// `[output_len]`: a regression head's prediction is mean + scale · z.
     pub fn output_mean(&self) -> View<'a> {
-        self.output_mean
+        self.scales[3]
     }
 
     /// `[output_len]`: see [`Bundle::output_mean`]; above 0.
     pub fn output_scale(&self) -> View<'a> {
-        self.output_scale
+        self.scales[4]
     }
 }
 
@@ -237,7 +234,7 @@ impl<'a> File<'a> {
     /// The string under `sinew`; checks the whole header on its way.
     fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Read<Raw<'a>> {
         let (mut found, mut seen) = (None, false);
-        let mut header = Inside::object(cursor)?;
+        let mut header = Inside::object();
         while header.pass(cursor)? {
             if !header.key.is("__metadata__") {
                 self.entry(cursor)?;
@@ -246,7 +243,7 @@ impl<'a> File<'a> {
             if replace(&mut seen, true) {
                 return self.wrong(BundleError::MetadataTwice);
             }
-            let mut texts = Inside::object(cursor)?;
+            let mut texts = Inside::object();
             while texts.pass(cursor)? {
                 let value = cursor.string()?;
                 if texts.key.is(METADATA_KEY) && found.replace(value).is_some() {
@@ -266,7 +263,7 @@ impl<'a> File<'a> {
     #[inline(never)]
     fn entry(&mut self, cursor: &mut Cursor<'a>) -> Read<Entry<'a>> {
         let (mut dtype, mut shape, mut range) = (None, None, None);
-        let mut fields = Inside::object(cursor)?;
+        let mut fields = Inside::object();
         while fields.pass(cursor)? {
             if fields.key.is("dtype") {
                 Cursor::once(&mut dtype, cursor.string()?)?;
@@ -293,11 +290,11 @@ impl<'a> File<'a> {
     }
 
     /// What the header says of the tensor `name`.
-    fn find(&mut self, cursor: &mut Cursor<'a>, tensor: TensorId, name: &str) -> Read<Entry<'a>> {
+    fn find(&mut self, cursor: &mut Cursor<'a>, tensor: TensorId, name: &[&str]) -> Read<Entry<'a>> {
         let mut found = None;
-        let mut header = Inside::object(cursor)?;
+        let mut header = Inside::object();
         while header.pass(cursor)? {
-            if !header.key.is(name) {
+            if !header.key.is_made_of(name) {
                 cursor.skip()?;
             } else if found.replace(self.entry(cursor)?).is_some() {
                 return self.wrong(BundleError::Twice(tensor));
@@ -315,7 +312,7 @@ impl<'a> File<'a> {
     fn tensor(
         &mut self,
         tensor: TensorId,
-        name: &str,
+        name: &[&str],
         shape: &[usize],
         domain: Domain,
         into: &mut View<'a>,
@@ -347,14 +344,14 @@ impl<'a> File<'a> {
     }
 
     fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut View<'a>) -> Read<()> {
-        self.tensor(TensorId::Named(name), name, shape, domain, into)
+        self.tensor(TensorId::Named(name), &[name], shape, domain, into)
     }
 }
 
 /// Passes an array of whole numbers.
 fn read_lengths(cursor: &mut Cursor<'_>) -> Read<Lengths> {
     let (mut rank, mut lengths) = (0, [0; 4]);
-    let mut array = Inside::array(cursor)?;
+    let mut array = Inside::array();
     while array.pass(cursor)? {
         let length = cursor.whole()?;
         if let Some(place) = lengths.get_mut(rank) {

@@ -28,20 +28,21 @@ impl Rates<'_> {
     ///
     /// Steps past the last row of a rate for each layer and step use that last row.
     pub fn of_layers(&self, step: usize, layers: usize) -> Option<[f32; MAX_LAYERS]> {
-        let row = match self.kind {
-            Rate::Constant => self.values.first().copied().map(|rate| [rate; MAX_LAYERS])?,
+        let values = match self.kind {
+            Rate::Constant => self.values,
             Rate::PerLayerStep => {
                 let last = (self.values.len() / layers.max(1)).checked_sub(1)?;
-                let mut row = [0.0; MAX_LAYERS];
-                let from = self.values.chunks_exact(layers.max(1)).nth(step.min(last))?;
-                row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                row
+                self.values.get(step.min(last) * layers..)?
             }
             Rate::PerParameter => return None,
         };
-        Some(core::array::from_fn(
-            |layer| if self.adapted.has(layer) { row.get(layer).copied().unwrap_or(0.0) } else { 0.0 },
-        ))
+        let mut rates = [0.0; MAX_LAYERS];
+        for (layer, rate) in rates.iter_mut().enumerate().take(layers) {
+            if self.adapted.has(layer) {
+                *rate = *values.get(if self.kind == Rate::Constant { 0 } else { layer })?;
+            }
+        }
+        Some(rates)
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
