@@ -602,10 +602,9 @@ impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             SpecError::Units { got, most } => write!(f, "expected 1 to {most} values in an input or layer, got {got}"),
-            SpecError::Image(shape) => write!(
-                f,
-                "expected the input to have the {shape} values of its image, and to be presented in one form"
-            ),
+            SpecError::Image(shape) => {
+                write!(f, "expected the input to have the {shape} values of its image, and to be presented in one form")
+            }
             SpecError::Layer { layer, input } => write!(
                 f,
                 "layer {layer} cannot take an input of {input}: dense layers and contexts take vectors \

@@ -93,7 +93,8 @@ impl<'m> Adapter<'m> {
     /// # Errors
     /// As [`Adapter::memory_len`].
     pub fn memory_len_on(path: Path, bundle: &Bundle<'_>, capacity: usize) -> Result<usize, SetupError> {
-        let plan = Plan::new(bundle, path, capacity)?;
+        let mut plan = Plan::empty();
+        plan.fill(bundle, path, capacity)?;
         Sizes::of(bundle, &plan, capacity).and_then(|sizes| sizes.total(path)).ok_or(SetupError::Capacity(capacity))
     }
 
@@ -112,7 +113,8 @@ impl<'m> Adapter<'m> {
     // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
-        let plan = Plan::new(bundle, path, capacity)?;
+        let mut plan = Plan::empty();
+        plan.fill(bundle, path, capacity)?;
         let sizes = Sizes::of(bundle, &plan, capacity).ok_or(SetupError::Capacity(capacity))?;
         let expected = sizes.total(path).ok_or(SetupError::Capacity(capacity))?;
         let got = memory.len();
@@ -143,7 +145,7 @@ impl<'m> Adapter<'m> {
         let frozen = plan.network.params_of(plan.frozen).start;
         let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
-            start,
+            start: start.clone(),
             novelty: bundle.novelty(),
             form: bundle.network().input.form,
             layout: Layout::of(&plan, memory.scales.input_mean.len(), state, features),
@@ -318,7 +320,7 @@ impl<'m> Adapter<'m> {
                 };
                 if !all_finite(path, tried) || self.guard == Guard::Finite && not_finite {
                     Outcome::NotFinite
-                } else if !within(self.limits.trust_radius, self.start, tried, spare) {
+                } else if !within(self.limits.trust_radius, &self.start, tried, spare) {
                     Outcome::OutsideTrust
                 } else {
                     core::mem::swap(&mut memory.live, tried);
@@ -354,7 +356,8 @@ impl<'m> Adapter<'m> {
         let Plan { network, frozen, unit_rows, .. } = &self.plan;
         let memory = &mut self.memory;
         let norm = memory.scales.norm(self.support.mean());
-        let (input_len, presented_len, len) = (self.support.input_len(), network.input_len(), self.plan.behind().input_len());
+        let (input_len, presented_len, len) =
+            (self.support.input_len(), network.input_len(), self.plan.behind().input_len());
         let most = if *frozen > 0 { *unit_rows } else { usize::MAX };
         let mut refreshed = 0;
         for run in self.support.newest(self.support.stale(), 0).runs(most) {
@@ -580,7 +583,7 @@ pub struct Novelty {
 }
 
 /// Whether the tried parameters are within `radius` of the start, for which there is room in `spare`.
-fn within(radius: f32, start: Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
+fn within(radius: f32, start: &Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
     let radius = radius.max(0.0);
     radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }

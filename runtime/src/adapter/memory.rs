@@ -19,7 +19,7 @@ pub(super) struct Sizes {
 }
 
 /// The parts, but for the support ring.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory<'m> {
     /// The parameters that predict.
     pub live: &'m mut [f32],
@@ -39,8 +39,7 @@ pub(super) struct Memory<'m> {
 }
 
 /// What the rule itself needs.
-#[derive(Debug)]
-#[cfg_attr(not(feature = "rules"), expect(dead_code, reason = "gradient descent keeps a state at most"))]
+#[derive(Debug, Default)]
 pub(super) struct RuleMemory<'m> {
     /// What it keeps from adaptation to adaptation.
     pub state: &'m mut [f32],
@@ -55,6 +54,7 @@ pub(super) struct RuleMemory<'m> {
 }
 
 /// The parts of the support ring.
+#[derive(Default)]
 pub(super) struct Ring<'m> {
     pub inputs: &'m mut [f32],
     pub targets: &'m mut [f32],
@@ -117,12 +117,17 @@ impl Sizes {
 
     /// Values of all parts together.
     pub(super) fn total(&self, path: Path) -> Option<usize> {
-        total(path, self.parts)
+        total(path, self.parts.iter().copied())
     }
 
     /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
-        let [
+        let (mut carved, mut ring) = (Memory::default(), Ring::default());
+        let mut output: &mut [f32] = &mut [];
+        let Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales } = &mut carved;
+        let [first, second, third] = work;
+        // In the order of the sizes.
+        let parts: [&mut &'m mut [f32]; PARTS] = [
             live,
             first,
             second,
@@ -133,26 +138,27 @@ impl Sizes {
             presented,
             features,
             numbers,
-            state,
-            trial,
-            scratch,
-            prior,
-            stacked,
-            counts,
-            input_mean,
-            input_factor,
-            relative_factor,
-            mean,
-            output,
-            inputs,
-            targets,
-        ] = carve(path, self.parts, memory)?;
-        let (output_mean, output_scale) = crate::part::cut(output, self.parts.get(20)? / 2);
-        let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
-        let rule = RuleMemory { state, trial, scratch, prior, stacked, counts };
-        let work = [first, second, third];
-        let memory = Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales };
-        Some((memory, Ring { mean, inputs, targets }))
+            &mut rule.state,
+            &mut rule.trial,
+            &mut rule.scratch,
+            &mut rule.prior,
+            &mut rule.stacked,
+            &mut rule.counts,
+            &mut scales.input_mean,
+            &mut scales.input_factor,
+            &mut scales.relative_factor,
+            &mut ring.mean,
+            &mut output,
+            &mut ring.inputs,
+            &mut ring.targets,
+        ];
+        let mut rest = aligned(path, memory);
+        for (part, len) in parts.into_iter().zip(&self.parts) {
+            *part = carve_one(path, *len, &mut rest)?;
+        }
+        let outputs = output.len() / 2;
+        (scales.output_mean, scales.output_scale) = crate::part::cut(output, outputs);
+        Some((carved, ring))
     }
 }
 

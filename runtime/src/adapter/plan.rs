@@ -32,10 +32,14 @@ impl Plan {
         self.network.behind(self.frozen)
     }
 
-    // A network is large: inlined, it would lie on the stack of the control loop.
-    #[inline(never)]
-    pub(super) fn new(bundle: &Bundle<'_>, path: Path, capacity: usize) -> Result<Self, NetworkError> {
-        let network = Network::new(bundle.network(), path)?;
+    /// A plan to be filled, in its place, because a network is large.
+    pub(super) fn empty() -> Self {
+        Self { network: Network::empty(), frozen: 0, adapted: LayerSet::ALL, unit_rows: 0, unit_rows_behind: 0 }
+    }
+
+    pub(super) fn fill(&mut self, bundle: &Bundle<'_>, path: Path, capacity: usize) -> Result<(), NetworkError> {
+        self.network.fill(bundle.network(), path)?;
+        let network = &self.network;
         let adapted = network.adapted(bundle.rule().scope());
         let frozen = match bundle.rule() {
             Rule::Gradient { .. } => network.frozen(adapted),
@@ -50,6 +54,8 @@ impl Plan {
         let rows = |values: usize| (most / values.max(1)).clamp(1, capacity.max(1));
         let unit_rows = rows(network.forward_len(1) + network.backward_len(1));
         let unit_rows_behind = rows(behind.forward_len(1) + behind.backward_len(1));
-        Ok(Self { network, frozen, adapted, unit_rows, unit_rows_behind })
+        (self.frozen, self.adapted) = (frozen, adapted);
+        (self.unit_rows, self.unit_rows_behind) = (unit_rows, unit_rows_behind);
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use sinew_models::spec::InputForm;
 use crate::reader::{Bundle, LengthError};
 
 /// The scales of a bundle, in memory of the caller.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scales<'m> {
     pub input_mean: &'m mut [f32],
     pub input_factor: &'m mut [f32],

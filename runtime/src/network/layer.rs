@@ -305,9 +305,7 @@ impl Planned {
     ) {
         let input = self.layer.input;
         match &self.kind {
-            Kind::MaxPool(pool) => {
-                pool::max_backward(path, *pool, rows, x, a, dz, gate, dx, update)
-            }
+            Kind::MaxPool(pool) => pool::max_backward(path, *pool, rows, x, a, dz, gate, dx, update),
             Kind::AveragePool(pool) => pool::average_backward(path, *pool, rows, dz, dx, update),
             Kind::GlobalAveragePool => pool::global_average_backward(path, input, rows, dz, dx, update),
             Kind::Flatten => arrange::unflatten(input, dz, dx, update),

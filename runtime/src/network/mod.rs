@@ -29,8 +29,8 @@ use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, S
 pub use backward::Destination;
 pub use tail::Tail;
 
-use crate::kernel::activation::needs_input;
 use crate::kernel::Path;
+use crate::kernel::activation::needs_input;
 use crate::part::part_mut;
 use layer::{Kind, Planned, Tangents};
 
@@ -118,23 +118,40 @@ impl Network {
     ///
     /// # Errors
     /// As [`NetworkSpec::check`], or if this build leaves out a layer.
-    // A network is large: inlined, it would lie on the stack of the control loop.
-    #[inline(never)]
     pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, NetworkError> {
-        spec.check()?;
-        let mut network = Self {
-            path,
+        let mut network = Self::empty();
+        network.fill(spec, path)?;
+        Ok(network)
+    }
+
+    /// A network to be filled. A constant would lie in flash, with all the room that it has.
+    pub(crate) fn empty() -> Self {
+        Self {
+            path: Path::SCALAR,
             layers: Vec::new(),
             heads: Vec::new(),
-            backbone: spec.backbone.len(),
-            input_len: spec.input.presented_len(),
-            output_len: spec.output_len(),
-            param_len: spec.param_len(),
+            backbone: 0,
+            input_len: 0,
+            output_len: 0,
+            param_len: 0,
             forward_len: 0,
             backward_len: 0,
             tangent_len: 0,
             panel_len: 0,
-        };
+        }
+    }
+
+    /// As [`Network::new`], in the place of [`Network::empty`], because a network is large.
+    // Inlined, it would leave large parts on the stack of the control loop.
+    #[inline(never)]
+    pub(crate) fn fill(&mut self, spec: &NetworkSpec, path: Path) -> Result<(), NetworkError> {
+        let network = self;
+        spec.check()?;
+        network.path = path;
+        network.backbone = spec.backbone.len();
+        network.input_len = spec.input.presented_len();
+        network.output_len = spec.output_len();
+        network.param_len = spec.param_len();
         for (index, layer) in spec.layers().enumerate() {
             let source = network.source(layer.place, index, layer.index);
             let kind = Kind::of(&layer).ok_or(NetworkError::NoSuchLayer(index))?;
@@ -176,7 +193,7 @@ impl Network {
             network.heads.push(planned).map_err(|_| SpecError::TooMany)?;
         }
         network.plan_way_back();
-        Ok(network)
+        Ok(())
     }
 
     /// Puts a layer behind the others, and its values behind theirs in the traces.
@@ -291,7 +308,9 @@ impl Network {
 
     /// Where the parameters of `layer` lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        self.layers.get(layer).map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
+        self.layers
+            .get(layer)
+            .map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
     }
 
     /// The layers that `scope` adapts, of those that have parameters.

@@ -103,7 +103,17 @@ impl Network {
             let gate = source.cut.then_some(inputs.x);
             let rdx = (&mut behind[..source.outputs() * rows], first(planned.first_at_source));
             let pair = (inputs, tangents);
-            planned.input_gradient_tangent(self.path, rows, pair, both, whole.output(planned, forward, rows), (dz, rd), gate, rdx, panel);
+            planned.input_gradient_tangent(
+                self.path,
+                rows,
+                pair,
+                both,
+                whole.output(planned, forward, rows),
+                (dz, rd),
+                gate,
+                rdx,
+                panel,
+            );
         }
         #[cfg(feature = "layers")]
         if let Some(skip) = planned.skip.flatten().map(|skip| &self.layers[skip]) {

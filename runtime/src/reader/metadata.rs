@@ -35,13 +35,10 @@ const LOSSES: Words<Loss> = Words(
     &[Loss::MeanSquared, Loss::Huber { delta: 1.0 }, Loss::BinaryCrossEntropy, Loss::CrossEntropy],
 );
 
-const RATES: Words<Rate> = Words(
-    &["constant", "per_layer_step", "per_parameter"],
-    &[Rate::Constant, Rate::PerLayerStep, Rate::PerParameter],
-);
+const RATES: Words<Rate> =
+    Words(&["constant", "per_layer_step", "per_parameter"], &[Rate::Constant, Rate::PerLayerStep, Rate::PerParameter]);
 
-const SCOPES: Words<Scope> =
-    Words(&["all", "heads", "contexts"], &[Scope::All, Scope::Heads, Scope::Contexts]);
+const SCOPES: Words<Scope> = Words(&["all", "heads", "contexts"], &[Scope::All, Scope::Heads, Scope::Contexts]);
 
 /// A network to be filled.
 pub(super) const NO_NETWORK: NetworkSpec =
@@ -210,8 +207,7 @@ fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
 
 #[cfg(feature = "layers")]
 fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
-    let [height, width, channels] =
-        fields(cursor, &["height", "width", "channels"].map(|name| (name, Field::Whole)))?;
+    let [height, width, channels] = fields(cursor, &["height", "width", "channels"].map(|name| (name, Field::Whole)))?;
     let (Some(height), Some(width), Some(channels)) = (height, width, channels) else { return Err(Wrong) };
     Ok(Shape { height, width, channels })
 }
@@ -238,10 +234,7 @@ fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
 fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
     let raw = cursor.string()?;
     let mut buffer = [0; MAX_NAME];
-    raw.unescape(&mut buffer)
-        .ok()
-        .and_then(|bytes| Name::try_from(core::str::from_utf8(bytes).ok()?).ok())
-        .ok_or(Wrong)
+    raw.unescape(&mut buffer).ok().and_then(|bytes| Name::try_from(core::str::from_utf8(bytes).ok()?).ok()).ok_or(Wrong)
 }
 
 /// A kind and its fields, or for a kind without fields its name alone.
@@ -386,12 +379,7 @@ fn rule(kind: &Raw<'_>, [steps, rate, momentum]: [Option<usize>; 3], scope: Opti
     gradient(steps, rate, momentum, scope)
 }
 
-fn gradient(
-    steps: Option<usize>,
-    rate: Option<usize>,
-    momentum: Option<usize>,
-    scope: Option<Scope>,
-) -> Option<Rule> {
+fn gradient(steps: Option<usize>, rate: Option<usize>, momentum: Option<usize>, scope: Option<Scope>) -> Option<Rule> {
     Some(Rule::Gradient { steps: steps?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == Some(1) })
 }
 

@@ -12,6 +12,7 @@ mod view;
 
 use core::mem::replace;
 
+use heapless::{Vec, VecView};
 use sinew_models::bundle::{
     INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE,
     SUPPORT_NOVELTY,
@@ -31,10 +32,11 @@ pub struct Bundle<'a> {
     network: NetworkSpec,
     rule: Rule,
     parameters: Parameters<'a>,
-    numbers: [View<'a>; MAX_TENSORS],
-    novelty: Option<View<'a>>,
+    numbers: Vec<View<'a>, MAX_TENSORS>,
     /// What [`SCALES`] lists.
-    scales: [View<'a>; SCALES.len()],
+    scales: Vec<View<'a>, { SCALES.len() }>,
+    /// None or one.
+    novelty: Vec<View<'a>, 1>,
 }
 
 /// The tensors that say how values are scaled, for inputs and then for outputs.
@@ -54,15 +56,14 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// The first of [`BundleError`] that applies.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
-        let none = View::NONE;
         // Filled in place, because to move a network about takes stack and flash.
         let mut bundle = Bundle {
             network: metadata::NO_NETWORK,
             rule: metadata::NO_RULE,
-            parameters: Parameters { slots: [none; _] },
-            numbers: [none; _],
-            novelty: None,
-            scales: [none; _],
+            parameters: Parameters { slots: Vec::new() },
+            numbers: Vec::new(),
+            scales: Vec::new(),
+            novelty: Vec::new(),
         };
         let mut file = File { header: &[], data: &[], refused: None };
         match bundle.fill(bytes, &mut file) {
@@ -82,8 +83,9 @@ impl<'a> Bundle<'a> {
         file.refuse(network.check().map_err(BundleError::Network))?;
         file.refuse(rule.check(network).map_err(BundleError::Rule))?;
 
-        let mut constants = View::NONE;
+        let mut constants = Vec::<_, 1>::new();
         file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, &mut constants)?;
+        let constants = constants.first().copied().unwrap_or(View::NONE);
         for (index, head) in network.heads.iter_mut().enumerate() {
             head.weight = constants.get(2 * index).unwrap_or(f32::NAN);
             if let Loss::Huber { delta } = &mut head.loss {
@@ -92,26 +94,22 @@ impl<'a> Bundle<'a> {
         }
         file.refuse(network.check().map_err(BundleError::Network))?;
 
-        // A network has no more slots than there is room for.
-        for (view, slot) in parameters.slots.iter_mut().zip(network.slots()) {
+        for slot in network.slots() {
             let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
-            file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, view)?;
+            file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, &mut parameters.slots)?;
         }
-        for (view, tensor) in numbers.iter_mut().zip(rule.tensors(network)) {
-            file.named(tensor.name, &tensor.shape, tensor.domain, view)?;
+        for tensor in &rule.tensors(network) {
+            file.named(tensor.name, &tensor.shape, tensor.domain, numbers)?;
         }
         let (inputs, outputs) = (network.input.len, rule.output_len(network));
-        for (index, (view, (name, domain))) in self.scales.iter_mut().zip(SCALES).enumerate() {
-            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], domain, view)?;
+        for (index, (name, domain)) in SCALES.iter().enumerate() {
+            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], *domain, &mut self.scales)?;
         }
-        let mut novelty = View::NONE;
-        let read = file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, &mut novelty);
         // The one tensor that may be left out.
-        if !matches!(file.refused, Some(BundleError::Missing(_))) {
-            read?;
+        match file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, &mut self.novelty) {
+            Err(Wrong) if matches!(file.refused, Some(BundleError::Missing(_))) => Ok(()),
+            read => read,
         }
-        self.novelty = Some(novelty).filter(|view| !view.is_empty());
-        Ok(())
     }
 
     /// The network, with the λ and the Huber δ of its heads.
@@ -133,43 +131,50 @@ impl<'a> Bundle<'a> {
     }
 
     /// Where the weights and biases are.
-    pub(crate) fn parameters(&self) -> Parameters<'a> {
-        self.parameters
+    pub(crate) fn parameters(&self) -> &Parameters<'a> {
+        &self.parameters
     }
 
     /// The numbers of the rule: the tensors that [`Rule::tensors`] lists, in its order.
-    pub fn numbers(&self) -> impl Iterator<Item = View<'a>> {
-        self.numbers.into_iter().filter(|view| !view.is_empty())
+    pub fn numbers(&self) -> impl Iterator<Item = View<'a>> + '_ {
+        self.numbers.iter().copied()
     }
 
     /// `[2]`: the median and the 99th percentile of what [`crate::Adapter::novelty`] gives for training tasks, if the bundle knows them.
     pub fn novelty(&self) -> Option<View<'a>> {
-        self.novelty
+        self.novelty.first().copied()
+    }
+
+    /// The tensor at this place of [`SCALES`].
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn scale(&self, index: usize) -> View<'a> {
+        self.scales.get(index).copied().unwrap_or(View::NONE)
     }
 
     /// `[input.len]`: mean of the training inputs.
     pub fn input_mean(&self) -> View<'a> {
-        self.scales[0]
+        self.scale(0)
     }
 
     /// `[input.len]`: what the plain presentation of inputs is divided by; above 0.
     pub fn input_scale(&self) -> View<'a> {
-        self.scales[1]
+        self.scale(1)
     }
 
     /// `[input.len]`: what the relative presentation of inputs is divided by; above 0.
     pub fn input_relative_scale(&self) -> View<'a> {
-        self.scales[2]
+        self.scale(2)
     }
 
     /// `[output_len]`: a regression head's prediction is mean + scale · z.
     pub fn output_mean(&self) -> View<'a> {
-        self.scales[3]
+        self.scale(3)
     }
 
     /// `[output_len]`: see [`Bundle::output_mean`]; above 0.
     pub fn output_scale(&self) -> View<'a> {
-        self.scales[4]
+        self.scale(4)
     }
 }
 
@@ -306,7 +311,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The tensor `name`, which must have this shape and finite values of this domain.
+    /// Adds the tensor `name`, which must have this shape and finite values of this domain.
     // One copy for all callers, to save flash.
     #[inline(never)]
     fn tensor(
@@ -315,7 +320,7 @@ impl<'a> File<'a> {
         name: &[&str],
         shape: &[usize],
         domain: Domain,
-        into: &mut View<'a>,
+        into: &mut VecView<View<'a>>,
     ) -> Read<()> {
         let Entry { dtype: kind, shape: (rank, lengths), bytes } =
             self.read(|file, cursor| file.find(cursor, tensor, name))?;
@@ -339,11 +344,13 @@ impl<'a> File<'a> {
                 return self.wrong(BundleError::Value { tensor, index });
             }
         }
-        *into = view;
-        Ok(())
+        // A network has no more tensors than there is room for, and a rule neither.
+        into.push(view).map_err(|_| Wrong)
     }
 
-    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut View<'a>) -> Read<()> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut VecView<View<'a>>) -> Read<()> {
         self.tensor(TensorId::Named(name), &[name], shape, domain, into)
     }
 }

@@ -1,6 +1,7 @@
 //! One tensor of a bundle, where it lies.
 
 use half::f16;
+use heapless::Vec;
 use sinew_models::spec::MAX_LAYERS;
 
 use super::LengthError;
@@ -78,10 +79,10 @@ impl View<'_> {
 }
 
 /// Where all weights and biases of a bundle lie.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parameters<'a> {
-    /// In the order of [`sinew_models::spec::NetworkSpec::slots`]; without values past the last one.
-    pub(super) slots: [View<'a>; 2 * MAX_LAYERS],
+    /// In the order of [`sinew_models::spec::NetworkSpec::slots`].
+    pub(super) slots: Vec<View<'a>, { 2 * MAX_LAYERS }>,
 }
 
 impl Parameters<'_> {
