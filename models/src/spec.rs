@@ -421,6 +421,8 @@ impl Loss {
 
 impl NetworkSpec {
     /// Values in one output row: all heads side by side.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub fn output_len(&self) -> usize {
         self.heads.iter().map(Head::outputs).sum()
     }

@@ -220,36 +220,18 @@ impl Network {
         }
     }
 
-    /// Works out who puts a gradient where first, and who cuts it, by walking the way back once.
+    /// Works out who puts a gradient where first, and who cuts it, by walking the way back once: head after head, each from its end, then
+    /// the backbone from its end.
     fn plan_way_back(&mut self) {
-        let (mut reached, mut uncut) = (0_u32, 0_u32);
-        for layer in self.way_back() {
-            let Some(planned) = self.layers.get_mut(layer) else { continue };
-            if let Some(source) = planned.source {
-                planned.first_at_source = reached >> source & 1 == 0;
-                reached |= 1 << source;
-                if !planned.kind.cuts_source() {
-                    uncut |= 1 << source;
-                }
-            }
-            #[cfg(feature = "layers")]
-            if let Some(Some(skip)) = planned.skip {
-                planned.first_at_skip = reached >> skip & 1 == 0;
-                reached |= 1 << skip;
-                uncut |= 1 << skip;
-            }
+        let mut way = WayBack { reached: 0, uncut: 0 };
+        for head in &self.heads {
+            way.walk(self.layers.get_mut(head.first..=head.last).unwrap_or_default());
         }
+        way.walk(self.layers.get_mut(..self.backbone).unwrap_or_default());
         for (layer, planned) in self.layers.iter_mut().enumerate() {
-            planned.cut =
-                planned.layer.activation() == Activation::Relu && reached >> layer & 1 == 1 && uncut >> layer & 1 == 0;
+            let cut = way.reached & !way.uncut;
+            planned.cut = planned.layer.activation() == Activation::Relu && cut >> layer & 1 == 1;
         }
-    }
-
-    /// All layers in the order of the way back: head after head, each from its end, then the backbone from its end.
-    fn way_back(&self) -> impl Iterator<Item = usize> + use<> {
-        let (heads, backbone) = (self.heads.clone(), self.backbone);
-        let heads = heads.into_iter().flat_map(|head| (head.first..=head.last).rev());
-        heads.chain((0..backbone).rev())
     }
 
     fn tangents<'t>(&self, planned: &Planned, rows: usize, tangent: &'t [f32]) -> Tangents<'t> {
@@ -379,6 +361,37 @@ impl Network {
         self.heads
             .iter()
             .any(|head| (head.column..head.column + head.outputs).contains(&column) && head.loss.is_classification())
+    }
+}
+
+/// At which layers' outputs a gradient was put, and at which by one who does not cut it.
+struct WayBack {
+    reached: u32,
+    uncut: u32,
+}
+
+impl WayBack {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn walk(&mut self, layers: &mut [Planned]) {
+        for planned in layers.iter_mut().rev() {
+            if let Some(source) = planned.source {
+                planned.first_at_source = self.reach(source);
+                self.uncut |= u32::from(!planned.kind.cuts_source()) << source;
+            }
+            #[cfg(feature = "layers")]
+            if let Some(Some(skip)) = planned.skip {
+                planned.first_at_skip = self.reach(skip);
+                self.uncut |= 1 << skip;
+            }
+        }
+    }
+
+    /// Whether nobody was there before.
+    fn reach(&mut self, layer: usize) -> bool {
+        let first = self.reached >> layer & 1 == 0;
+        self.reached |= 1 << layer;
+        first
     }
 }
 

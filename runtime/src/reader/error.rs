@@ -34,6 +34,8 @@ pub struct Shape {
 
 impl Shape {
     /// A shape of up to four lengths.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub(super) fn of(shape: &[usize]) -> Self {
         let mut lengths = [0; 4];
         lengths.iter_mut().zip(shape).for_each(|(to, length)| *to = u32::try_from(*length).unwrap_or(u32::MAX));

@@ -75,14 +75,44 @@ pub(super) fn read(raw: Raw<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> 
 enum Field {
     Whole,
     /// 1 for true.
-    #[cfg_attr(not(feature = "rules"), allow(dead_code, reason = "only rules have it"))]
     Truth,
     /// One of these words, by its place among them.
     Word(&'static [&'static str]),
+    /// Something that the caller passes.
+    Other,
 }
 
-/// Passes the fields of an object that are known, up to the value of another one or the end.
-///
+/// An object that is being read, the fields that are known of it, and what was found in them.
+struct Fields<'a, const N: usize> {
+    inside: Inside<'a>,
+    known: &'static [(&'static str, Field); N],
+    values: [Option<usize>; N],
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    fn new(known: &'static [(&'static str, Field); N]) -> Self {
+        Self { inside: Inside::object(), known, values: [None; N] }
+    }
+
+    /// Passes fields up to the next one whose value the caller has to pass, by its place among those that are known, or the end.
+    fn pass(&mut self, cursor: &mut Cursor<'a>) -> Read<Option<usize>> {
+        pass(&mut self.inside, cursor, self.known, &mut self.values)
+    }
+
+    /// Passes all fields, none of which is for the caller to pass.
+    fn all(mut self, cursor: &mut Cursor<'a>) -> Read<[Option<usize>; N]> {
+        match self.pass(cursor)? {
+            None => Ok(self.values),
+            Some(_) => Err(Wrong),
+        }
+    }
+
+    /// Whether every one was there.
+    fn complete(&self) -> Read<()> {
+        if self.values.iter().all(Option::is_some) { Ok(()) } else { Err(Wrong) }
+    }
+}
+
 /// One function for all objects, with tables for what each of them has, takes less flash than a function for each.
 #[inline(never)]
 fn pass<'a>(
@@ -90,32 +120,25 @@ fn pass<'a>(
     cursor: &mut Cursor<'a>,
     known: &[(&str, Field)],
     values: &mut [Option<usize>],
-) -> Read<bool> {
-    'fields: while object.pass(cursor)? {
-        for ((name, field), value) in known.iter().zip(&mut *values) {
-            if object.key.is(name) {
-                let new = match field {
-                    Field::Whole => cursor.whole()?,
-                    Field::Truth => cursor.truth()?.into(),
-                    Field::Word(words) => word(cursor, words)?,
-                };
-                Cursor::once(value, new)?;
-                continue 'fields;
-            }
+) -> Read<Option<usize>> {
+    while object.pass(cursor)? {
+        let mut fields = known.iter().zip(&mut *values).enumerate();
+        let Some((place, ((_, field), value))) = fields.find(|(_, ((name, _), _))| object.key.is(name)) else {
+            cursor.skip()?;
+            continue;
+        };
+        let new = match field {
+            Field::Whole => cursor.whole()?,
+            Field::Truth => cursor.truth()?.into(),
+            Field::Word(words) => word(cursor, words)?,
+            Field::Other => place,
+        };
+        Cursor::once(value, new)?;
+        if let Field::Other = field {
+            return Ok(Some(place));
         }
-        return Ok(true);
     }
-    Ok(false)
-}
-
-/// Passes an object whose fields are all known, or skipped.
-fn fields<const N: usize>(cursor: &mut Cursor<'_>, known: &[(&str, Field); N]) -> Read<[Option<usize>; N]> {
-    let mut values = [None; N];
-    let mut object = Inside::object();
-    while pass(&mut object, cursor, known, &mut values)? {
-        cursor.skip()?;
-    }
-    Ok(values)
+    Ok(None)
 }
 
 #[inline(never)]
@@ -141,65 +164,48 @@ fn list<'a, T: Clone>(
 
 fn read_format(text: &[u8]) -> Read<usize> {
     let mut cursor = Cursor::new(text);
-    let [format] = fields(&mut cursor, &[("format", Field::Whole)])?;
+    let [format] = Fields::new(&[("format", Field::Whole)]).all(&mut cursor)?;
     cursor.end()?;
     format.ok_or(Wrong)
 }
 
 fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Read<()> {
-    let [mut seen_network, mut seen_rule] = [None; 2];
-    let mut object = Inside::object();
-    while object.pass(cursor)? {
-        if object.key.is("network") {
-            Cursor::once(&mut seen_network, ())?;
-            read_network(cursor, network)?;
-        } else if object.key.is("rule") {
-            Cursor::once(&mut seen_rule, ())?;
-            read_rule(cursor, rule)?;
-        } else {
-            cursor.skip()?;
+    let mut fields = Fields::new(&[("network", Field::Other), ("rule", Field::Other)]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_network(cursor, network)?,
+            _ => read_rule(cursor, rule)?,
         }
     }
-    seen_network.and(seen_rule).ok_or(Wrong)
+    fields.complete()
 }
 
 fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
-    let [mut input, mut backbone, mut heads] = [None; 3];
-    let mut object = Inside::object();
-    while object.pass(cursor)? {
-        if object.key.is("input") {
-            Cursor::once(&mut input, ())?;
-            read_input(cursor, &mut into.input)?;
-        } else if object.key.is("backbone") {
-            Cursor::once(&mut backbone, ())?;
-            list(cursor, into.backbone.as_mut_view(), &NO_LAYER, read_layer)?;
-        } else if object.key.is("heads") {
-            Cursor::once(&mut heads, ())?;
-            list(cursor, into.heads.as_mut_view(), &NO_HEAD, read_head)?;
-        } else {
-            cursor.skip()?;
+    let mut fields = Fields::new(&[("input", Field::Other), ("backbone", Field::Other), ("heads", Field::Other)]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_input(cursor, &mut into.input)?,
+            1 => list(cursor, into.backbone.as_mut_view(), &NO_LAYER, read_layer)?,
+            _ => list(cursor, into.heads.as_mut_view(), &NO_HEAD, read_head)?,
         }
     }
-    input.and(backbone).and(heads).ok_or(Wrong)
+    fields.complete()
 }
 
 fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
-    let known = &[("len", Field::Whole), ("form", Field::Word(FORMS.0))];
-    #[cfg(not(feature = "layers"))]
-    let [len, form] = fields(cursor, known)?;
-    #[cfg(feature = "layers")]
-    let [len, form] = {
-        let mut values = [None; 2];
-        let mut object = Inside::object();
-        while pass(&mut object, cursor, known, &mut values)? {
-            if object.key.is("image") {
-                Cursor::once(&mut into.image, read_shape(cursor)?)?;
-            } else {
-                cursor.skip()?;
-            }
+    let mut fields = Fields::new(&[
+        ("len", Field::Whole),
+        ("form", Field::Word(FORMS.0)),
+        #[cfg(feature = "layers")]
+        ("image", Field::Other),
+    ]);
+    while fields.pass(cursor)?.is_some() {
+        #[cfg(feature = "layers")]
+        {
+            into.image = Some(read_shape(cursor)?);
         }
-        values
-    };
+    }
+    let [len, form, ..] = fields.values;
     into.len = len.ok_or(Wrong)?;
     into.form = FORMS.get(form).ok_or(Wrong)?;
     Ok(())
@@ -207,34 +213,34 @@ fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
 
 #[cfg(feature = "layers")]
 fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
-    let [height, width, channels] = fields(cursor, &["height", "width", "channels"].map(|name| (name, Field::Whole)))?;
-    let (Some(height), Some(width), Some(channels)) = (height, width, channels) else { return Err(Wrong) };
+    let fields = Fields::new(&[("height", Field::Whole), ("width", Field::Whole), ("channels", Field::Whole)]);
+    let [Some(height), Some(width), Some(channels)] = fields.all(cursor)? else { return Err(Wrong) };
     Ok(Shape { height, width, channels })
 }
 
 fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
-    let (mut values, [mut name, mut layers]) = ([None], [None; 2]);
-    let mut object = Inside::object();
-    while pass(&mut object, cursor, &[("loss", Field::Word(LOSSES.0))], &mut values)? {
-        if object.key.is("name") {
-            Cursor::once(&mut name, ())?;
-            into.name = read_name(cursor)?;
-        } else if object.key.is("layers") {
-            Cursor::once(&mut layers, ())?;
-            list(cursor, into.layers.as_mut_view(), &NO_LAYER, read_layer)?;
-        } else {
-            cursor.skip()?;
+    let mut fields = Fields::new(&[("name", Field::Other), ("layers", Field::Other), ("loss", Field::Word(LOSSES.0))]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_name(cursor, &mut into.name)?,
+            _ => list(cursor, into.layers.as_mut_view(), &NO_LAYER, read_layer)?,
         }
     }
-    let [loss] = values;
+    let [_, _, loss] = fields.values;
     into.loss = LOSSES.get(loss).ok_or(Wrong)?;
-    name.and(layers).ok_or(Wrong)
+    fields.complete()
 }
 
-fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
-    let raw = cursor.string()?;
+/// A name of ASCII alone: no other can be that of a head.
+fn read_name(cursor: &mut Cursor<'_>, into: &mut Name) -> Read<()> {
     let mut buffer = [0; MAX_NAME];
-    raw.unescape(&mut buffer).ok().and_then(|bytes| Name::try_from(core::str::from_utf8(bytes).ok()?).ok()).ok_or(Wrong)
+    for byte in cursor.string()?.unescape(&mut buffer).map_err(|_| Wrong)? {
+        if !byte.is_ascii() {
+            return Err(Wrong);
+        }
+        into.push(char::from(*byte)).map_err(|_| Wrong)?;
+    }
+    Ok(())
 }
 
 /// A kind and its fields, or for a kind without fields its name alone.
@@ -246,34 +252,33 @@ fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
         return Ok(());
     }
     let mut kind = Inside::object();
-    if kind.pass(cursor)? {
-        const KNOWN: [(&str, Field); if cfg!(feature = "layers") { 4 } else { 2 }] = [
-            ("activation", Field::Word(ACTIVATIONS.0)),
-            ("outputs", Field::Whole),
-            #[cfg(feature = "layers")]
-            ("layers", Field::Whole),
-            #[cfg(feature = "layers")]
-            ("len", Field::Whole),
-        ];
-        #[cfg(feature = "layers")]
-        let layer = {
-            let (mut window, mut values) = (None, [None; KNOWN.len()]);
-            let mut object = Inside::object();
-            while pass(&mut object, cursor, &KNOWN, &mut values)? {
-                if object.key.is("window") {
-                    Cursor::once(&mut window, read_window(cursor)?)?;
-                } else {
-                    cursor.skip()?;
-                }
-            }
-            layer(&kind.key, values, window)
-        };
-        #[cfg(not(feature = "layers"))]
-        let layer = layer(&kind.key, fields(cursor, &KNOWN)?);
-        *into = layer.ok_or(Wrong)?;
-        return kind.end(cursor);
+    if !kind.pass(cursor)? {
+        return Err(Wrong);
     }
-    Err(Wrong)
+    let mut fields = Fields::new(&[
+        ("activation", Field::Word(ACTIVATIONS.0)),
+        ("outputs", Field::Whole),
+        #[cfg(feature = "layers")]
+        ("layers", Field::Whole),
+        #[cfg(feature = "layers")]
+        ("len", Field::Whole),
+        #[cfg(feature = "layers")]
+        ("window", Field::Other),
+    ]);
+    #[cfg(feature = "layers")]
+    let mut window = None;
+    while fields.pass(cursor)?.is_some() {
+        #[cfg(feature = "layers")]
+        {
+            window = Some(read_window(cursor)?);
+        }
+    }
+    #[cfg(feature = "layers")]
+    let layer = layer(&kind.key, fields.values, window);
+    #[cfg(not(feature = "layers"))]
+    let layer = layer(&kind.key, fields.values);
+    *into = layer.ok_or(Wrong)?;
+    kind.end(cursor)
 }
 
 #[cfg(not(feature = "layers"))]
@@ -287,7 +292,7 @@ fn layer(kind: &Raw<'_>, [activation, outputs]: [Option<usize>; 2]) -> Option<La
 #[cfg(feature = "layers")]
 fn layer(
     kind: &Raw<'_>,
-    [activation, outputs, layers, len]: [Option<usize>; 4],
+    [activation, outputs, layers, len, _]: [Option<usize>; 5],
     window: Option<Window>,
 ) -> Option<Layer> {
     let activation = ACTIVATIONS.get(activation);
@@ -314,21 +319,20 @@ fn layer(
 
 #[cfg(feature = "layers")]
 fn read_window(cursor: &mut Cursor<'_>) -> Read<Window> {
-    let (mut size, mut stride, mut padding) = (None, None, None);
-    let mut object = Inside::object();
-    while object.pass(cursor)? {
-        let places = [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)];
-        match places.into_iter().find(|(name, _)| object.key.is(name)) {
-            Some((_, into)) => {
-                let mut new = Vec::<u8, 2>::new();
-                list(cursor, new.as_mut_view(), &0, read_byte)?;
-                Cursor::once(into, new.into_array().map_err(|_| Wrong)?)?;
-            }
-            None => cursor.skip()?,
+    let mut fields = Fields::new(&[("size", Field::Other), ("stride", Field::Other), ("padding", Field::Other)]);
+    let mut window = Window::square(0, 0, 0);
+    while let Some(field) = fields.pass(cursor)? {
+        let mut pair = Vec::<u8, 2>::new();
+        list(cursor, pair.as_mut_view(), &0, read_byte)?;
+        let pair = pair.into_array().map_err(|_| Wrong)?;
+        match field {
+            0 => window.size = pair,
+            1 => window.stride = pair,
+            _ => window.padding = pair,
         }
     }
-    let (Some(size), Some(stride), Some(padding)) = (size, stride, padding) else { return Err(Wrong) };
-    Ok(Window { size, stride, padding })
+    fields.complete()?;
+    Ok(window)
 }
 
 fn read_byte(cursor: &mut Cursor<'_>, into: &mut u8) -> Read<()> {
@@ -344,35 +348,31 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
         return Ok(());
     }
     let mut kind = Inside::object();
-    if kind.pass(cursor)? {
-        const KNOWN: &[(&str, Field)] = &[
-            ("steps", Field::Whole),
-            ("rate", Field::Word(RATES.0)),
-            ("momentum", Field::Truth),
-            #[cfg(feature = "rules")]
-            ("recursive", Field::Truth),
-            #[cfg(feature = "rules")]
-            ("classes", Field::Whole),
-            #[cfg(feature = "rules")]
-            ("hidden", Field::Whole),
-        ];
-        let (mut scope, mut values) = (None, [None; KNOWN.len()]);
-        let mut object = Inside::object();
-        while pass(&mut object, cursor, KNOWN, &mut values)? {
-            if object.key.is("scope") {
-                Cursor::once(&mut scope, read_scope(cursor)?)?;
-            } else {
-                cursor.skip()?;
-            }
-        }
-        *into = rule(&kind.key, values, scope).ok_or(Wrong)?;
-        return kind.end(cursor);
+    if !kind.pass(cursor)? {
+        return Err(Wrong);
     }
-    Err(Wrong)
+    let mut fields = Fields::new(&[
+        ("scope", Field::Other),
+        ("steps", Field::Whole),
+        ("rate", Field::Word(RATES.0)),
+        ("momentum", Field::Truth),
+        #[cfg(feature = "rules")]
+        ("recursive", Field::Truth),
+        #[cfg(feature = "rules")]
+        ("classes", Field::Whole),
+        #[cfg(feature = "rules")]
+        ("hidden", Field::Whole),
+    ]);
+    let mut scope = None;
+    while fields.pass(cursor)?.is_some() {
+        scope = Some(read_scope(cursor)?);
+    }
+    *into = rule(&kind.key, fields.values, scope).ok_or(Wrong)?;
+    kind.end(cursor)
 }
 
 #[cfg(not(feature = "rules"))]
-fn rule(kind: &Raw<'_>, [steps, rate, momentum]: [Option<usize>; 3], scope: Option<Scope>) -> Option<Rule> {
+fn rule(kind: &Raw<'_>, [_, steps, rate, momentum]: [Option<usize>; 4], scope: Option<Scope>) -> Option<Rule> {
     if !kind.is("gradient") {
         return None;
     }
@@ -386,7 +386,7 @@ fn gradient(steps: Option<usize>, rate: Option<usize>, momentum: Option<usize>, 
 #[cfg(feature = "rules")]
 fn rule(
     kind: &Raw<'_>,
-    [steps, rate, momentum, recursive, classes, hidden]: [Option<usize>; 6],
+    [_, steps, rate, momentum, recursive, classes, hidden]: [Option<usize>; 7],
     scope: Option<Scope>,
 ) -> Option<Rule> {
     if kind.is("gradient") {
@@ -472,7 +472,7 @@ mod tests {
     }
 
     fn head() -> impl Strategy<Value = Head> {
-        ("[ -~é]{0,12}", layers(), prop::sample::select(LOSSES.1)).prop_map(|(name, layers, loss)| {
+        ("[ -~]{0,12}", layers(), prop::sample::select(LOSSES.1)).prop_map(|(name, layers, loss)| {
             let name = Name::try_from(name.as_str()).unwrap();
             Head { name, layers, loss, weight: 1.0 }
         })

@@ -21,7 +21,7 @@ use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
-use json::{Cursor, Inside, Raw, Read, Wrong};
+use json::{Cursor, Inside, Raw, Read, Wrong, utf8_len};
 use view::DTYPES;
 pub(crate) use view::Parameters;
 pub use view::View;
@@ -65,11 +65,11 @@ impl<'a> Bundle<'a> {
             scales: Vec::new(),
             novelty: Vec::new(),
         };
-        let mut file = File { header: &[], data: &[], refused: None };
+        let mut file = File { header: Cursor::new(&[]), data: &[], refused: None };
         match bundle.fill(bytes, &mut file) {
             Ok(()) => Ok(bundle),
-            // Whoever refuses says why.
-            Err(Wrong) => Err(file.refused.unwrap_or(BundleError::NoMetadata)),
+            // In the header, which begins after 8 bytes, unless somebody said more.
+            Err(Wrong) => Err(file.refused.unwrap_or(BundleError::Json(file.header.at().saturating_add(8)))),
         }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Bundle<'a> {
     fn fill(&mut self, bytes: &'a [u8], file: &mut File<'a>) -> Read<()> {
         file.open(bytes)?;
         let Bundle { network, rule, parameters, numbers, .. } = self;
-        let text = file.read(File::metadata)?;
+        let text = file.metadata()?;
         file.refuse(metadata::read(text, network, rule))?;
         file.refuse(network.check().map_err(BundleError::Network))?;
         file.refuse(rule.check(network).map_err(BundleError::Rule))?;
@@ -180,7 +180,8 @@ impl<'a> Bundle<'a> {
 
 /// A `.safetensors` file: its header and its data.
 struct File<'a> {
-    header: &'a [u8],
+    /// Where in the header it is being read.
+    header: Cursor<'a>,
     data: &'a [u8],
     /// Why it was refused.
     refused: Option<BundleError>,
@@ -206,10 +207,11 @@ impl<'a> File<'a> {
         if bytes.len() < 8 {
             return self.wrong(BundleError::Header { expected: 0, got: 0 });
         }
-        if let Err(error) = core::str::from_utf8(header) {
-            return self.wrong(BundleError::Utf8(8 + error.valid_up_to()));
+        let valid = utf8_len(header);
+        if valid < header.len() {
+            return self.wrong(BundleError::Utf8(8 + valid));
         }
-        (self.header, self.data) = (header, data);
+        (self.header, self.data) = (Cursor::new(header), data);
         Ok(())
     }
 
@@ -225,38 +227,27 @@ impl<'a> File<'a> {
         result.or_else(|error| self.wrong(error))
     }
 
-    /// What a cursor read of the header, which begins after 8 bytes; if it is not what was wanted, then for a reason that was told or
-    /// because it is no JSON.
-    fn read<T>(&mut self, read: impl FnOnce(&mut Self, &mut Cursor<'a>) -> Read<T>) -> Read<T> {
-        let mut cursor = Cursor::new(self.header);
-        let result = read(self, &mut cursor);
-        if result.is_err() {
-            self.refused.get_or_insert(BundleError::Json(cursor.at().saturating_add(8)));
-        }
-        result
-    }
-
     /// The string under `sinew`; checks the whole header on its way.
-    fn metadata(&mut self, cursor: &mut Cursor<'a>) -> Read<Raw<'a>> {
+    fn metadata(&mut self) -> Read<Raw<'a>> {
         let (mut found, mut seen) = (None, false);
-        let mut header = Inside::object();
-        while header.pass(cursor)? {
-            if !header.key.is("__metadata__") {
-                self.entry(cursor)?;
+        let mut members = Inside::object();
+        while members.pass(&mut self.header)? {
+            if !members.key.is("__metadata__") {
+                self.entry()?;
                 continue;
             }
             if replace(&mut seen, true) {
                 return self.wrong(BundleError::MetadataTwice);
             }
             let mut texts = Inside::object();
-            while texts.pass(cursor)? {
-                let value = cursor.string()?;
+            while texts.pass(&mut self.header)? {
+                let value = self.header.string()?;
                 if texts.key.is(METADATA_KEY) && found.replace(value).is_some() {
                     return self.wrong(BundleError::MetadataTwice);
                 }
             }
         }
-        cursor.end()?;
+        self.header.end()?;
         match found {
             Some(found) => Ok(found),
             None => self.wrong(BundleError::NoMetadata),
@@ -266,7 +257,8 @@ impl<'a> File<'a> {
     /// Passes the entry of a tensor, which must lie within the data.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn entry(&mut self, cursor: &mut Cursor<'a>) -> Read<Entry<'a>> {
+    fn entry(&mut self) -> Read<Entry<'a>> {
+        let cursor = &mut self.header;
         let (mut dtype, mut shape, mut range) = (None, None, None);
         let mut fields = Inside::object();
         while fields.pass(cursor)? {
@@ -295,13 +287,14 @@ impl<'a> File<'a> {
     }
 
     /// What the header says of the tensor `name`.
-    fn find(&mut self, cursor: &mut Cursor<'a>, tensor: TensorId, name: &[&str]) -> Read<Entry<'a>> {
+    fn find(&mut self, tensor: TensorId, name: &[&str]) -> Read<Entry<'a>> {
         let mut found = None;
-        let mut header = Inside::object();
-        while header.pass(cursor)? {
-            if !header.key.is_made_of(name) {
-                cursor.skip()?;
-            } else if found.replace(self.entry(cursor)?).is_some() {
+        let mut members = Inside::object();
+        self.header.rewind();
+        while members.pass(&mut self.header)? {
+            if !members.key.is_made_of(name) {
+                self.header.skip()?;
+            } else if found.replace(self.entry()?).is_some() {
                 return self.wrong(BundleError::Twice(tensor));
             }
         }
@@ -322,8 +315,7 @@ impl<'a> File<'a> {
         domain: Domain,
         into: &mut VecView<View<'a>>,
     ) -> Read<()> {
-        let Entry { dtype: kind, shape: (rank, lengths), bytes } =
-            self.read(|file, cursor| file.find(cursor, tensor, name))?;
+        let Entry { dtype: kind, shape: (rank, lengths), bytes } = self.find(tensor, name)?;
         let Some(&(_, dtype)) = DTYPES.iter().find(|(name, _)| kind.is(name)) else {
             let mut got = [0; 8];
             let _ = kind.unescape(&mut got);

@@ -28,21 +28,27 @@ impl Rates<'_> {
     ///
     /// Steps past the last row of a rate for each layer and step use that last row.
     pub fn of_layers(&self, step: usize, layers: usize) -> Option<[f32; MAX_LAYERS]> {
-        let values = match self.kind {
-            Rate::Constant => self.values,
+        let mut rates = [0.0; MAX_LAYERS];
+        for (layer, rate) in rates.iter_mut().enumerate().take(layers) {
+            *rate = self.of_layer(step, layer, layers)?;
+        }
+        Some(rates)
+    }
+
+    /// α of one of so many layers; `None` for a rate for each parameter.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn of_layer(&self, step: usize, layer: usize, layers: usize) -> Option<f32> {
+        let place = match self.kind {
+            Rate::Constant => 0,
             Rate::PerLayerStep => {
                 let last = (self.values.len() / layers.max(1)).checked_sub(1)?;
-                self.values.get(step.min(last) * layers..)?
+                step.min(last) * layers + layer
             }
             Rate::PerParameter => return None,
         };
-        let mut rates = [0.0; MAX_LAYERS];
-        for (layer, rate) in rates.iter_mut().enumerate().take(layers) {
-            if self.adapted.has(layer) {
-                *rate = *values.get(if self.kind == Rate::Constant { 0 } else { layer })?;
-            }
-        }
-        Some(rates)
+        let rate = self.values.get(place)?;
+        Some(if self.adapted.has(layer) { *rate } else { 0.0 })
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
@@ -84,13 +90,13 @@ impl Rates<'_> {
 
     /// `stepped = params − α ∘ stepped`, where `stepped` holds a direction in the adapted layers.
     fn leave(&self, step: usize, network: Tail<'_>, params: &[f32], stepped: &mut [f32]) {
-        let (rates, path) = (self.of_layers(step, network.layer_count()), network.path());
+        let path = network.path();
         for layer in network.numbers() {
             let range = network.params_of(layer);
             let (Some(from), Some(to)) = (params.get(range.clone()), stepped.get_mut(range.clone())) else { continue };
-            match &rates {
+            match self.of_layer(step, layer, network.layer_count()) {
                 _ if !self.adapted.has(layer) => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
-                Some(rates) => step_from(path, to, -rates.get(layer).copied().unwrap_or(0.0), from),
+                Some(rate) => step_from(path, to, -rate, from),
                 None => {
                     let Some(rates) = self.values.get(range) else { continue };
                     to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -rate);
