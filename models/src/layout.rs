@@ -9,12 +9,11 @@ use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, Ne
 /// Longest name of a tensor: `heads.` + name + `.` + digit + `.context`.
 pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
 
-/// The indices of layers, written out.
-const INDICES: [&str; MAX_BACKBONE] =
-    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+/// The indices of layers, written one behind the other.
+const INDICES: &str = "0123456789101112131415";
 
-// The longest name has a head, in which an index is one digit.
-const _: () = assert!(MAX_HEAD_LAYERS <= 10);
+// In a head an index is one digit, or the longest name would be longer.
+const _: () = assert!(MAX_HEAD_LAYERS <= 10 && INDICES.len() == 2 * MAX_BACKBONE - 10);
 
 /// The name of a tensor.
 pub type TensorName = String<MAX_TENSOR_NAME>;
@@ -174,7 +173,9 @@ impl Slot<'_> {
             Place::Backbone => ("backbone.", "", ""),
             Place::Head(_) => ("heads.", self.head, "."),
         };
-        let index = INDICES.get(self.placed.index).copied().unwrap_or_default();
+        let index = self.placed.index;
+        let (from, digits) = if index < 10 { (index, 1) } else { (2 * index - 10, 2) };
+        let index = INDICES.get(from..from + digits).unwrap_or_default();
         let part = match self.part {
             Part::Weight => ".weight",
             Part::Bias => ".bias",

@@ -323,15 +323,19 @@ pub(super) enum UnescapeError {
 
 impl Raw<'_> {
     /// Whether it writes `text`, which is no longer than a tensor's name.
+    pub fn is(&self, text: &str) -> bool {
+        self.is_bytes(text.as_bytes())
+    }
+
+    /// The same of text that is given by its bytes.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    pub fn is(&self, text: &str) -> bool {
-        self.is_made_of(&[text])
+    pub fn is_bytes(&self, text: &[u8]) -> bool {
+        let mut buffer = [0; MAX_TENSOR_NAME];
+        self.unescape(&mut buffer).is_ok_and(|own| own == text)
     }
 
     /// Whether it writes `texts`, one behind the other, which are together no longer than a tensor's name.
-    // One copy for all callers, to save flash.
-    #[inline(never)]
     pub fn is_made_of(&self, texts: &[&str]) -> bool {
         let mut buffer = [0; MAX_TENSOR_NAME];
         let Ok(mut own) = self.unescape(&mut buffer) else { return false };
