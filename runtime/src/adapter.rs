@@ -115,24 +115,12 @@ impl<'m> Adapter<'m> {
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
         let mut plan = Plan::empty();
         plan.fill(bundle, path, capacity)?;
-        let sizes = Sizes::of(bundle, &plan, capacity).ok_or(SetupError::Capacity(capacity))?;
-        let expected = sizes.total(path).ok_or(SetupError::Capacity(capacity))?;
+        let sizes = Sizes::of(bundle, &plan, capacity).and_then(|sizes| Some((sizes.total(path)?, sizes)));
+        let (expected, sizes) = sizes.ok_or(SetupError::Capacity(capacity))?;
         let got = memory.len();
         let (mut memory, ring) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
         let start = bundle.parameters();
-        start.load(memory.live)?;
-        for buffer in &mut memory.work {
-            if !buffer.is_empty() {
-                start.load(buffer)?;
-            }
-        }
-        let mut rest = &mut *memory.numbers;
-        for view in bundle.numbers() {
-            let (here, behind) = crate::part::cut(rest, view.len());
-            view.copy_to(here)?;
-            rest = behind;
-        }
-        memory.scales.load(bundle)?;
+        memory.load(bundle)?;
         let learner = Learner::new(bundle, plan.behind(), memory.numbers, &mut memory.rule, memory.live);
         let learner = learner.ok_or(SetupError::Rule)?;
         #[cfg(feature = "rules")]

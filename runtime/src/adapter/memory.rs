@@ -5,13 +5,13 @@ use sinew_models::rule::Rule;
 use super::plan::Plan;
 use super::scales::Scales;
 use crate::kernel::Path;
-use crate::reader::Bundle;
+use crate::reader::{Bundle, LengthError};
 
 /// A fast path begins every part at a multiple of so many values: 64 bytes, a cache line.
 const ALIGNMENT: usize = 16;
 
 /// Parts in all.
-const PARTS: usize = 23;
+const PARTS: usize = if cfg!(feature = "rules") { 23 } else { 18 };
 
 /// Values of each part.
 pub(super) struct Sizes {
@@ -44,12 +44,17 @@ pub(super) struct RuleMemory<'m> {
     /// What it keeps from adaptation to adaptation.
     pub state: &'m mut [f32],
     /// The state that is being tried.
+    #[cfg(feature = "rules")]
     pub trial: &'m mut [f32],
+    #[cfg(feature = "rules")]
     pub scratch: &'m mut [f32],
+    #[cfg(feature = "rules")]
     /// The heads of the start, and those that are tried, as regressions have them.
     pub prior: &'m mut [f32],
+    #[cfg(feature = "rules")]
     pub stacked: &'m mut [f32],
     /// How much each place of the ring counts.
+    #[cfg(feature = "rules")]
     pub counts: &'m mut [f32],
 }
 
@@ -67,9 +72,13 @@ struct RuleSizes {
     /// Buffers of parameters besides those that predict.
     buffers: usize,
     state: usize,
+    #[cfg(feature = "rules")]
     trial: usize,
+    #[cfg(feature = "rules")]
     scratch: usize,
+    #[cfg(feature = "rules")]
     stacked: usize,
+    #[cfg(feature = "rules")]
     counts: usize,
 }
 
@@ -99,10 +108,15 @@ impl Sizes {
             features,
             numbers,
             rule.state,
+            #[cfg(feature = "rules")]
             rule.trial,
+            #[cfg(feature = "rules")]
             rule.scratch,
+            #[cfg(feature = "rules")]
             rule.stacked,
+            #[cfg(feature = "rules")]
             rule.stacked,
+            #[cfg(feature = "rules")]
             rule.counts,
             input,
             input,
@@ -139,10 +153,15 @@ impl Sizes {
             features,
             numbers,
             &mut rule.state,
+            #[cfg(feature = "rules")]
             &mut rule.trial,
+            #[cfg(feature = "rules")]
             &mut rule.scratch,
+            #[cfg(feature = "rules")]
             &mut rule.prior,
+            #[cfg(feature = "rules")]
             &mut rule.stacked,
+            #[cfg(feature = "rules")]
             &mut rule.counts,
             &mut scales.input_mean,
             &mut scales.input_factor,
@@ -159,6 +178,25 @@ impl Sizes {
         let outputs = output.len() / 2;
         (scales.output_mean, scales.output_scale) = crate::part::cut(output, outputs);
         Some((carved, ring))
+    }
+}
+
+impl Memory<'_> {
+    /// Writes to each part what the bundle has for it.
+    pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
+        let start = bundle.parameters();
+        for buffer in core::iter::once(&mut self.live).chain(&mut self.work) {
+            if !buffer.is_empty() {
+                start.load(buffer)?;
+            }
+        }
+        let mut rest = &mut *self.numbers;
+        for view in bundle.numbers() {
+            let (here, behind) = crate::part::cut(rest, view.len());
+            view.copy_to(here)?;
+            rest = behind;
+        }
+        self.scales.load(bundle)
     }
 }
 

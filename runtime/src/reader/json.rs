@@ -161,7 +161,7 @@ impl<'a> Cursor<'a> {
                     return Ok(());
                 }
                 let end = if open & 1 == 1 { b'}' } else { b']' };
-                let mut innermost = Inside { end, before, key: Raw(&[]) };
+                let mut innermost = Inside { end, before, key: Raw::NONE };
                 if innermost.pass(self)? {
                     break;
                 }
@@ -238,12 +238,12 @@ enum Before {
 impl<'a> Inside<'a> {
     /// An object, from before its begin.
     pub const fn object() -> Self {
-        Self { end: b'}', before: Before::Begin, key: Raw(&[]) }
+        Self { end: b'}', before: Before::Begin, key: Raw::NONE }
     }
 
     /// An array, from before its begin.
     pub const fn array() -> Self {
-        Self { end: b']', before: Before::Begin, key: Raw(&[]) }
+        Self { end: b']', before: Before::Begin, key: Raw::NONE }
     }
 
     /// Passes what leads to the next value, which the caller then has to pass, or the end.
@@ -322,6 +322,9 @@ pub(super) enum UnescapeError {
 }
 
 impl Raw<'_> {
+    /// A place for a string.
+    pub const NONE: Self = Raw(&[]);
+
     /// Whether it writes `text`, which is no longer than a tensor's name.
     pub fn is(&self, text: &str) -> bool {
         self.is_bytes(text.as_bytes())

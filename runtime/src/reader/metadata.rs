@@ -10,6 +10,7 @@ use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NA
 use sinew_models::spec::{Shape, Window};
 
 use super::BundleError;
+use super::fields::Fields;
 use super::json::{Cursor, Inside, Raw, Read, UnescapeError, Wrong};
 
 /// A field with a word, as [`Fields`] has it, and what its words stand for, in the same order.
@@ -72,76 +73,6 @@ pub(super) fn read(raw: Raw<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> 
     }
     let mut cursor = Cursor::new(text);
     parts(&mut cursor, network, rule).map_err(|Wrong| BundleError::Unknown(cursor.at()))
-}
-
-/// An object that is being read, the fields that are known of it, and what was found in them.
-///
-/// A field is known by a text: `#name` has a whole number, `?name` true or false, which count as 1 and 0, `=name word word` one of these
-/// words, which counts as its place among them, and `*name` something that the caller passes. One function for all objects takes less
-/// flash than a function for each, and texts less than tables.
-struct Fields<'a, const N: usize> {
-    inside: Inside<'a>,
-    known: &'static [&'static str; N],
-    values: [Option<usize>; N],
-}
-
-impl<'a, const N: usize> Fields<'a, N> {
-    fn new(known: &'static [&'static str; N]) -> Self {
-        Self { inside: Inside::object(), known, values: [None; N] }
-    }
-
-    /// Passes fields up to the next one whose value the caller has to pass, by its place among those that are known, or the end.
-    fn pass(&mut self, cursor: &mut Cursor<'a>) -> Read<Option<usize>> {
-        pass(&mut self.inside, cursor, self.known, &mut self.values)
-    }
-
-    /// Passes all fields, none of which is for the caller to pass.
-    fn all(mut self, cursor: &mut Cursor<'a>) -> Read<[Option<usize>; N]> {
-        match self.pass(cursor)? {
-            None => Ok(self.values),
-            Some(_) => Err(Wrong),
-        }
-    }
-
-    /// Whether every one was there.
-    fn complete(&self) -> Read<()> {
-        if self.values.iter().all(Option::is_some) { Ok(()) } else { Err(Wrong) }
-    }
-}
-
-// One copy for all objects.
-#[inline(never)]
-fn pass<'a>(
-    object: &mut Inside<'a>,
-    cursor: &mut Cursor<'a>,
-    known: &[&str],
-    values: &mut [Option<usize>],
-) -> Read<Option<usize>> {
-    'fields: while object.pass(cursor)? {
-        for (place, (field, value)) in known.iter().zip(&mut *values).enumerate() {
-            let Some((kind, field)) = field.as_bytes().split_first() else { continue };
-            let mut words = field.split(|byte| *byte == b' ');
-            if !words.next().is_some_and(|name| object.key.is_bytes(name)) {
-                continue;
-            }
-            let new = match kind {
-                b'#' => cursor.whole()?,
-                b'?' => cursor.truth()?.into(),
-                b'=' => {
-                    let raw = cursor.string()?;
-                    words.position(|word| raw.is_bytes(word)).ok_or(Wrong)?
-                }
-                _ => place,
-            };
-            Cursor::once(value, new)?;
-            if *kind == b'*' {
-                return Ok(Some(place));
-            }
-            continue 'fields;
-        }
-        cursor.skip()?;
-    }
-    Ok(None)
 }
 
 /// Passes an array, each item of which is read in the place of an empty one.

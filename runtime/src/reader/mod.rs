@@ -4,6 +4,7 @@
 //! what comes after it cannot fail on account of the file.
 
 mod error;
+mod fields;
 mod json;
 mod metadata;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
+use fields::Fields;
 use json::{Cursor, Inside, Raw, Read, Wrong, utf8_len};
 use view::DTYPES;
 pub(crate) use view::Parameters;
@@ -145,9 +147,12 @@ impl<'a> Bundle<'a> {
         self.novelty.first().copied()
     }
 
+    /// Mean, scale and relative scale of inputs, mean and scale of outputs.
+    pub(crate) fn scales(&self) -> &[View<'a>] {
+        &self.scales
+    }
+
     /// The tensor at this place of [`SCALES`].
-    // One copy for all callers, to save flash.
-    #[inline(never)]
     fn scale(&self, index: usize) -> View<'a> {
         self.scales.get(index).copied().unwrap_or(View::NONE)
     }
@@ -259,25 +264,17 @@ impl<'a> File<'a> {
     #[inline(never)]
     fn entry(&mut self) -> Read<Entry<'a>> {
         let cursor = &mut self.header;
-        let (mut dtype, mut shape, mut range) = (None, None, None);
-        let mut fields = Inside::object();
-        while fields.pass(cursor)? {
-            if fields.key.is("dtype") {
-                Cursor::once(&mut dtype, cursor.string()?)?;
-                continue;
+        let (mut dtype, mut shape, mut range) = (Raw::NONE, (0, [0; 4]), (0, [0; 4]));
+        let mut fields = Fields::new(&["*dtype", "*shape", "*data_offsets"]);
+        while let Some(field) = fields.pass(cursor)? {
+            match field {
+                0 => dtype = cursor.string()?,
+                1 => shape = read_lengths(cursor)?,
+                _ => range = read_lengths(cursor)?,
             }
-            let lengths = if fields.key.is("shape") {
-                &mut shape
-            } else if fields.key.is("data_offsets") {
-                &mut range
-            } else {
-                cursor.skip()?;
-                continue;
-            };
-            Cursor::once(lengths, read_lengths(cursor)?)?;
         }
         let at = 8 + cursor.at();
-        let (Some(dtype), Some(shape), Some((2, [begin, end, ..]))) = (dtype, shape, range) else {
+        let (Ok(()), (2, [begin, end, ..])) = (fields.complete(), range) else {
             return self.wrong(BundleError::Entry(at));
         };
         match self.data.get(begin..end) {
