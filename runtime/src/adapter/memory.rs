@@ -135,6 +135,8 @@ impl Sizes {
     }
 
     /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
         let (mut carved, mut ring) = (Memory::default(), Ring::default());
         let mut output: &mut [f32] = &mut [];

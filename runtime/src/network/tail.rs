@@ -37,6 +37,8 @@ impl<'n> Tail<'n> {
         self.network.path
     }
     /// Values in one input row: a presented one, or the features of the layers before.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn input_len(&self) -> usize {
         let last = self.first.checked_sub(1).and_then(|last| self.network.layers.get(last));
         last.map_or(self.network.input_len, Planned::outputs)
@@ -66,6 +68,8 @@ impl<'n> Tail<'n> {
         self.first..self.network.layers.len()
     }
     /// Where the parameters of `layer` lie in the flat vector.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn params_of(&self, layer: usize) -> Range<usize> {
         self.network.params_of(layer)
     }
@@ -130,6 +134,8 @@ impl<'n> Tail<'n> {
     }
 
     /// The output of a layer in the forward trace.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn output<'t>(&self, planned: &Planned, forward: &'t [f32], rows: usize) -> &'t [f32] {
         part(forward, self.place(planned, rows), planned.outputs() * rows)
     }

@@ -108,6 +108,8 @@ fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) ->
     fields.complete()
 }
 
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
     let mut fields = Fields::new(&["*input", "*backbone", "*heads"]);
     while let Some(field) = fields.pass(cursor)? {

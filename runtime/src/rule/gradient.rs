@@ -248,6 +248,8 @@ pub(crate) fn descend(
 }
 
 /// One step; the loss before it, or `None` if time is up before it is whole.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn step_over_rows(
     fit: &mut Fit<'_>,
     stepper: &mut Stepper<'_>,
