@@ -328,6 +328,8 @@ impl Input {
     }
 
     /// Values that the first layer sees.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub const fn presented_len(&self) -> usize {
         match self.form {
             InputForm::Plain | InputForm::Relative => self.len,

@@ -31,6 +31,8 @@ impl Places {
     }
 
     /// Runs of at most `most` places.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn runs(&self, most: usize) -> Runs {
         Runs { places: self.clone(), most: most.max(1) }
     }
