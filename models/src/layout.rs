@@ -195,12 +195,14 @@ impl Slot<'_> {
     /// How many values it has.
     pub const fn len(&self) -> usize {
         match self.part {
+            Part::Weight if self.placed.layer.is_context() => 0,
+            Part::Context if !self.placed.layer.is_context() => 0,
             Part::Weight | Part::Context => self.placed.weight_len(),
             Part::Bias => self.placed.bias_len(),
         }
     }
 
-    /// Always false: a checked network has no empty tensor.
+    /// Whether it has no values; a checked network has no such tensor among its [`NetworkSpec::slots`].
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -236,29 +238,19 @@ impl NetworkSpec {
 
     /// All tensors in the order of the flat parameter vector.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
-        let mut layers = self.layers().enumerate();
-        let mut weight = None;
-        core::iter::from_fn(move || {
-            loop {
-                // Of each layer the weight and then the bias; what has no values is no tensor.
-                let (part, (layer, placed)) = match weight.take() {
-                    Some(here) => (Part::Bias, here),
-                    None => {
-                        let here: (usize, PlacedLayer) = layers.next()?;
-                        weight = Some(here);
-                        (if here.1.layer.is_context() { Part::Context } else { Part::Weight }, here)
-                    }
-                };
-                let head = match placed.place {
-                    Place::Backbone => "",
-                    Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
-                };
-                let slot = Slot { layer, placed, part, head };
-                if !slot.is_empty() {
-                    return Some(slot);
-                }
-            }
+        self.layers().enumerate().flat_map(|(layer, placed)| {
+            let parts = [Part::Weight, Part::Context, Part::Bias];
+            parts.map(|part| self.slot(layer, placed, part)).into_iter().filter(|slot| !slot.is_empty())
         })
+    }
+
+    /// One tensor of a layer, which may have no values.
+    pub fn slot(&self, layer: usize, placed: PlacedLayer, part: Part) -> Slot<'_> {
+        let head = match placed.place {
+            Place::Backbone => "",
+            Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
+        };
+        Slot { layer, placed, part, head }
     }
 
     /// Values in the flat parameter vector.

@@ -95,7 +95,7 @@ impl<'m> Adapter<'m> {
     pub fn memory_len_on(path: Path, bundle: &Bundle<'_>, capacity: usize) -> Result<usize, SetupError> {
         let mut plan = Plan::empty();
         plan.fill(bundle, path, capacity)?;
-        Sizes::of(bundle, &plan, capacity).and_then(|sizes| sizes.total(path)).ok_or(SetupError::Capacity(capacity))
+        Sizes::of(bundle, &plan, capacity).map(|sizes| sizes.total).ok_or(SetupError::Capacity(capacity))
     }
 
     /// Sets up an adapter with room for `capacity` support rows, on this processor's fastest path.
@@ -115,9 +115,8 @@ impl<'m> Adapter<'m> {
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
         let mut plan = Plan::empty();
         plan.fill(bundle, path, capacity)?;
-        let sizes = Sizes::of(bundle, &plan, capacity).and_then(|sizes| Some((sizes.total(path)?, sizes)));
-        let (expected, sizes) = sizes.ok_or(SetupError::Capacity(capacity))?;
-        let got = memory.len();
+        let sizes = Sizes::of(bundle, &plan, capacity).ok_or(SetupError::Capacity(capacity))?;
+        let (expected, got) = (sizes.total, memory.len());
         let (mut memory, ring) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
         let start = bundle.parameters();
         memory.load(bundle)?;

@@ -5,7 +5,7 @@ use sinew_models::rule::Rule;
 use super::plan::Plan;
 use super::scales::Scales;
 use crate::kernel::Path;
-use crate::reader::{Bundle, LengthError};
+use crate::reader::{Bundle, LengthError, View};
 
 /// A fast path begins every part at a multiple of so many values: 64 bytes, a cache line.
 const ALIGNMENT: usize = 16;
@@ -13,9 +13,10 @@ const ALIGNMENT: usize = 16;
 /// Parts in all.
 const PARTS: usize = if cfg!(feature = "rules") { 23 } else { 18 };
 
-/// Values of each part.
+/// Values of each part, and of all together.
 pub(super) struct Sizes {
     parts: [usize; PARTS],
+    pub total: usize,
 }
 
 /// The parts, but for the support ring.
@@ -92,7 +93,7 @@ impl Sizes {
         let features = rows(behind.input_len())?;
         let (params, unit, unit_behind) = (network.param_len(), plan.unit_rows, plan.unit_rows_behind);
         let forward = network.forward_len(unit).max(behind.forward_len(unit_behind));
-        let numbers = bundle.numbers().map(|view| view.len()).sum();
+        let numbers = bundle.rule_numbers().iter().map(View::len).sum();
         let rule = RuleSizes::of(bundle, plan, capacity)?;
         let buffer = |index: usize| if index < rule.buffers { params } else { 0 };
         let (input, output) = (spec.input.len, outputs);
@@ -126,15 +127,10 @@ impl Sizes {
             ring_inputs,
             ring_targets,
         ];
-        Some(Self { parts })
+        Some(Self { total: total(network.path(), parts.iter().copied())?, parts })
     }
 
-    /// Values of all parts together.
-    pub(super) fn total(&self, path: Path) -> Option<usize> {
-        total(path, self.parts.iter().copied())
-    }
-
-    /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
+    /// Cuts `memory`, which must not be shorter than `total`.
     // One copy, of its own, on a microcontroller, to save flash.
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
@@ -187,13 +183,14 @@ impl Memory<'_> {
     /// Writes to each part what the bundle has for it.
     pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
         let start = bundle.parameters();
-        for buffer in core::iter::once(&mut self.live).chain(&mut self.work) {
+        start.load(self.live)?;
+        for buffer in &mut self.work {
             if !buffer.is_empty() {
                 start.load(buffer)?;
             }
         }
         let mut rest = &mut *self.numbers;
-        for view in bundle.numbers() {
+        for view in bundle.rule_numbers() {
             let (here, behind) = crate::part::cut(rest, view.len());
             view.copy_to(here)?;
             rest = behind;

@@ -354,28 +354,34 @@ impl Raw<'_> {
         let mut raw = self.0;
         let mut len = 0;
         while let [byte, rest @ ..] = raw {
-            let mut buffer = [*byte, 0, 0, 0];
-            let mut new = 1;
+            // What it stands for, in how many bytes; what is no escape is UTF-8 already.
+            let (mut code, mut new) = (u32::from(*byte), 1);
             raw = rest;
             if let (b'\\', [escape, rest @ ..]) = (byte, raw) {
                 raw = rest;
-                buffer[0] = match escape {
+                code = match escape {
                     b'b' => 0x08,
                     b'f' => 0x0c,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
+                    b'n' => 0x0a,
+                    b'r' => 0x0d,
+                    b't' => 0x09,
                     b'u' => {
                         let character = escaped(&mut raw).ok_or(UnescapeError::Surrogate)?;
-                        new = character.encode_utf8(&mut buffer).len();
-                        buffer[0]
+                        new = character.len_utf8();
+                        u32::from(character)
                     }
-                    &same => same,
+                    same => u32::from(*same),
                 };
             }
             let target = into.get_mut(len..len + new).ok_or(UnescapeError::TooLong)?;
-            for (to, from) in target.iter_mut().zip(buffer) {
-                *to = from;
+            // From the last byte, with 6 bits in each, to the first, which begins with as many ones as there are bytes.
+            for (place, to) in target.iter_mut().enumerate().rev() {
+                *to = match (new, place) {
+                    (1, _) => code as u8,
+                    (_, 0) => (0xf00_u32 >> new) as u8 | code as u8,
+                    _ => 0x80 | code as u8 & 0x3f,
+                };
+                code >>= 6;
             }
             len += new;
         }

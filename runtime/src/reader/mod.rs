@@ -18,6 +18,7 @@ use sinew_models::bundle::{
     INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE,
     SUPPORT_NOVELTY,
 };
+use sinew_models::layout::Part;
 use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
@@ -96,9 +97,14 @@ impl<'a> Bundle<'a> {
         }
         file.refuse(network.check().map_err(BundleError::Network))?;
 
-        for slot in network.slots() {
-            let id = TensorId::Slot { place: slot.placed.place, index: slot.placed.index, part: slot.part };
-            file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, &mut parameters.slots)?;
+        for (layer, placed) in network.layers().enumerate() {
+            for part in [Part::Weight, Part::Context, Part::Bias] {
+                let slot = network.slot(layer, placed, part);
+                if !slot.is_empty() {
+                    let id = TensorId::Slot { place: placed.place, index: placed.index, part };
+                    file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, &mut parameters.slots)?;
+                }
+            }
         }
         for tensor in &rule.tensors(network) {
             file.named(tensor.name, &tensor.shape, tensor.domain, numbers)?;
@@ -140,6 +146,11 @@ impl<'a> Bundle<'a> {
     /// The numbers of the rule: the tensors that [`Rule::tensors`] lists, in its order.
     pub fn numbers(&self) -> impl Iterator<Item = View<'a>> + '_ {
         self.numbers.iter().copied()
+    }
+
+    /// As [`Bundle::numbers`].
+    pub(crate) fn rule_numbers(&self) -> &[View<'a>] {
+        &self.numbers
     }
 
     /// `[2]`: the median and the 99th percentile of what [`crate::Adapter::novelty`] gives for training tasks, if the bundle knows them.
