@@ -68,7 +68,7 @@ impl<'a> Bundle<'a> {
             scales: Vec::new(),
             novelty: Vec::new(),
         };
-        let mut file = File { header: Cursor::new(&[]), data: &[], refused: None };
+        let mut file = File { header: Cursor::new(&[]), data: &[], entry: Entry::NONE, refused: None };
         match bundle.fill(bytes, &mut file) {
             Ok(()) => Ok(bundle),
             // In the header, which begins after 8 bytes, unless somebody said more.
@@ -199,15 +199,23 @@ struct File<'a> {
     /// Where in the header it is being read.
     header: Cursor<'a>,
     data: &'a [u8],
+    /// What the header says of the tensor that was read last.
+    entry: Entry<'a>,
     /// Why it was refused.
     refused: Option<BundleError>,
 }
 
 /// What the header says of a tensor.
+#[derive(Clone, Copy)]
 struct Entry<'a> {
     dtype: Raw<'a>,
     shape: Lengths,
     bytes: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// A place for it.
+    const NONE: Self = Entry { dtype: Raw::NONE, shape: (0, [0; 4]), bytes: &[] };
 }
 
 /// An array of whole numbers: how many, and the first of them.
@@ -218,14 +226,14 @@ impl<'a> File<'a> {
         let (len, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let len = u64::from_le_bytes(*len);
         let Some((header, data)) = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len)) else {
-            return self.wrong(BundleError::Header { expected: len, got: rest.len() });
+            return Err(self.wrong(BundleError::Header { expected: len, got: rest.len() }));
         };
         if bytes.len() < 8 {
-            return self.wrong(BundleError::Header { expected: 0, got: 0 });
+            return Err(self.wrong(BundleError::Header { expected: 0, got: 0 }));
         }
         let valid = utf8_len(header);
         if valid < header.len() {
-            return self.wrong(BundleError::Utf8(8 + valid));
+            return Err(self.wrong(BundleError::Utf8(8 + valid)));
         }
         (self.header, self.data) = (Cursor::new(header), data);
         Ok(())
@@ -234,13 +242,13 @@ impl<'a> File<'a> {
     /// Refuses the file.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn wrong<T>(&mut self, error: BundleError) -> Read<T> {
+    fn wrong(&mut self, error: BundleError) -> Wrong {
         self.refused = Some(error);
-        Err(Wrong)
+        Wrong
     }
 
     fn refuse(&mut self, result: Result<(), BundleError>) -> Read<()> {
-        result.or_else(|error| self.wrong(error))
+        result.map_err(|error| self.wrong(error))
     }
 
     /// The string under `sinew`; checks the whole header on its way.
@@ -253,63 +261,64 @@ impl<'a> File<'a> {
                 continue;
             }
             if replace(&mut seen, true) {
-                return self.wrong(BundleError::MetadataTwice);
+                return Err(self.wrong(BundleError::MetadataTwice));
             }
             let mut texts = Inside::object();
             while texts.pass(&mut self.header)? {
                 let value = self.header.string()?;
                 if texts.key.is(METADATA_KEY) && found.replace(value).is_some() {
-                    return self.wrong(BundleError::MetadataTwice);
+                    return Err(self.wrong(BundleError::MetadataTwice));
                 }
             }
         }
         self.header.end()?;
         match found {
             Some(found) => Ok(found),
-            None => self.wrong(BundleError::NoMetadata),
+            None => Err(self.wrong(BundleError::NoMetadata)),
         }
     }
 
     /// Passes the entry of a tensor, which must lie within the data.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn entry(&mut self) -> Read<Entry<'a>> {
-        let cursor = &mut self.header;
-        let (mut dtype, mut shape, mut range) = (Raw::NONE, (0, [0; 4]), (0, [0; 4]));
+    fn entry(&mut self) -> Read<()> {
+        let Self { header: cursor, entry, .. } = self;
+        let mut range = (0, [0; 4]);
         let mut fields = Fields::new(&["*dtype", "*shape", "*data_offsets"]);
         while let Some(field) = fields.pass(cursor)? {
             match field {
-                0 => dtype = cursor.string()?,
-                1 => shape = read_lengths(cursor)?,
-                _ => range = read_lengths(cursor)?,
+                0 => entry.dtype = cursor.string()?,
+                1 => read_lengths(cursor, &mut entry.shape)?,
+                _ => read_lengths(cursor, &mut range)?,
             }
         }
         let at = 8 + cursor.at();
         let (Ok(()), (2, [begin, end, ..])) = (fields.complete(), range) else {
-            return self.wrong(BundleError::Entry(at));
+            return Err(self.wrong(BundleError::Entry(at)));
         };
         match self.data.get(begin..end) {
-            Some(bytes) => Ok(Entry { dtype, shape, bytes }),
-            None => self.wrong(BundleError::Bounds { at, begin, end, data: self.data.len() }),
+            Some(bytes) => entry.bytes = bytes,
+            None => return Err(self.wrong(BundleError::Bounds { at, begin, end, data: self.data.len() })),
         }
+        Ok(())
     }
 
-    /// What the header says of the tensor `name`.
-    fn find(&mut self, tensor: TensorId, name: &[&str]) -> Read<Entry<'a>> {
-        let mut found = None;
+    /// Passes the whole header, up to the entry of the tensor `name` and behind it.
+    fn find(&mut self, tensor: TensorId, name: &[&str]) -> Read<()> {
+        let mut found = false;
         let mut members = Inside::object();
         self.header.rewind();
         while members.pass(&mut self.header)? {
             if !members.key.is_made_of(name) {
                 self.header.skip()?;
-            } else if found.replace(self.entry()?).is_some() {
-                return self.wrong(BundleError::Twice(tensor));
+                continue;
+            }
+            self.entry()?;
+            if replace(&mut found, true) {
+                return Err(self.wrong(BundleError::Twice(tensor)));
             }
         }
-        match found {
-            Some(found) => Ok(found),
-            None => self.wrong(BundleError::Missing(tensor)),
-        }
+        if found { Ok(()) } else { Err(self.wrong(BundleError::Missing(tensor))) }
     }
 
     /// Adds the tensor `name`, which must have this shape and finite values of this domain.
@@ -323,25 +332,26 @@ impl<'a> File<'a> {
         domain: Domain,
         into: &mut VecView<View<'a>>,
     ) -> Read<()> {
-        let Entry { dtype: kind, shape: (rank, lengths), bytes } = self.find(tensor, name)?;
+        self.find(tensor, name)?;
+        let Entry { dtype: kind, shape: (rank, lengths), bytes } = self.entry;
         let Some(&(_, dtype)) = DTYPES.iter().find(|(name, _)| kind.is(name)) else {
             let mut got = [0; 8];
             let _ = kind.unescape(&mut got);
-            return self.wrong(BundleError::Dtype { tensor, got });
+            return Err(self.wrong(BundleError::Dtype { tensor, got }));
         };
         let (expected, got) = (Shape::of(shape), Shape { rank, ..Shape::of(&lengths) });
         if got != expected {
-            return self.wrong(BundleError::Shape { tensor, expected, got });
+            return Err(self.wrong(BundleError::Shape { tensor, expected, got }));
         }
         let size = expected.len().saturating_mul(dtype.size());
         if bytes.len() != size {
-            return self.wrong(BundleError::Size { tensor, expected: size, got: bytes.len() });
+            return Err(self.wrong(BundleError::Size { tensor, expected: size, got: bytes.len() }));
         }
         let view = View { dtype, bytes };
         let columns = shape.last().copied().unwrap_or(1);
         for index in 0..view.len() {
             if !view.get(index).is_some_and(|value| value.is_finite() && domain.has(value, index, columns)) {
-                return self.wrong(BundleError::Value { tensor, index });
+                return Err(self.wrong(BundleError::Value { tensor, index }));
             }
         }
         // A network has no more tensors than there is room for, and a rule neither.
@@ -356,15 +366,17 @@ impl<'a> File<'a> {
 }
 
 /// Passes an array of whole numbers.
-fn read_lengths(cursor: &mut Cursor<'_>) -> Read<Lengths> {
-    let (mut rank, mut lengths) = (0, [0; 4]);
+// One copy for all callers, to save flash.
+#[inline(never)]
+fn read_lengths(cursor: &mut Cursor<'_>, (rank, lengths): &mut Lengths) -> Read<()> {
+    (*rank, *lengths) = (0, [0; 4]);
     let mut array = Inside::array();
     while array.pass(cursor)? {
         let length = cursor.whole()?;
-        if let Some(place) = lengths.get_mut(rank) {
+        if let Some(place) = lengths.get_mut(*rank) {
             *place = length;
         }
-        rank += 1;
+        *rank += 1;
     }
-    Ok((rank, lengths))
+    Ok(())
 }
