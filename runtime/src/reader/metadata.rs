@@ -277,6 +277,8 @@ fn read_byte(cursor: &mut Cursor<'_>, into: &mut u8) -> Read<()> {
 }
 
 /// A kind and its fields, or for a kind without fields its name alone.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
     #[cfg(feature = "rules")]
     if cursor.peek() == b'"' {

@@ -222,6 +222,8 @@ impl Entry<'_> {
 type Lengths = (usize, [usize; 4]);
 
 impl<'a> File<'a> {
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn open(&mut self, bytes: &'a [u8]) -> Read<()> {
         let (len, rest) = bytes.split_first_chunk().unwrap_or((&[0; 8], &[]));
         let len = u64::from_le_bytes(*len);
@@ -252,6 +254,8 @@ impl<'a> File<'a> {
     }
 
     /// The string under `sinew`; checks the whole header on its way.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn metadata(&mut self) -> Read<Raw<'a>> {
         let (mut found, mut seen) = (None, false);
         let mut members = Inside::object();
