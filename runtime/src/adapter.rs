@@ -132,7 +132,7 @@ impl<'m> Adapter<'m> {
         let frozen = plan.network.params_of(plan.frozen).start;
         let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
-            start: start.clone(),
+            start: *start,
             novelty: bundle.novelty(),
             form: bundle.network().input.form,
             layout: Layout::of(&plan, memory.scales.input_mean.len(), state, features),

@@ -13,7 +13,6 @@ mod view;
 
 use core::mem::replace;
 
-use heapless::{Vec, VecView};
 use sinew_models::bundle::{
     INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, METADATA_KEY, OUTPUT_MEAN, OUTPUT_SCALE,
     SUPPORT_NOVELTY,
@@ -28,6 +27,7 @@ use json::{Cursor, Inside, Raw, Read, Wrong, utf8_len};
 use view::DTYPES;
 pub(crate) use view::Parameters;
 pub use view::View;
+use view::Views;
 
 /// A bundle, checked, in the bytes that it came in.
 #[derive(Clone, Debug)]
@@ -35,11 +35,10 @@ pub struct Bundle<'a> {
     network: NetworkSpec,
     rule: Rule,
     parameters: Parameters<'a>,
-    numbers: Vec<View<'a>, MAX_TENSORS>,
+    numbers: Views<'a, MAX_TENSORS>,
     /// What [`SCALES`] lists.
-    scales: Vec<View<'a>, { SCALES.len() }>,
-    /// None or one.
-    novelty: Vec<View<'a>, 1>,
+    scales: Views<'a, { SCALES.len() }>,
+    novelty: Option<View<'a>>,
 }
 
 /// The tensors that say how values are scaled, for inputs and then for outputs.
@@ -63,10 +62,10 @@ impl<'a> Bundle<'a> {
         let mut bundle = Bundle {
             network: metadata::NO_NETWORK,
             rule: metadata::NO_RULE,
-            parameters: Parameters { slots: Vec::new() },
-            numbers: Vec::new(),
-            scales: Vec::new(),
-            novelty: Vec::new(),
+            parameters: Parameters { slots: Views::new() },
+            numbers: Views::new(),
+            scales: Views::new(),
+            novelty: None,
         };
         let mut file = File { header: Cursor::new(&[]), data: &[], entry: Entry::NONE, refused: None };
         match bundle.fill(bytes, &mut file) {
@@ -86,9 +85,8 @@ impl<'a> Bundle<'a> {
         file.refuse(network.check().map_err(BundleError::Network))?;
         file.refuse(rule.check(network).map_err(BundleError::Rule))?;
 
-        let mut constants = Vec::<_, 1>::new();
-        file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, &mut constants)?;
-        let constants = constants.first().copied().unwrap_or(View::NONE);
+        let mut constants = View::NONE;
+        file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, Some(&mut constants))?;
         for (index, head) in network.heads.iter_mut().enumerate() {
             head.weight = constants.get(2 * index).unwrap_or(f32::NAN);
             if let Loss::Huber { delta } = &mut head.loss {
@@ -102,22 +100,27 @@ impl<'a> Bundle<'a> {
                 let slot = network.slot(layer, placed, part);
                 if !slot.is_empty() {
                     let id = TensorId::Slot { place: placed.place, index: placed.index, part };
-                    file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, &mut parameters.slots)?;
+                    file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, parameters.slots.more())?;
                 }
             }
         }
         for tensor in &rule.tensors(network) {
-            file.named(tensor.name, &tensor.shape, tensor.domain, numbers)?;
+            file.named(tensor.name, &tensor.shape, tensor.domain, numbers.more())?;
         }
         let (inputs, outputs) = (network.input.len, rule.output_len(network));
         for (index, (name, domain)) in SCALES.iter().enumerate() {
-            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], *domain, &mut self.scales)?;
+            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], *domain, self.scales.more())?;
         }
         // The one tensor that may be left out.
-        match file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, &mut self.novelty) {
-            Err(Wrong) if matches!(file.refused, Some(BundleError::Missing(_))) => Ok(()),
-            read => read,
+        let mut novelty = View::NONE;
+        match file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, Some(&mut novelty)) {
+            Err(Wrong) if matches!(file.refused, Some(BundleError::Missing(_))) => {}
+            read => {
+                read?;
+                self.novelty = Some(novelty);
+            }
         }
+        Ok(())
     }
 
     /// The network, with the λ and the Huber δ of its heads.
@@ -145,27 +148,27 @@ impl<'a> Bundle<'a> {
 
     /// The numbers of the rule: the tensors that [`Rule::tensors`] lists, in its order.
     pub fn numbers(&self) -> impl Iterator<Item = View<'a>> + '_ {
-        self.numbers.iter().copied()
+        self.numbers.all().iter().copied()
     }
 
     /// As [`Bundle::numbers`].
     pub(crate) fn rule_numbers(&self) -> &[View<'a>] {
-        &self.numbers
+        self.numbers.all()
     }
 
     /// `[2]`: the median and the 99th percentile of what [`crate::Adapter::novelty`] gives for training tasks, if the bundle knows them.
     pub fn novelty(&self) -> Option<View<'a>> {
-        self.novelty.first().copied()
+        self.novelty
     }
 
     /// Mean, scale and relative scale of inputs, mean and scale of outputs.
     pub(crate) fn scales(&self) -> &[View<'a>] {
-        &self.scales
+        self.scales.all()
     }
 
     /// The tensor at this place of [`SCALES`].
     fn scale(&self, index: usize) -> View<'a> {
-        self.scales.get(index).copied().unwrap_or(View::NONE)
+        self.scales.all().get(index).copied().unwrap_or(View::NONE)
     }
 
     /// `[input.len]`: mean of the training inputs.
@@ -334,7 +337,7 @@ impl<'a> File<'a> {
         name: &[&str],
         shape: &[usize],
         domain: Domain,
-        into: &mut VecView<View<'a>>,
+        into: Option<&mut View<'a>>,
     ) -> Read<()> {
         self.find(tensor, name)?;
         let Entry { dtype: kind, shape: (rank, lengths), bytes } = self.entry;
@@ -359,12 +362,13 @@ impl<'a> File<'a> {
             }
         }
         // A network has no more tensors than there is room for, and a rule neither.
-        into.push(view).map_err(|_| Wrong)
+        *into.ok_or(Wrong)? = view;
+        Ok(())
     }
 
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut VecView<View<'a>>) -> Read<()> {
+    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: Option<&mut View<'a>>) -> Read<()> {
         self.tensor(TensorId::Named(name), &[name], shape, domain, into)
     }
 }

@@ -1,7 +1,6 @@
 //! One tensor of a bundle, where it lies.
 
 use half::f16;
-use heapless::Vec;
 use sinew_models::spec::MAX_LAYERS;
 
 use super::LengthError;
@@ -78,11 +77,38 @@ impl View<'_> {
     }
 }
 
+/// Up to `N` tensors.
+///
+/// Not a vector of heapless, which is dropped: what it borrows would have to live until then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Views<'a, const N: usize> {
+    views: [View<'a>; N],
+    len: usize,
+}
+
+impl<'a, const N: usize> Views<'a, N> {
+    pub const fn new() -> Self {
+        Self { views: [View::NONE; N], len: 0 }
+    }
+
+    /// Those that there are.
+    pub fn all(&self) -> &[View<'a>] {
+        self.views.get(..self.len).unwrap_or_default()
+    }
+
+    /// A place for one more, which from now on is there; `None` if there is no room.
+    pub fn more(&mut self) -> Option<&mut View<'a>> {
+        let place = self.views.get_mut(self.len)?;
+        self.len += 1;
+        Some(place)
+    }
+}
+
 /// Where all weights and biases of a bundle lie.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameters<'a> {
     /// In the order of [`sinew_models::spec::NetworkSpec::slots`].
-    pub(super) slots: Vec<View<'a>, { 2 * MAX_LAYERS }>,
+    pub(super) slots: Views<'a, { 2 * MAX_LAYERS }>,
 }
 
 impl Parameters<'_> {
@@ -91,9 +117,9 @@ impl Parameters<'_> {
     /// # Errors
     /// If `into` has not as many values as there are; it is then left as it was.
     pub fn load(&self, into: &mut [f32]) -> Result<(), LengthError> {
-        LengthError::check(self.slots.iter().map(View::len).sum(), into.len())?;
+        LengthError::check(self.slots.all().iter().map(View::len).sum(), into.len())?;
         let mut rest = into;
-        for view in &self.slots {
+        for view in self.slots.all() {
             // As many as there are: the lengths add up.
             let (slot, tail) = crate::part::cut(rest, view.len());
             view.copy_to(slot)?;
