@@ -202,7 +202,12 @@ impl Memory<'_> {
 impl RuleSizes {
     fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
         let params = plan.network.param_len();
-        let descent = |state| Self { buffers: 3, state, ..Self::default() };
+        let descent = |state| Self {
+            buffers: 3,
+            state,
+            #[cfg(feature = "rules")]
+            ..Self::default()
+        };
         #[cfg(feature = "rules")]
         {
             use crate::kernel::dense::Size;
