@@ -202,11 +202,10 @@ impl Memory<'_> {
 impl RuleSizes {
     fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
         let params = plan.network.param_len();
-        let descent = |state| Self {
-            buffers: 3,
-            state,
-            #[cfg(feature = "rules")]
-            ..Self::default()
+        let descent = |state| {
+            let mut sizes = Self::default();
+            (sizes.buffers, sizes.state) = (3, state);
+            sizes
         };
         #[cfg(feature = "rules")]
         {
