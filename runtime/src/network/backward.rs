@@ -40,7 +40,7 @@ impl Destination<'_> {
     }
 
     // One copy for all callers, to save flash.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn wants(&self, layer: usize) -> bool {
         match self {
             Destination::Gradient { layers, .. } => layers.has(layer),
@@ -69,7 +69,7 @@ impl Network {
 impl Tail<'_> {
     /// As [`Network::gradient`], for its own layers.
     // One copy for all callers, to save flash.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn gradient(
         &self,
         mut destination: Destination<'_>,

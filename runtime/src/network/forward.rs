@@ -42,7 +42,7 @@ impl Tail<'_> {
     }
 
     // One copy for all callers, to save flash.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn forward_layers(
         &self,
         layers: Range<usize>,
