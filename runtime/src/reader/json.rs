@@ -47,14 +47,6 @@ impl<'a> Cursor<'a> {
         if self.at < self.text.len() { Err(Wrong) } else { Ok(()) }
     }
 
-    /// Fills a place that must still be empty.
-    pub fn once<T>(place: &mut Option<T>, value: T) -> Read<bool> {
-        match place.replace(value) {
-            Some(_) => Err(Wrong),
-            None => Ok(true),
-        }
-    }
-
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
     // One copy for all callers, to save flash.
     #[inline(never)]

@@ -10,15 +10,15 @@ use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NA
 use sinew_models::spec::{Shape, Window};
 
 use super::BundleError;
-use super::fields::Fields;
+use super::fields::{Fields, MOST, known};
 use super::json::{Cursor, Inside, Raw, Read, UnescapeError, Wrong};
 
 /// A field with a word, as [`Fields`] has it, and what its words stand for, in the same order.
 struct Words<T: 'static>(&'static str, &'static [T]);
 
 impl<T: Copy> Words<T> {
-    fn get(&self, index: Option<usize>) -> Option<T> {
-        self.1.get(index?).copied()
+    fn get(&self, index: usize) -> Option<T> {
+        self.1.get(index).copied()
     }
 }
 
@@ -92,9 +92,11 @@ fn list<'a, T>(
 
 fn read_format(text: &[u8]) -> Read<usize> {
     let mut cursor = Cursor::new(text);
-    let [format] = Fields::new(&["#format"]).all(&mut cursor)?;
+    let mut fields = Fields::new(&["#format"]);
+    fields.all(&mut cursor)?;
     cursor.end()?;
-    format.ok_or(Wrong)
+    let [format, ..] = fields.values;
+    Ok(format)
 }
 
 fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Read<()> {
@@ -136,15 +138,16 @@ fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
         }
     }
     let [len, form, ..] = fields.values;
-    into.len = len.ok_or(Wrong)?;
+    into.len = known(len).ok_or(Wrong)?;
     into.form = FORMS.get(form).ok_or(Wrong)?;
     Ok(())
 }
 
 #[cfg(feature = "layers")]
 fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
-    let fields = Fields::new(&["#height", "#width", "#channels"]);
-    let [Some(height), Some(width), Some(channels)] = fields.all(cursor)? else { return Err(Wrong) };
+    let mut fields = Fields::new(&["#height", "#width", "#channels"]);
+    fields.all(cursor)?;
+    let [height, width, channels, ..] = fields.values;
     Ok(Shape { height, width, channels })
 }
 
@@ -156,7 +159,7 @@ fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
             _ => list(cursor, into.layers.as_mut_view(), no_layer, read_layer)?,
         }
     }
-    let [_, _, loss] = fields.values;
+    let [_, _, loss, ..] = fields.values;
     into.loss = LOSSES.get(loss).ok_or(Wrong)?;
     fields.complete()
 }
@@ -218,20 +221,21 @@ fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
 }
 
 #[cfg(not(feature = "layers"))]
-fn layer(kind: &Raw<'_>, [activation, outputs]: [Option<usize>; 2]) -> Option<Layer> {
+fn layer(kind: &Raw<'_>, [activation, outputs, ..]: [usize; MOST]) -> Option<Layer> {
     if !kind.is("dense") {
         return None;
     }
-    Some(Layer::Dense { outputs: outputs?, activation: ACTIVATIONS.get(activation)? })
+    Some(Layer::Dense { outputs: known(outputs)?, activation: ACTIVATIONS.get(activation)? })
 }
 
 #[cfg(feature = "layers")]
 fn layer(
     kind: &Raw<'_>,
-    [activation, outputs, layers, len, _]: [Option<usize>; 5],
+    [activation, outputs, layers, len, ..]: [usize; MOST],
     window: Option<Window>,
 ) -> Option<Layer> {
     let activation = ACTIVATIONS.get(activation);
+    let (outputs, layers, len) = (known(outputs), known(layers), known(len));
     Some(if kind.is("dense") {
         Layer::Dense { outputs: outputs?, activation: activation? }
     } else if kind.is("convolution") {
@@ -317,32 +321,32 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
 }
 
 #[cfg(not(feature = "rules"))]
-fn rule(kind: &Raw<'_>, [_, steps, rate, momentum]: [Option<usize>; 4], scope: Option<Scope>) -> Option<Rule> {
+fn rule(kind: &Raw<'_>, [_, steps, rate, momentum, ..]: [usize; MOST], scope: Option<Scope>) -> Option<Rule> {
     if !kind.is("gradient") {
         return None;
     }
     gradient(steps, rate, momentum, scope)
 }
 
-fn gradient(steps: Option<usize>, rate: Option<usize>, momentum: Option<usize>, scope: Option<Scope>) -> Option<Rule> {
-    Some(Rule::Gradient { steps: steps?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == Some(1) })
+fn gradient(steps: usize, rate: usize, momentum: usize, scope: Option<Scope>) -> Option<Rule> {
+    Some(Rule::Gradient { steps: known(steps)?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == 1 })
 }
 
 #[cfg(feature = "rules")]
 fn rule(
     kind: &Raw<'_>,
-    [_, steps, rate, momentum, recursive, classes, hidden]: [Option<usize>; 7],
+    [_, steps, rate, momentum, recursive, classes, hidden]: [usize; MOST],
     scope: Option<Scope>,
 ) -> Option<Rule> {
     if kind.is("gradient") {
         return gradient(steps, rate, momentum, scope);
     }
     Some(if kind.is("ridge") {
-        Rule::Ridge { recursive: recursive? == 1 }
+        Rule::Ridge { recursive: known(recursive)? == 1 }
     } else if kind.is("siamese") {
-        Rule::Siamese { classes: classes? }
+        Rule::Siamese { classes: known(classes)? }
     } else if kind.is("meta_lstm") {
-        Rule::MetaLstm { steps: steps?, hidden: hidden?, scope: scope? }
+        Rule::MetaLstm { steps: known(steps)?, hidden: known(hidden)?, scope: scope? }
     } else {
         return None;
     })
@@ -383,7 +387,7 @@ mod tests {
             (pair, pair, pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
         };
         let activation = || prop::sample::select(ACTIVATIONS.1);
-        let number = any::<usize>;
+        let number = || 0..usize::MAX;
         prop_oneof![
             (number(), activation()).prop_map(|(outputs, activation)| Layer::Dense { outputs, activation }),
             (number(), window(), activation()).prop_map(|(outputs, window, activation)| Layer::Convolution {
@@ -403,7 +407,7 @@ mod tests {
     }
 
     fn rule() -> impl Strategy<Value = Rule> {
-        let number = any::<usize>;
+        let number = || 0..usize::MAX;
         prop_oneof![
             (number(), prop::sample::select(RATES.1), scope(), any::<bool>())
                 .prop_map(|(steps, rate, scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
@@ -416,7 +420,7 @@ mod tests {
     }
 
     fn image() -> impl Strategy<Value = Option<Shape>> {
-        let shape = (any::<usize>(), any::<usize>(), any::<usize>());
+        let shape = (0..usize::MAX, 0..usize::MAX, 0..usize::MAX);
         prop::option::of(shape.prop_map(|(height, width, channels)| Shape { height, width, channels }))
     }
 
@@ -443,7 +447,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_serde_writes(
-            len in any::<usize>(), form in prop::sample::select(FORMS.1), backbone in layers(),
+            len in 0..usize::MAX, form in prop::sample::select(FORMS.1), backbone in layers(),
             heads in prop::collection::vec(head(), 0..=4),
             image in image(), rule in rule(),
         ) {
