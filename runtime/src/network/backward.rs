@@ -156,23 +156,20 @@ impl Tail<'_> {
             return;
         }
         let wanted = destination.wants(layer);
-        match destination {
-            Destination::Gradient { gradient, update, .. } if wanted => {
-                let to = planned.weight_and_bias_mut(gradient);
-                planned.weight_gradient(path, batch.rows, x, dz, to, *update, panel);
-            }
-            Destination::Gradient { .. } => {}
+        let (old, to, update) = match destination {
+            Destination::Gradient { gradient, update, .. } if wanted => (None, &mut **gradient, *update),
+            Destination::Gradient { .. } => return,
             Destination::Step { params, stepped, rates } => match rates.get(layer) {
-                Some(rate) if wanted => {
-                    planned.step(path, batch.rows, x, dz, (params, stepped), -rate, panel);
-                }
+                Some(rate) if wanted => (Some(&**params), &mut **stepped, Update::Add(-rate)),
                 _ => {
                     let range = self.params_of(layer);
                     let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    return;
                 }
             },
-        }
+        };
+        planned.weight_gradient(path, batch.rows, x, dz, (old, to), update, panel);
     }
 
     /// Where the gradient at the output of a layer is gathered: behind the gradient at the sum if curved, else in its place.

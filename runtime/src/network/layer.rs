@@ -348,20 +348,29 @@ impl Planned {
         }
     }
 
-    /// From the gradient at the sum to that at weight and bias.
+    /// From the gradient at the sum to that at weight and bias, in `to`, which is laid out as the parameters of the network. What is added
+    /// to, if it is not in `to`, is in `old`.
     pub(super) fn weight_gradient(
         &self,
         path: Path,
         rows: usize,
         x: &[f32],
         dz: &[f32],
-        (dw, db): (&mut [f32], &mut [f32]),
+        (old, to): (Option<&[f32]>, &mut [f32]),
         update: Update,
         scratch: &mut [f32],
     ) {
         let _ = &scratch;
+        #[cfg(feature = "layers")]
+        if let (Some(old), false) = (old, matches!(self.kind, Kind::Dense)) {
+            self.params_mut(to).iter_mut().zip(self.params(old)).for_each(|(to, old)| *to = *old);
+        }
+        let (dw, db) = self.weight_and_bias_mut(to);
         match &self.kind {
-            Kind::Dense => dense::weight_gradient(path, self.size(rows), dz, x, dw, db, update),
+            Kind::Dense => {
+                let old = old.map(|old| self.weight_and_bias(old));
+                dense::weight_gradient_step(path, self.size(rows), dz, x, old, update, (dw, db));
+            }
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::weight_gradient(path, *conv, rows, dz, x, dw, db, update, scratch),
             #[cfg(feature = "layers")]
@@ -371,27 +380,6 @@ impl Planned {
             #[cfg(feature = "layers")]
             _ => {}
         }
-    }
-
-    /// A step of gradient descent of weight and bias, from the parameters of this layer to another place for them.
-    pub(super) fn step(
-        &self,
-        path: Path,
-        rows: usize,
-        x: &[f32],
-        dz: &[f32],
-        (params, stepped): (&[f32], &mut [f32]),
-        factor: f32,
-        scratch: &mut [f32],
-    ) {
-        if matches!(self.kind, Kind::Dense) {
-            let (old, new) = (self.weight_and_bias(params), self.weight_and_bias_mut(stepped));
-            return dense::weight_gradient_step(path, self.size(rows), dz, x, old, factor, new);
-        }
-        let (old, new) = (self.params(params), self.params_mut(stepped));
-        new.iter_mut().zip(old).for_each(|(new, old)| *new = *old);
-        let new = new.split_at_mut_checked(self.layer.weight_len()).unwrap_or_default();
-        self.weight_gradient(path, rows, x, dz, new, Update::Add(factor), scratch);
     }
 
     /// The derivative of [`Planned::weight_gradient`] along the direction that made `rd` and the tangents.
