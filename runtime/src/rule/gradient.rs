@@ -29,10 +29,16 @@ impl Rates<'_> {
     /// Steps past the last row of a rate for each layer and step use that last row.
     pub fn of_layers(&self, step: usize, layers: usize) -> Option<[f32; MAX_LAYERS]> {
         let mut rates = [0.0; MAX_LAYERS];
-        for (layer, rate) in rates.iter_mut().enumerate().take(layers) {
-            *rate = self.of_layer(step, layer, layers)?;
+        self.write(step, layers, &mut rates).then_some(rates)
+    }
+
+    /// Writes what [`Rates::of_layers`] gives; false where that is `None`.
+    fn write(&self, step: usize, layers: usize, into: &mut [f32; MAX_LAYERS]) -> bool {
+        for (layer, to) in into.iter_mut().enumerate().take(layers) {
+            let Some(rate) = self.of_layer(step, layer, layers) else { return false };
+            *to = rate;
         }
-        Some(rates)
+        true
     }
 
     /// α of one of so many layers; `None` for a rate for each parameter.
@@ -154,9 +160,10 @@ impl Stepper<'_> {
         }
     }
 
-    /// Whether the gradient can become a step where it is made, if all rows are in one unit.
-    fn steps_at_once(&self) -> bool {
-        matches!(self, Self::Descent(Rates { kind: Rate::Constant | Rate::PerLayerStep, .. }, None))
+    /// Writes α of each of `layers` layers; false where the gradient cannot become a step where it is made.
+    fn rates_at_once(&self, step: usize, layers: usize, into: &mut [f32; MAX_LAYERS]) -> bool {
+        let Self::Descent(rates, None) = self else { return false };
+        rates.write(step, layers, into)
     }
 
     fn adapted(&self) -> LayerSet {
@@ -259,12 +266,8 @@ fn step_over_rows(
     until: Until<'_>,
 ) -> Option<f32> {
     let (network, rows) = (fit.network, fit.learn.len());
-    let (mut loss, mut update) = (0.0, Update::Store);
-    let mut traces = Traces {
-        forward: &mut *fit.traces.forward,
-        backward: &mut *fit.traces.backward,
-        panel: &mut *fit.traces.panel,
-    };
+    let (mut loss, mut update, mut rates) = (0.0, Update::Store, [0.0; MAX_LAYERS]);
+    let traces = &mut fit.traces;
     for run in fit.learn.runs(fit.unit_rows) {
         if until() {
             return None;
@@ -272,11 +275,16 @@ fn step_over_rows(
         let whole = run.len() == rows;
         let batch = super::batch(network, fit.x, fit.y, run, rows);
         network.forward(params, batch.x, batch.rows, traces.forward, traces.panel);
-        if let (true, true, Stepper::Descent(rates, _)) = (whole, stepper.steps_at_once(), &*stepper) {
-            return Some(rates.step(step, network, (params, stepped), batch, &mut traces));
-        }
-        let destination = Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update };
+        let at_once = whole && stepper.rates_at_once(step, network.layer_count(), &mut rates);
+        let destination = if at_once {
+            Destination::Step { params, stepped: &mut *stepped, rates: &rates }
+        } else {
+            Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update }
+        };
         loss += network.gradient(destination, batch, traces.forward, traces.backward, traces.panel);
+        if at_once {
+            return Some(loss);
+        }
         update = Update::Add(1.0);
     }
     stepper.finish(step, network, loss, (params, stepped));
