@@ -17,8 +17,8 @@ pub(super) struct Fields<'a> {
 /// Most fields that are known of an object.
 pub(super) const MOST: usize = if cfg!(feature = "rules") { 7 } else if cfg!(feature = "layers") { 5 } else { 4 };
 
-/// In place of a value; whole numbers as large as this count as one less. A number takes less flash than an `Option`.
-const MISSING: usize = usize::MAX;
+/// In place of a value; whole numbers from this one on count as the largest. A number takes less flash than an `Option`.
+const MISSING: usize = usize::MAX - 1;
 
 /// A value, if it is there.
 pub(super) fn known(value: usize) -> Option<usize> {
@@ -60,7 +60,10 @@ impl<'a> Fields<'a> {
                     continue;
                 }
                 let new = match kind {
-                    b'#' => cursor.whole()?.min(MISSING - 1),
+                    b'#' => match cursor.whole()? {
+                        MISSING => usize::MAX,
+                        number => number,
+                    },
                     b'?' => cursor.truth()?.into(),
                     b'=' => {
                         let raw = cursor.string()?;
