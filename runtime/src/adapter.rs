@@ -18,7 +18,7 @@ use crate::kernel::Path;
 use crate::kernel::finite::{all_finite, checksum, checksum_from, square_distance};
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
-use crate::reader::{Bundle, LengthError, Parameters, View};
+use crate::reader::{Bundle, LengthError, Tensors};
 use crate::rule::{Fit, Trial};
 use crate::support::Support;
 pub use budget::Budget;
@@ -51,9 +51,8 @@ use snapshot::Layout;
 /// ```
 #[derive(Debug)]
 pub struct Adapter<'m> {
-    /// The meta-learned start, in the bundle.
-    start: Parameters<'m>,
-    novelty: Option<View<'m>>,
+    /// The meta-learned start, in the bundle, and what else is there.
+    start: Tensors<'m>,
     form: InputForm,
     plan: Plan,
     layout: Layout,
@@ -118,7 +117,6 @@ impl<'m> Adapter<'m> {
         let sizes = Sizes::of(bundle, &plan, capacity).ok_or(SetupError::Capacity(capacity))?;
         let (expected, got) = (sizes.total, memory.len());
         let (mut memory, ring) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
-        let start = bundle.parameters();
         memory.load(bundle)?;
         let learner = Learner::new(bundle, plan.behind(), memory.numbers, &mut memory.rule, memory.live);
         let learner = learner.ok_or(SetupError::Rule)?;
@@ -132,8 +130,7 @@ impl<'m> Adapter<'m> {
         let frozen = plan.network.params_of(plan.frozen).start;
         let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
-            start: *start,
-            novelty: bundle.novelty(),
+            start: *bundle.tensors(),
             form: bundle.network().input.form,
             layout: Layout::of(&plan, memory.scales.input_mean.len(), state, features),
             learner,
@@ -502,7 +499,7 @@ impl<'m> Adapter<'m> {
         });
         let sum = squares.fold(0.0, |sum, square| sum + square);
         let values = self.support.rows() * self.input_len();
-        let known = |index| self.novelty.and_then(|view| view.get(index));
+        let known = |index| self.start.novelty().and_then(|view| view.get(index));
         (values > 0).then(|| Novelty { score: sum / values as f32, median: known(0), limit: known(1) })
     }
 
@@ -570,7 +567,7 @@ pub struct Novelty {
 }
 
 /// Whether the tried parameters are within `radius` of the start, for which there is room in `spare`.
-fn within(radius: f32, start: &Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
+fn within(radius: f32, start: &Tensors<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
     let radius = radius.max(0.0);
     radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }

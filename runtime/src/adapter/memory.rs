@@ -93,7 +93,7 @@ impl Sizes {
         let features = rows(behind.input_len())?;
         let (params, unit, unit_behind) = (network.param_len(), plan.unit_rows, plan.unit_rows_behind);
         let forward = network.forward_len(unit).max(behind.forward_len(unit_behind));
-        let numbers = bundle.rule_numbers().iter().map(View::len).sum();
+        let numbers = bundle.tensors().numbers().iter().map(View::len).sum();
         let rule = RuleSizes::of(bundle, plan, capacity)?;
         let buffer = |index: usize| if index < rule.buffers { params } else { 0 };
         let (input, output) = (spec.input.len, outputs);
@@ -182,7 +182,7 @@ impl Sizes {
 impl Memory<'_> {
     /// Writes to each part what the bundle has for it.
     pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
-        let start = bundle.parameters();
+        let start = bundle.tensors();
         start.load(self.live)?;
         for buffer in &mut self.work {
             if !buffer.is_empty() {
@@ -190,7 +190,7 @@ impl Memory<'_> {
             }
         }
         let mut rest = &mut *self.numbers;
-        for view in bundle.rule_numbers() {
+        for view in bundle.tensors().numbers() {
             let (here, behind) = crate::part::cut(rest, view.len());
             view.copy_to(here)?;
             rest = behind;

@@ -18,7 +18,7 @@ impl Scales<'_> {
     pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
         let Self { input_mean, input_factor, relative_factor, output_mean, output_scale } = self;
         let parts = [input_mean, input_factor, relative_factor, output_mean, output_scale];
-        for (view, part) in bundle.scales().iter().zip(parts) {
+        for (view, part) in bundle.tensors().scales().iter().zip(parts) {
             view.copy_to(part)?;
         }
         let scales = self.input_factor.iter_mut().chain(&mut *self.relative_factor);

@@ -18,31 +18,26 @@ use sinew_models::bundle::{
     SUPPORT_NOVELTY,
 };
 use sinew_models::layout::Part;
-use sinew_models::rule::{Domain, MAX_TENSORS, Rule};
+use sinew_models::rule::{Domain, Rule};
 use sinew_models::spec::{Loss, NetworkSpec};
 
 pub use error::{BundleError, LengthError, Shape, TensorId};
 use fields::Fields;
 use json::{Cursor, Inside, Raw, Read, Wrong, utf8_len};
 use view::DTYPES;
-pub(crate) use view::Parameters;
+pub(crate) use view::Tensors;
 pub use view::View;
-use view::Views;
 
 /// A bundle, checked, in the bytes that it came in.
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
     network: NetworkSpec,
     rule: Rule,
-    parameters: Parameters<'a>,
-    numbers: Views<'a, MAX_TENSORS>,
-    /// What [`SCALES`] lists.
-    scales: Views<'a, { SCALES.len() }>,
-    novelty: Option<View<'a>>,
+    tensors: Tensors<'a>,
 }
 
 /// The tensors that say how values are scaled, for inputs and then for outputs.
-const SCALES: [(&str, Domain); 5] = [
+const SCALES: [(&str, Domain); view::SCALES] = [
     (INPUT_MEAN, Domain::Finite),
     (INPUT_SCALE, Domain::Positive),
     (INPUT_RELATIVE_SCALE, Domain::Positive),
@@ -62,16 +57,18 @@ impl<'a> Bundle<'a> {
         let mut bundle = Bundle {
             network: metadata::NO_NETWORK,
             rule: metadata::NO_RULE,
-            parameters: Parameters { slots: Views::new() },
-            numbers: Views::new(),
-            scales: Views::new(),
-            novelty: None,
+            tensors: Tensors::new(),
         };
-        let mut file = File { header: Cursor::new(&[]), data: &[], entry: Entry::NONE, refused: None };
+        let mut file = File { header: Cursor::new(&[]), data: &[], entry: Entry::NONE, refused: BundleError::Json(0) };
         match bundle.fill(bytes, &mut file) {
             Ok(()) => Ok(bundle),
-            // In the header, which begins after 8 bytes, unless somebody said more.
-            Err(Wrong) => Err(file.refused.unwrap_or(BundleError::Json(file.header.at().saturating_add(8)))),
+            Err(Wrong) => {
+                if let BundleError::Json(at) = &mut file.refused {
+                    // The header begins after 8 bytes.
+                    *at = file.header.at().saturating_add(8);
+                }
+                Err(file.refused)
+            }
         }
     }
 
@@ -79,14 +76,14 @@ impl<'a> Bundle<'a> {
     #[inline(never)]
     fn fill(&mut self, bytes: &'a [u8], file: &mut File<'a>) -> Read<()> {
         file.open(bytes)?;
-        let Bundle { network, rule, parameters, numbers, .. } = self;
+        let Bundle { network, rule, tensors } = self;
         let text = file.metadata()?;
         file.refuse(metadata::read(text, network, rule))?;
         file.refuse(network.check().map_err(BundleError::Network))?;
         file.refuse(rule.check(network).map_err(BundleError::Rule))?;
 
-        let mut constants = View::NONE;
-        file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, Some(&mut constants))?;
+        file.named(LOSS_CONSTANTS, &[network.heads.len(), 2], Domain::Finite, tensors)?;
+        let constants = tensors.constants();
         for (index, head) in network.heads.iter_mut().enumerate() {
             head.weight = constants.get(2 * index).unwrap_or(f32::NAN);
             if let Loss::Huber { delta } = &mut head.loss {
@@ -100,27 +97,24 @@ impl<'a> Bundle<'a> {
                 let slot = network.slot(layer, placed, part);
                 if !slot.is_empty() {
                     let id = TensorId::Slot { place: placed.place, index: placed.index, part };
-                    file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, parameters.slots.more())?;
+                    file.tensor(id, &slot.name_parts(), &slot.shape(), Domain::Finite, tensors)?;
                 }
             }
         }
+        tensors.end_slots();
         for tensor in &rule.tensors(network) {
-            file.named(tensor.name, &tensor.shape, tensor.domain, numbers.more())?;
+            file.named(tensor.name, &tensor.shape, tensor.domain, tensors)?;
         }
+        tensors.end_numbers();
         let (inputs, outputs) = (network.input.len, rule.output_len(network));
         for (index, (name, domain)) in SCALES.iter().enumerate() {
-            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], *domain, self.scales.more())?;
+            file.named(name, &[if index < INPUT_SCALES { inputs } else { outputs }], *domain, tensors)?;
         }
         // The one tensor that may be left out.
-        let mut novelty = View::NONE;
-        match file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, Some(&mut novelty)) {
-            Err(Wrong) if matches!(file.refused, Some(BundleError::Missing(_))) => {}
-            read => {
-                read?;
-                self.novelty = Some(novelty);
-            }
+        match file.named(SUPPORT_NOVELTY, &[2], Domain::Finite, tensors) {
+            Err(Wrong) if matches!(file.refused, BundleError::Missing(_)) => Ok(()),
+            read => read,
         }
-        Ok(())
     }
 
     /// The network, with the λ and the Huber δ of its heads.
@@ -138,37 +132,27 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// If `into` has not [`NetworkSpec::param_len`] values; it is then left as it was.
     pub fn load_parameters(&self, into: &mut [f32]) -> Result<(), LengthError> {
-        self.parameters.load(into)
+        self.tensors.load(into)
     }
 
-    /// Where the weights and biases are.
-    pub(crate) fn parameters(&self) -> &Parameters<'a> {
-        &self.parameters
+    /// Where its tensors are.
+    pub(crate) fn tensors(&self) -> &Tensors<'a> {
+        &self.tensors
     }
 
     /// The numbers of the rule: the tensors that [`Rule::tensors`] lists, in its order.
     pub fn numbers(&self) -> impl Iterator<Item = View<'a>> + '_ {
-        self.numbers.all().iter().copied()
-    }
-
-    /// As [`Bundle::numbers`].
-    pub(crate) fn rule_numbers(&self) -> &[View<'a>] {
-        self.numbers.all()
+        self.tensors.numbers().iter().copied()
     }
 
     /// `[2]`: the median and the 99th percentile of what [`crate::Adapter::novelty`] gives for training tasks, if the bundle knows them.
     pub fn novelty(&self) -> Option<View<'a>> {
-        self.novelty
-    }
-
-    /// Mean, scale and relative scale of inputs, mean and scale of outputs.
-    pub(crate) fn scales(&self) -> &[View<'a>] {
-        self.scales.all()
+        self.tensors.novelty()
     }
 
     /// The tensor at this place of [`SCALES`].
     fn scale(&self, index: usize) -> View<'a> {
-        self.scales.all().get(index).copied().unwrap_or(View::NONE)
+        self.tensors.scales().get(index).copied().unwrap_or(View::NONE)
     }
 
     /// `[input.len]`: mean of the training inputs.
@@ -204,8 +188,8 @@ struct File<'a> {
     data: &'a [u8],
     /// What the header says of the tensor that was read last.
     entry: Entry<'a>,
-    /// Why it was refused.
-    refused: Option<BundleError>,
+    /// Why it was refused; [`BundleError::Json`] unless somebody said more.
+    refused: BundleError,
 }
 
 /// What the header says of a tensor.
@@ -248,7 +232,7 @@ impl<'a> File<'a> {
     // One copy for all callers, to save flash.
     #[inline(never)]
     fn wrong(&mut self, error: BundleError) -> Wrong {
-        self.refused = Some(error);
+        self.refused = error;
         Wrong
     }
 
@@ -337,7 +321,7 @@ impl<'a> File<'a> {
         name: &[&str],
         shape: &[usize],
         domain: Domain,
-        into: Option<&mut View<'a>>,
+        into: &mut Tensors<'a>,
     ) -> Read<()> {
         self.find(tensor, name)?;
         let Entry { dtype: kind, shape: (rank, lengths), bytes } = self.entry;
@@ -362,13 +346,12 @@ impl<'a> File<'a> {
             }
         }
         // A network has no more tensors than there is room for, and a rule neither.
-        *into.ok_or(Wrong)? = view;
-        Ok(())
+        into.push(view).ok_or(Wrong)
     }
 
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: Option<&mut View<'a>>) -> Read<()> {
+    fn named(&mut self, name: &'static str, shape: &[usize], domain: Domain, into: &mut Tensors<'a>) -> Read<()> {
         self.tensor(TensorId::Named(name), &[name], shape, domain, into)
     }
 }
