@@ -414,7 +414,7 @@ fn judge_candidate(
         (trial.judged, trial.best, trial.steps) = (true, Some(1), samples);
         return trial;
     }
-    let judge = fit.judge.clone();
+    let judge = fit.judge;
     let Some(before) = fit.loss(&judge, start, &mut *until) else { return trial };
     trial.start(before);
     let Some(after) = fit.loss(&judge, candidate, &mut *until) else { return trial };

@@ -218,7 +218,7 @@ pub(crate) fn descend(
         let loss = if step < steps {
             step_over_rows(fit, stepper, step, params, stepped, until)
         } else if fit.guard == Guard::Improve {
-            let learn = fit.learn.clone();
+            let learn = fit.learn;
             fit.loss(&learn, params, until)
         } else if steps > 0 {
             Some(trial.last)
@@ -235,7 +235,7 @@ pub(crate) fn descend(
         let judged = match fit.guard {
             Guard::Finite | Guard::Improve => Some(loss),
             Guard::HeldBack(_) => {
-                let judge = fit.judge.clone();
+                let judge = fit.judge;
                 fit.loss(&judge, params, until)
             }
         };
