@@ -19,7 +19,7 @@ use crate::kernel::finite::{all_finite, checksum, checksum_from, square_distance
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
 use crate::reader::{Bundle, LengthError, Tensors};
-use crate::rule::{Fit, Trial};
+use crate::rule::{Fit, Trial, two};
 use crate::support::Support;
 pub use budget::Budget;
 pub use error::{AdaptError, Corrupted, ObserveError, SetupError, VarianceError};
@@ -299,7 +299,7 @@ impl<'m> Adapter<'m> {
             None => Outcome::OutOfTime,
             Some(best) => {
                 let spare = usize::from(best == 0);
-                let Ok([tried, spare]) = memory.work.get_disjoint_mut([best, spare]) else {
+                let Some([tried, spare]) = two(&mut memory.work, [best, spare]) else {
                     return Report::nothing(Outcome::NotFinite);
                 };
                 if !all_finite(path, tried) || self.guard == Guard::Finite && not_finite {
@@ -307,7 +307,9 @@ impl<'m> Adapter<'m> {
                 } else if !within(self.limits.trust_radius, &self.start, tried, spare) {
                     Outcome::OutsideTrust
                 } else {
-                    core::mem::swap(&mut memory.live, tried);
+                    if let Some(tried) = memory.work.get_mut(best) {
+                        core::mem::swap(&mut memory.live, tried);
+                    }
                     // What is never adapted is expected as the bundle has it, not as it came through this buffer.
                     let (frozen, front) = self.frozen;
                     let rest = memory.live.get(frozen..).unwrap_or_default();

@@ -213,8 +213,8 @@ pub(crate) fn descend(
     stepper.begin();
     for step in 0..=steps {
         let judges = fit.guard != Guard::Finite;
-        let Ok([params, stepped]) = work.get_disjoint_mut([here, next]) else { return trial };
-        let (params, stepped) = (&**params, &mut **stepped);
+        let Some([params, stepped]) = super::two(work, [here, next]) else { return trial };
+        let params = &*params;
         let loss = if step < steps {
             step_over_rows(fit, stepper, step, params, stepped, until)
         } else if fit.guard == Guard::Improve {

@@ -65,6 +65,14 @@ impl Fit<'_> {
     }
 }
 
+/// Two of the buffers of parameters; `None` unless they are two.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(crate) fn two<'w>(work: &'w mut [&mut [f32]; 3], which: [usize; 2]) -> Option<[&'w mut [f32]; 2]> {
+    let [first, second] = work.get_disjoint_mut(which).ok()?;
+    Some([first, second])
+}
+
 /// A run of rows, of `of` in all.
 fn batch<'a>(network: Tail<'_>, x: &'a [f32], y: &'a [f32], run: Range<usize>, of: usize) -> Batch<'a> {
     let (inputs, outputs, rows) = (network.input_len(), network.output_len(), run.len());
