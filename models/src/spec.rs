@@ -476,7 +476,7 @@ impl NetworkSpec {
             if head.name.is_empty() || !head.name.bytes().all(letter) {
                 return Err(SpecError::HeadName(index));
             }
-            if self.heads.iter().take(index).any(|other| other.name == head.name) {
+            if self.heads.get(..index).unwrap_or_default().iter().any(|other| other.name == head.name) {
                 return Err(SpecError::HeadTwice(index));
             }
             check_layers(&head.layers, features, first, &mut params)?;
@@ -488,11 +488,11 @@ impl NetworkSpec {
                 return Err(SpecError::NotLogits(index));
             }
             if let Loss::Huber { delta } = head.loss
-                && !(delta > 0.0 && delta.is_finite())
+                && !(delta > 0.0 && delta <= f32::MAX)
             {
                 return Err(SpecError::HuberDelta(index));
             }
-            if !(head.weight >= 0.0 && head.weight.is_finite()) {
+            if !(0.0..=f32::MAX).contains(&head.weight) {
                 return Err(SpecError::HeadWeight(index));
             }
         }
