@@ -129,20 +129,26 @@ pub enum Domain {
     /// From 0 to below 1.
     BelowOne,
     /// Above 0 and at most 1.
+    #[cfg(feature = "rules")]
     UpToOne,
     /// A square matrix, above 0 on its diagonal.
+    #[cfg(feature = "rules")]
     Factor,
 }
 
 impl Domain {
-    /// Whether it has `value` at the place `index` of a tensor with `columns` columns.
+    /// Whether it has `value`, which is finite in all of them, at the place `index` of a tensor with `columns` columns.
     pub fn has(self, value: f32, index: usize, columns: usize) -> bool {
         let number = value.is_finite();
+        // For matrices.
+        let _ = (index, columns);
         match self {
             Self::Finite => number,
             Self::Positive => number && value > 0.0,
             Self::BelowOne => (0.0..1.0).contains(&value),
+            #[cfg(feature = "rules")]
             Self::UpToOne => value > 0.0 && value <= 1.0,
+            #[cfg(feature = "rules")]
             Self::Factor => number && (value > 0.0 || !index.is_multiple_of(columns + 1)),
         }
     }

@@ -341,7 +341,7 @@ impl<'a> File<'a> {
         let view = View { dtype, bytes };
         let columns = shape.last().copied().unwrap_or(1);
         for index in 0..view.len() {
-            if !view.get(index).is_some_and(|value| value.is_finite() && domain.has(value, index, columns)) {
+            if !view.get(index).is_some_and(|value| domain.has(value, index, columns)) {
                 return Err(self.wrong(BundleError::Value { tensor, index }));
             }
         }
