@@ -117,9 +117,9 @@ impl Tail<'_> {
             let (lower, here) = cut(backward, self.place_back(planned, rows));
             let (dz, behind) = cut(here, len);
             if planned.curved() {
-                activation::backward(path, planned.layer.activation(), known, part(behind, 0, len), dz);
+                activation::backward(path, planned.activation(), known, part(behind, 0, len), dz);
             } else if !planned.cut {
-                activation::backward_in_place(path, planned.layer.activation(), known, dz);
+                activation::backward_in_place(path, planned.activation(), known, dz);
             }
             let (dz, params) = (&*dz, destination.params());
             let inputs = self.inputs(planned, batch.x, rows, forward);
@@ -152,7 +152,7 @@ impl Tail<'_> {
     ) {
         let Some(planned) = self.network.layers.get(layer) else { return };
         let path = self.network.path;
-        if planned.layer.param_len() == 0 {
+        if planned.param_len() == 0 {
             return;
         }
         let wanted = destination.wants(layer);

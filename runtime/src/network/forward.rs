@@ -62,7 +62,7 @@ impl Tail<'_> {
                 behind.iter_mut().zip(&*a).for_each(|(to, a)| *to = *a);
             }
             if !planned.rectified() {
-                activation::forward(path, planned.layer.activation(), a);
+                activation::forward(path, planned.activation(), a);
             }
         }
     }

@@ -94,6 +94,9 @@ impl Kind {
 pub(super) struct Planned {
     pub layer: PlacedLayer,
     pub kind: Kind,
+    /// What `layer` says, asked once: its answers depend on its kind. With dense layers alone they take no longer than this.
+    #[cfg(feature = "layers")]
+    pub known: Known,
     /// The layer whose output it takes; `None` for the input of the network.
     pub source: Option<usize>,
     /// The other layer whose output a residual takes.
@@ -115,6 +118,22 @@ pub(super) struct Planned {
     pub rdz: usize,
 }
 
+/// What is asked of a layer in every pass.
+#[cfg(feature = "layers")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    activation: Activation,
+    weight_len: usize,
+    param_len: usize,
+}
+
+#[cfg(feature = "layers")]
+impl Known {
+    pub(super) fn of(layer: &PlacedLayer) -> Self {
+        Self { activation: layer.activation(), weight_len: layer.weight_len(), param_len: layer.param_len() }
+    }
+}
+
 /// A layer's input and, for a residual, what it adds to it.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
@@ -131,13 +150,45 @@ pub(super) struct Tangents<'a> {
     pub skip: Option<&'a [f32]>,
 }
 
+#[cfg(feature = "layers")]
+impl Planned {
+    /// What follows the sum.
+    pub(super) fn activation(&self) -> Activation {
+        self.known.activation
+    }
+    /// Values of the weight, or of the context.
+    pub(super) fn weight_len(&self) -> usize {
+        self.known.weight_len
+    }
+    /// Values of the weight and the bias.
+    pub(super) fn param_len(&self) -> usize {
+        self.known.param_len
+    }
+}
+
+#[cfg(not(feature = "layers"))]
+impl Planned {
+    /// What follows the sum.
+    pub(super) fn activation(&self) -> Activation {
+        self.layer.activation()
+    }
+    /// Values of the weight.
+    pub(super) fn weight_len(&self) -> usize {
+        self.layer.weight_len()
+    }
+    /// Values of the weight and the bias.
+    pub(super) fn param_len(&self) -> usize {
+        self.layer.param_len()
+    }
+}
+
 impl Planned {
     pub(super) fn curved(&self) -> bool {
-        is_curved(self.layer.activation())
+        is_curved(self.activation())
     }
     /// Whether the kernel itself cuts its sum at 0.
     pub(super) fn rectified(&self) -> bool {
-        self.layer.activation() == Activation::Relu && self.kind.cuts()
+        self.activation() == Activation::Relu && self.kind.cuts()
     }
     /// Values of one output row.
     pub(super) fn outputs(&self) -> usize {
@@ -147,25 +198,25 @@ impl Planned {
         Size { rows, inputs: self.layer.inputs(), outputs: self.layer.outputs() }
     }
     fn params<'p>(&self, params: &'p [f32]) -> &'p [f32] {
-        part(params, self.layer.offset, self.layer.param_len())
+        part(params, self.layer.offset, self.param_len())
     }
     fn params_mut<'p>(&self, params: &'p mut [f32]) -> &'p mut [f32] {
-        part_mut(params, self.layer.offset, self.layer.param_len())
+        part_mut(params, self.layer.offset, self.param_len())
     }
     pub(super) fn weight_and_bias<'p>(&self, params: &'p [f32]) -> (&'p [f32], &'p [f32]) {
-        self.params(params).split_at_checked(self.layer.weight_len()).unwrap_or_default()
+        self.params(params).split_at_checked(self.weight_len()).unwrap_or_default()
     }
     pub(super) fn weight_and_bias_mut<'p>(&self, params: &'p mut [f32]) -> (&'p mut [f32], &'p mut [f32]) {
-        self.params_mut(params).split_at_mut_checked(self.layer.weight_len()).unwrap_or_default()
+        self.params_mut(params).split_at_mut_checked(self.weight_len()).unwrap_or_default()
     }
     /// Whether the slope is told from the sum, which then lies behind the output.
     pub(super) fn deep(&self) -> bool {
-        needs_input(self.layer.activation())
+        needs_input(self.activation())
     }
 
     /// Multiply-adds of its product or convolution, for one row.
     pub(super) fn multiply_adds(&self) -> u64 {
-        let weight = self.layer.weight_len() as u64;
+        let weight = self.weight_len() as u64;
         match self.layer.layer {
             Layer::Dense { .. } => weight,
             #[cfg(feature = "layers")]

@@ -32,6 +32,8 @@ pub use tail::Tail;
 use crate::kernel::Path;
 use crate::kernel::activation::needs_input;
 use crate::part::part_mut;
+#[cfg(feature = "layers")]
+use layer::Known;
 use layer::{Kind, Planned, Tangents};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
@@ -158,6 +160,8 @@ impl Network {
             network.place(Planned {
                 layer,
                 kind,
+                #[cfg(feature = "layers")]
+                known: Known::of(&layer),
                 source,
                 #[cfg(feature = "layers")]
                 skip: match layer.layer {
@@ -200,7 +204,7 @@ impl Network {
     fn place(&mut self, mut planned: Planned) {
         let outputs = planned.outputs();
         let curved = usize::from(planned.curved());
-        let deep = usize::from(needs_input(planned.layer.activation()));
+        let deep = usize::from(needs_input(planned.activation()));
         (planned.a, planned.dz, planned.ra) = (self.forward_len, self.backward_len, self.tangent_len);
         planned.rdz = planned.ra + outputs * (1 + curved);
         self.forward_len += outputs * (1 + deep);
@@ -230,7 +234,7 @@ impl Network {
         way.walk(self.layers.get_mut(..self.backbone).unwrap_or_default());
         for (layer, planned) in self.layers.iter_mut().enumerate() {
             let cut = way.reached & !way.uncut;
-            planned.cut = planned.layer.activation() == Activation::Relu && cut >> layer & 1 == 1;
+            planned.cut = planned.activation() == Activation::Relu && cut >> layer & 1 == 1;
         }
     }
 
@@ -290,9 +294,7 @@ impl Network {
 
     /// Where the parameters of `layer` lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        self.layers
-            .get(layer)
-            .map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
+        self.layers.get(layer).map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.param_len())
     }
 
     /// The layers that `scope` adapts, of those that have parameters.
@@ -300,7 +302,7 @@ impl Network {
         let layers = self.layers.iter().enumerate();
         LayerSet(
             layers
-                .filter(|(index, planned)| planned.layer.param_len() > 0 && scope.includes(*index, &planned.layer))
+                .filter(|(index, planned)| planned.param_len() > 0 && scope.includes(*index, &planned.layer))
                 .fold(0, |set, (index, _)| set | 1 << index),
         )
     }

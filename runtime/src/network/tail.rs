@@ -101,7 +101,7 @@ impl<'n> Tail<'n> {
             if planned.layer.index == 0 && planned.layer.place != Place::Backbone {
                 reach = backbone;
             }
-            reach |= planned.layer.param_len() > 0 && wants(index);
+            reach |= planned.param_len() > 0 && wants(index);
             if planned.layer.place == Place::Backbone {
                 backbone = reach;
             }

@@ -57,7 +57,7 @@ impl Network {
             let len = planned.outputs() * rows;
             let a = whole.output(planned, forward, rows);
             let (ra, behind) = here.split_at_mut(len);
-            let (known, activation) = (whole.known(planned, forward, rows), planned.layer.activation());
+            let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
             if planned.curved() {
                 let rz = &mut behind[..len];
                 planned.sum_tangent(self.path, rows, inputs, tangents, both, a, rz, panel);
@@ -82,7 +82,7 @@ impl Network {
     ) {
         let (planned, rows, whole) = (&self.layers[layer], batch.rows, self.behind(0));
         let len = planned.outputs() * rows;
-        let (known, activation) = (whole.known(planned, forward, rows), planned.layer.activation());
+        let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
         let (dz, da) = backward[planned.dz * rows..].split_at(len);
         let (lower, here) = tangent.split_at_mut(planned.ra * rows);
         let (forward_part, rd) = here.split_at_mut((planned.rdz - planned.ra) * rows);

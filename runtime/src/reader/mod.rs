@@ -54,11 +54,7 @@ impl<'a> Bundle<'a> {
     /// The first of [`BundleError`] that applies.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BundleError> {
         // Filled in place, because to move a network about takes stack and flash.
-        let mut bundle = Bundle {
-            network: metadata::NO_NETWORK,
-            rule: metadata::NO_RULE,
-            tensors: Tensors::new(),
-        };
+        let mut bundle = Bundle { network: metadata::NO_NETWORK, rule: metadata::NO_RULE, tensors: Tensors::new() };
         let mut file = File { header: Cursor::new(&[]), data: &[], entry: Entry::NONE, refused: BundleError::Json(0) };
         match bundle.fill(bytes, &mut file) {
             Ok(()) => Ok(bundle),
