@@ -164,14 +164,12 @@ fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
     fields.complete()
 }
 
-/// A name of ASCII alone: no other can be that of a head.
+/// The name of a head. One that is too long is left empty, and what is not ASCII becomes a question mark: the check of the network refuses
+/// both, and says which head it is.
 fn read_name(cursor: &mut Cursor<'_>, into: &mut Name) -> Read<()> {
     let mut buffer = [0; MAX_NAME];
-    for byte in cursor.string()?.unescape(&mut buffer).map_err(|_| Wrong)? {
-        if !byte.is_ascii() {
-            return Err(Wrong);
-        }
-        into.push(char::from(*byte)).map_err(|_| Wrong)?;
+    for byte in cursor.string()?.unescape(&mut buffer).unwrap_or_default() {
+        into.push(if byte.is_ascii() { char::from(*byte) } else { '?' }).map_err(|_| Wrong)?;
     }
     Ok(())
 }
