@@ -9,8 +9,11 @@ use crate::spec::{Activation, Layer, MAX_BACKBONE, MAX_HEAD_LAYERS, MAX_NAME, Ne
 /// Longest name of a tensor: `heads.` + name + `.` + digit + `.context`.
 pub const MAX_TENSOR_NAME: usize = MAX_NAME + 16;
 
-// An index is written as one digit, or as two in the backbone.
-const _: () = assert!(MAX_BACKBONE <= 100 && MAX_HEAD_LAYERS <= 10);
+/// The indices of layers, written one behind the other.
+const INDICES: &str = "0123456789101112131415";
+
+// In a head an index is one digit, or the longest name would be longer.
+const _: () = assert!(MAX_HEAD_LAYERS <= 10 && INDICES.len() == 2 * MAX_BACKBONE - 10);
 
 /// The name of a tensor.
 pub type TensorName = String<MAX_TENSOR_NAME>;
@@ -74,16 +77,30 @@ impl PlacedLayer {
 }
 
 impl Layer {
+    /// Whether it is a context.
+    pub const fn is_context(&self) -> bool {
+        #[cfg(feature = "layers")]
+        let context = matches!(self, Layer::Context { .. });
+        #[cfg(not(feature = "layers"))]
+        let context = false;
+        context
+    }
+
     /// Values of the weight, or of the context, for such an input.
     pub const fn weight_len(&self, input: Shape) -> usize {
         match *self {
             Layer::Dense { outputs, .. } => outputs * input.len(),
+            #[cfg(feature = "layers")]
             Layer::Convolution { outputs, window, .. } => {
                 outputs * input.channels * window.size[0] as usize * window.size[1] as usize
             }
+            #[cfg(feature = "layers")]
             Layer::Depthwise { window, .. } => input.channels * window.size[0] as usize * window.size[1] as usize,
+            #[cfg(feature = "layers")]
             Layer::LayerNorm { .. } => input.channels,
+            #[cfg(feature = "layers")]
             Layer::Context { len } => len,
+            #[cfg(feature = "layers")]
             Layer::MaxPool { .. }
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
@@ -94,9 +111,15 @@ impl Layer {
 
     /// Values of the bias, for such an input.
     pub const fn bias_len(&self, input: Shape) -> usize {
+        // Not used where there are dense layers alone.
+        let _ = input;
         match *self {
-            Layer::Dense { outputs, .. } | Layer::Convolution { outputs, .. } => outputs,
+            Layer::Dense { outputs, .. } => outputs,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { outputs, .. } => outputs,
+            #[cfg(feature = "layers")]
             Layer::Depthwise { .. } | Layer::LayerNorm { .. } => input.channels,
+            #[cfg(feature = "layers")]
             Layer::MaxPool { .. }
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
@@ -137,29 +160,28 @@ impl Slot<'_> {
         let mut name = TensorName::new();
         // Pushed by hand, because `write!` would bring `core::fmt` onto a microcontroller. The capacity holds the longest
         // head name and an index of one digit, so that no push can fail.
-        let mut push = |text: &str| {
+        for text in self.name_parts() {
             let pushed = name.push_str(text);
             debug_assert!(pushed.is_ok());
+        }
+        name
+    }
+
+    /// What its name is made of.
+    pub fn name_parts(&self) -> [&str; 5] {
+        let (place, head, point) = match self.placed.place {
+            Place::Backbone => ("backbone.", "", ""),
+            Place::Head(_) => ("heads.", self.head, "."),
         };
-        match self.placed.place {
-            Place::Backbone => push("backbone."),
-            Place::Head(_) => {
-                push("heads.");
-                push(self.head);
-                push(".");
-            }
-        }
-        let digit = |value: usize| [b'0' + (value % 10) as u8];
-        if self.placed.index >= 10 {
-            push(core::str::from_utf8(&digit(self.placed.index / 10)).unwrap_or_default());
-        }
-        push(core::str::from_utf8(&digit(self.placed.index)).unwrap_or_default());
-        push(match self.part {
+        let index = self.placed.index;
+        let (from, digits) = if index < 10 { (index, 1) } else { (2 * index - 10, 2) };
+        let index = INDICES.get(from..from + digits).unwrap_or_default();
+        let part = match self.part {
             Part::Weight => ".weight",
             Part::Bias => ".bias",
             Part::Context => ".context",
-        });
-        name
+        };
+        [place, head, point, index, part]
     }
 
     /// Where its values begin in the flat parameter vector.
@@ -173,12 +195,14 @@ impl Slot<'_> {
     /// How many values it has.
     pub const fn len(&self) -> usize {
         match self.part {
+            Part::Weight if self.placed.layer.is_context() => 0,
+            Part::Context if !self.placed.layer.is_context() => 0,
             Part::Weight | Part::Context => self.placed.weight_len(),
             Part::Bias => self.placed.bias_len(),
         }
     }
 
-    /// Always false: a checked network has no empty tensor.
+    /// Whether it has no values; a checked network has no such tensor among its [`NetworkSpec::slots`].
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -186,7 +210,9 @@ impl Slot<'_> {
     /// Its shape, as [`Layer`] says and PyTorch has it.
     pub fn shape(&self) -> heapless::Vec<usize, 4> {
         let placed = &self.placed;
+        #[cfg(feature = "layers")]
         let channels = placed.input.channels;
+        #[cfg(feature = "layers")]
         let kernel = |outputs: usize, inputs: usize, [height, width]: [u8; 2]| {
             heapless::Vec::from_array([outputs, inputs, height.into(), width.into()])
         };
@@ -194,7 +220,9 @@ impl Slot<'_> {
             (Part::Weight, Layer::Dense { outputs, .. }) => {
                 heapless::Vec::from_slice(&[outputs, placed.inputs()]).unwrap_or_default()
             }
+            #[cfg(feature = "layers")]
             (Part::Weight, Layer::Convolution { outputs, window, .. }) => kernel(outputs, channels, window.size),
+            #[cfg(feature = "layers")]
             (Part::Weight, Layer::Depthwise { window, .. }) => kernel(channels, 1, window.size),
             _ => heapless::Vec::from_slice(&[self.len()]).unwrap_or_default(),
         }
@@ -210,23 +238,19 @@ impl NetworkSpec {
 
     /// All tensors in the order of the flat parameter vector.
     pub fn slots(&self) -> impl Iterator<Item = Slot<'_>> + '_ {
-        let mut layers = self.layers().enumerate();
-        let mut bias = None;
-        core::iter::from_fn(move || {
-            if let Some(bias) = bias.take() {
-                return Some(bias);
-            }
-            let (layer, placed) = layers.find(|(_, placed)| placed.param_len() > 0)?;
-            let head = match placed.place {
-                Place::Backbone => "",
-                Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
-            };
-            if placed.bias_len() > 0 {
-                bias = Some(Slot { layer, placed, part: Part::Bias, head });
-            }
-            let part = if matches!(placed.layer, Layer::Context { .. }) { Part::Context } else { Part::Weight };
-            Some(Slot { layer, placed, part, head })
+        self.layers().enumerate().flat_map(|(layer, placed)| {
+            let parts = [Part::Weight, Part::Context, Part::Bias];
+            parts.map(|part| self.slot(layer, placed, part)).into_iter().filter(|slot| !slot.is_empty())
         })
+    }
+
+    /// One tensor of a layer, which may have no values.
+    pub fn slot(&self, layer: usize, placed: PlacedLayer, part: Part) -> Slot<'_> {
+        let head = match placed.place {
+            Place::Backbone => "",
+            Place::Head(head) => self.heads.get(head).map_or("", |head| head.name.as_str()),
+        };
+        Slot { layer, placed, part, head }
     }
 
     /// Values in the flat parameter vector.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle;
 use crate::layout::{Place, PlacedLayer};
-use crate::spec::{Activation, Layer, MAX_LAYERS, MAX_UNITS, NetworkSpec};
+#[cfg(feature = "rules")]
+use crate::spec::{Activation, Layer};
+use crate::spec::{MAX_LAYERS, MAX_UNITS, NetworkSpec};
 
 /// Most inner steps that a bundle can ask for.
 pub const MAX_STEPS: usize = 1000;
@@ -17,6 +19,8 @@ pub const MAX_HIDDEN: usize = 64;
 pub const MAX_FEATURES: usize = 1024;
 
 /// How a device adapts. Which tensors its numbers are in, [`crate::bundle`] says.
+///
+/// Without the feature `rules` there is gradient descent alone.
 ///
 /// All but the gradient rules leave the backbone as it is and work on its outputs φ, the *features*, `[feature_len]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,7 @@ pub enum Rule {
     },
     /// Ridge regression of the targets on the features, toward the heads of the bundle: argmin Σ |y − W φ|² + λ |W − W₀|² (R2D2,
     /// Bertinetto et al. 2019, which has W₀ = 0). Every head is one dense layer.
+    #[cfg(feature = "rules")]
     Ridge {
         /// Whether samples are worked in one by one as they come, with a forgetting factor, instead of solving for the support rows
         /// anew each time.
@@ -45,18 +50,22 @@ pub enum Rule {
     },
     /// Bayesian linear regression on the features, sample by sample, with a learned prior and a variance for each prediction
     /// (ALPaCA, Harrison et al. 2018). Every head is one dense layer, its weights the prior's mean.
+    #[cfg(feature = "rules")]
     Bayes,
     /// Classes by the distance to the mean of their features (Snell et al. 2017). The one head is one dense layer with an output for
     /// each class there can be; it becomes the classifier that the means amount to (their §2.3).
+    #[cfg(feature = "rules")]
     Prototype,
     /// Classes by the most similar support row (Koch et al. 2015). The one head is one dense layer of one output, the similarity
     /// σ(b + Σ α |φ − φ'|) of two rows.
+    #[cfg(feature = "rules")]
     Siamese {
         /// Classes that there can be: values of a target row and of an output row.
         classes: usize,
     },
     /// Steps by a learned optimiser: θ ← f ∘ θ − i ∘ ∇L(θ), with gates f and i of each parameter from an LSTM that all share
     /// (Ravi and Larochelle 2017).
+    #[cfg(feature = "rules")]
     MetaLstm {
         /// Inner steps that it was trained for.
         steps: usize,
@@ -120,20 +129,26 @@ pub enum Domain {
     /// From 0 to below 1.
     BelowOne,
     /// Above 0 and at most 1.
+    #[cfg(feature = "rules")]
     UpToOne,
     /// A square matrix, above 0 on its diagonal.
+    #[cfg(feature = "rules")]
     Factor,
 }
 
 impl Domain {
-    /// Whether it has `value` at the place `index` of a tensor with `columns` columns.
+    /// Whether it has `value`, which is finite in all of them, at the place `index` of a tensor with `columns` columns.
     pub fn has(self, value: f32, index: usize, columns: usize) -> bool {
         let number = value.is_finite();
+        // For matrices.
+        let _ = (index, columns);
         match self {
             Self::Finite => number,
             Self::Positive => number && value > 0.0,
             Self::BelowOne => (0.0..1.0).contains(&value),
+            #[cfg(feature = "rules")]
             Self::UpToOne => value > 0.0 && value <= 1.0,
+            #[cfg(feature = "rules")]
             Self::Factor => number && (value > 0.0 || !index.is_multiple_of(columns + 1)),
         }
     }
@@ -156,11 +171,13 @@ pub enum Scope {
 
 impl Scope {
     /// Whether `layer`, the `index`-th of the network, is adapted.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub fn includes(&self, index: usize, layer: &PlacedLayer) -> bool {
         match self {
             Scope::All => true,
             Scope::Heads => matches!(layer.place, Place::Head(_)),
-            Scope::Contexts => matches!(layer.layer, Layer::Context { .. }),
+            Scope::Contexts => layer.layer.is_context(),
             Scope::Layers(layers) => layers.iter().any(|&listed| usize::from(listed) == index),
         }
     }
@@ -170,7 +187,10 @@ impl Rule {
     /// Inner steps that it was trained for; 1 for the rules that take none.
     pub const fn steps(&self) -> usize {
         match self {
-            Rule::Gradient { steps, .. } | Rule::MetaLstm { steps, .. } => *steps,
+            Rule::Gradient { steps, .. } => *steps,
+            #[cfg(feature = "rules")]
+            Rule::MetaLstm { steps, .. } => *steps,
+            #[cfg(feature = "rules")]
             _ => 1,
         }
     }
@@ -178,7 +198,10 @@ impl Rule {
     /// The layers that it adapts by gradients, or the heads for the rules that work on features.
     pub const fn scope(&self) -> &Scope {
         match self {
-            Rule::Gradient { scope, .. } | Rule::MetaLstm { scope, .. } => scope,
+            Rule::Gradient { scope, .. } => scope,
+            #[cfg(feature = "rules")]
+            Rule::MetaLstm { scope, .. } => scope,
+            #[cfg(feature = "rules")]
             _ => &Scope::Heads,
         }
     }
@@ -189,12 +212,14 @@ impl Rule {
             Rule::Gradient { rate: Rate::Constant, .. } => 1,
             Rule::Gradient { rate: Rate::PerLayerStep, steps, .. } => steps * network.layer_count(),
             Rule::Gradient { rate: Rate::PerParameter, .. } => network.param_len(),
+            #[cfg(feature = "rules")]
             _ => 0,
         }
     }
 
     /// The tensors that its numbers are in, in the order in which every part of sinew keeps them.
     pub fn tensors(&self, network: &NetworkSpec) -> Vec<RuleTensor, MAX_TENSORS> {
+        #[cfg(feature = "rules")]
         let (outputs, unknowns) = (network.output_len(), network.feature_len() + 1);
         let tensor = |name, shape: &[usize], domain| RuleTensor {
             name,
@@ -218,6 +243,7 @@ impl Rule {
                     push(tensor(bundle::RULE_MOMENTUM, &[1], Domain::BelowOne));
                 }
             }
+            #[cfg(feature = "rules")]
             Rule::Ridge { recursive } => {
                 push(tensor(bundle::RULE_RIDGE, &[1], Domain::Positive));
                 push(tensor(bundle::RULE_LOGIT, &[outputs, 2], Domain::Finite));
@@ -225,13 +251,17 @@ impl Rule {
                     push(tensor(bundle::RULE_FORGETTING, &[1], Domain::UpToOne));
                 }
             }
+            #[cfg(feature = "rules")]
             Rule::Bayes => {
                 push(tensor(bundle::RULE_PRECISION, &[unknowns, unknowns], Domain::Factor));
                 push(tensor(bundle::RULE_NOISE, &[outputs], Domain::Positive));
                 push(tensor(bundle::RULE_FORGETTING, &[1], Domain::UpToOne));
             }
+            #[cfg(feature = "rules")]
             Rule::Prototype => push(tensor(bundle::RULE_DISTANCE, &[1], Domain::Positive)),
+            #[cfg(feature = "rules")]
             Rule::Siamese { .. } => {}
+            #[cfg(feature = "rules")]
             Rule::MetaLstm { hidden, .. } => {
                 let [input, state, bias] = bundle::RULE_LSTM;
                 if hidden > 0 {
@@ -251,6 +281,7 @@ impl Rule {
     /// Values of one target row and of one prediction: the network's outputs, but for similarities.
     pub fn output_len(&self, network: &NetworkSpec) -> usize {
         match self {
+            #[cfg(feature = "rules")]
             Rule::Siamese { classes } => *classes,
             _ => network.output_len(),
         }
@@ -266,6 +297,7 @@ impl Rule {
                 check_steps(*steps)?;
                 check_scope(scope, network)
             }
+            #[cfg(feature = "rules")]
             Rule::MetaLstm { steps, hidden, scope } => {
                 check_steps(*steps)?;
                 if *hidden > MAX_HIDDEN {
@@ -273,18 +305,21 @@ impl Rule {
                 }
                 check_scope(scope, network)
             }
+            #[cfg(feature = "rules")]
             Rule::Ridge { .. } | Rule::Bayes => {
                 if network.feature_len() > MAX_FEATURES {
                     return Err(RuleError::Features(network.feature_len()));
                 }
                 check_heads(network)
             }
+            #[cfg(feature = "rules")]
             Rule::Prototype => {
                 if network.heads.len() != 1 {
                     return Err(RuleError::OneHead(network.heads.len()));
                 }
                 check_heads(network)
             }
+            #[cfg(feature = "rules")]
             Rule::Siamese { classes } => {
                 if !(1..=MAX_UNITS).contains(classes) {
                     return Err(RuleError::Classes(*classes));
@@ -316,6 +351,7 @@ fn check_scope(scope: &Scope, network: &NetworkSpec) -> Result<(), RuleError> {
     }
 }
 
+#[cfg(feature = "rules")]
 /// Every head must be one dense layer without an activation.
 fn check_heads(network: &NetworkSpec) -> Result<(), RuleError> {
     let plain = |layers: &[Layer]| matches!(layers, [Layer::Dense { activation: Activation::Identity, .. }]);

@@ -46,6 +46,7 @@ pub struct Input {
     /// How the row is presented to the first layer.
     pub form: InputForm,
     /// The image that a row is, if it is one: `len` values, `[height, width, channels]`.
+    #[cfg(feature = "layers")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Shape>,
 }
@@ -68,11 +69,14 @@ pub enum InputForm {
 /// The shape of one row of values: an image, or with height and width 1 a vector.
 ///
 /// Values lie as cameras give them: row by row, pixel by pixel, the channels of a pixel side by side, `[height, width, channels]`.
+/// Without the feature `layers` everything is a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Rows of pixels.
+    #[cfg(feature = "layers")]
     pub height: usize,
     /// Pixels in a row.
+    #[cfg(feature = "layers")]
     pub width: usize,
     /// Values of a pixel.
     pub channels: usize,
@@ -81,12 +85,22 @@ pub struct Shape {
 impl Shape {
     /// A vector of `len` values.
     pub const fn vector(len: usize) -> Self {
-        Self { height: 1, width: 1, channels: len }
+        Self {
+            #[cfg(feature = "layers")]
+            height: 1,
+            #[cfg(feature = "layers")]
+            width: 1,
+            channels: len,
+        }
     }
 
     /// Values in all.
     pub const fn len(self) -> usize {
-        self.height * self.width * self.channels
+        #[cfg(feature = "layers")]
+        let pixels = self.height * self.width;
+        #[cfg(not(feature = "layers"))]
+        let pixels = 1;
+        pixels * self.channels
     }
 
     /// Whether there is no value.
@@ -96,7 +110,11 @@ impl Shape {
 
     /// Whether it is a vector.
     pub const fn is_vector(self) -> bool {
-        self.height == 1 && self.width == 1
+        #[cfg(feature = "layers")]
+        let one = self.height == 1 && self.width == 1;
+        #[cfg(not(feature = "layers"))]
+        let one = true;
+        one
     }
 }
 
@@ -118,6 +136,7 @@ impl Window {
     }
 
     /// How many places it has in an image, `[height, width]`; `None` if it has none, or covers or moves by nothing.
+    #[cfg(feature = "layers")]
     pub fn places(self, image: Shape) -> Option<[usize; 2]> {
         let along = |len: usize, axis: usize| {
             let [size, stride, padding] = [self.size[axis], self.stride[axis], self.padding[axis]].map(usize::from);
@@ -130,7 +149,8 @@ impl Window {
 
 /// One layer.
 ///
-/// Dense layers, contexts and outputs are vectors; an image becomes one by [`Layer::Flatten`] or [`Layer::GlobalAveragePool`].
+/// Dense layers, contexts and outputs are vectors; an image becomes one by `Flatten` or `GlobalAveragePool`. Without the feature `layers`
+/// there are dense ones alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
@@ -143,6 +163,7 @@ pub enum Layer {
     },
     /// `activation(W * x + b)`, a convolution (as networks have it: a cross-correlation) with `W` of shape
     /// `[outputs, channels, height, width]`.
+    #[cfg(feature = "layers")]
     Convolution {
         /// Channels that it puts out.
         outputs: usize,
@@ -152,6 +173,7 @@ pub enum Layer {
         activation: Activation,
     },
     /// A convolution of each channel alone, with `W` of shape `[channels, 1, height, width]` (Howard et al. 2017).
+    #[cfg(feature = "layers")]
     Depthwise {
         /// Its kernel.
         window: Window,
@@ -159,24 +181,29 @@ pub enum Layer {
         activation: Activation,
     },
     /// The largest value in the window, of each channel; padding counts for nothing, and is at most half of the window.
+    #[cfg(feature = "layers")]
     MaxPool {
         /// What slides over the image.
         window: Window,
     },
     /// The mean of the window, of each channel; padding counts as zeros, and is at most half of the window.
+    #[cfg(feature = "layers")]
     AveragePool {
         /// What slides over the image.
         window: Window,
     },
     /// The mean of each channel over the whole image: a vector.
+    #[cfg(feature = "layers")]
     GlobalAveragePool,
     /// `activation(w (x − mean) / √(variance + 1e-5) + b)`, mean and variance over all values of the row, `w` and `b` of each
     /// channel (Ba et al. 2016; for images a group normalisation with one group, Wu and He 2018).
+    #[cfg(feature = "layers")]
     LayerNorm {
         /// What follows.
         activation: Activation,
     },
     /// `activation(x + s)`, where s is what the layer `layers` before this one took in (He et al. 2016).
+    #[cfg(feature = "layers")]
     Residual {
         /// Layers that s goes around: at least 1, none outside of this backbone or head.
         layers: usize,
@@ -184,8 +211,10 @@ pub enum Layer {
         activation: Activation,
     },
     /// An image as a vector, channel by channel, `[channels, height, width]`, which is PyTorch's order.
+    #[cfg(feature = "layers")]
     Flatten,
     /// x and then `len` values that are parameters, the same for every row: what CAVIA adapts (Zintgraf et al. 2019).
+    #[cfg(feature = "layers")]
     Context {
         /// Values that are added.
         len: usize,
@@ -284,15 +313,23 @@ mod kind {
 impl Input {
     /// A row that is a vector.
     pub const fn vector(len: usize, form: InputForm) -> Self {
-        Self { len, form, image: None }
+        Self {
+            len,
+            form,
+            #[cfg(feature = "layers")]
+            image: None,
+        }
     }
 
     /// A row that is an image, presented as it is.
+    #[cfg(feature = "layers")]
     pub const fn image(shape: Shape) -> Self {
         Self { len: shape.len(), form: InputForm::Plain, image: Some(shape) }
     }
 
     /// Values that the first layer sees.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub const fn presented_len(&self) -> usize {
         match self.form {
             InputForm::Plain | InputForm::Relative => self.len,
@@ -302,10 +339,11 @@ impl Input {
 
     /// What the first layer sees.
     pub const fn presented(&self) -> Shape {
-        match self.image {
-            Some(shape) => shape,
-            None => Shape::vector(self.presented_len()),
+        #[cfg(feature = "layers")]
+        if let Some(shape) = self.image {
+            return shape;
         }
+        Shape::vector(self.presented_len())
     }
 
     /// Whether the presentation depends on the support inputs.
@@ -318,11 +356,13 @@ impl Layer {
     /// What follows the sum.
     pub const fn activation(&self) -> Activation {
         match *self {
-            Layer::Dense { activation, .. }
-            | Layer::Convolution { activation, .. }
+            Layer::Dense { activation, .. } => activation,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { activation, .. }
             | Layer::Depthwise { activation, .. }
             | Layer::LayerNorm { activation }
             | Layer::Residual { activation, .. } => activation,
+            #[cfg(feature = "layers")]
             Layer::MaxPool { .. }
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
@@ -333,22 +373,30 @@ impl Layer {
 
     /// What it makes of an `input`; `None` if it takes no such input.
     pub fn output(&self, input: Shape) -> Option<Shape> {
+        #[cfg(feature = "layers")]
         let slid = |window: Window, channels| {
             let [height, width] = window.places(input)?;
             Some(Shape { height, width, channels })
         };
         match *self {
             Layer::Dense { outputs, .. } => input.is_vector().then_some(Shape::vector(outputs)),
+            #[cfg(feature = "layers")]
             Layer::Context { len } => input.is_vector().then_some(Shape::vector(input.channels + len)),
+            #[cfg(feature = "layers")]
             Layer::Convolution { outputs, window, .. } => slid(window, outputs),
+            #[cfg(feature = "layers")]
             Layer::Depthwise { window, .. } => slid(window, input.channels),
+            #[cfg(feature = "layers")]
             // A window within the padding would see nothing to pool; the limit is PyTorch's.
             Layer::MaxPool { window } | Layer::AveragePool { window } => {
                 let mut axes = window.size.iter().zip(window.padding);
                 if axes.all(|(size, padding)| padding <= size / 2) { slid(window, input.channels) } else { None }
             }
+            #[cfg(feature = "layers")]
             Layer::GlobalAveragePool => Some(Shape::vector(input.channels)),
+            #[cfg(feature = "layers")]
             Layer::Flatten => Some(Shape::vector(input.len())),
+            #[cfg(feature = "layers")]
             Layer::LayerNorm { .. } | Layer::Residual { .. } => Some(input),
         }
     }
@@ -359,7 +407,9 @@ impl Head {
     pub fn outputs(&self) -> usize {
         match self.layers.last() {
             Some(Layer::Dense { outputs, .. }) => *outputs,
-            _ => 0,
+            #[cfg(feature = "layers")]
+            Some(_) => 0,
+            None => 0,
         }
     }
 }
@@ -373,6 +423,8 @@ impl Loss {
 
 impl NetworkSpec {
     /// Values in one output row: all heads side by side.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub fn output_len(&self) -> usize {
         self.heads.iter().map(Head::outputs).sum()
     }
@@ -400,12 +452,15 @@ impl NetworkSpec {
     /// # Errors
     /// The first of [`SpecError`] that applies.
     pub fn check(&self) -> Result<(), SpecError> {
-        let Input { len, form, image } = self.input;
+        #[cfg(feature = "layers")]
+        let image = self.input.image;
+        #[cfg(not(feature = "layers"))]
+        let image = None::<Shape>;
         match image {
-            None => within(len, MAX_UNITS)?,
+            None => within(self.input.len, MAX_UNITS)?,
             Some(shape) => {
                 check_shape(shape)?;
-                if shape.len() != len || form == InputForm::Both {
+                if shape.len() != self.input.len || self.input.form == InputForm::Both {
                     return Err(SpecError::Image(shape));
                 }
             }
@@ -421,7 +476,7 @@ impl NetworkSpec {
             if head.name.is_empty() || !head.name.bytes().all(letter) {
                 return Err(SpecError::HeadName(index));
             }
-            if self.heads.iter().take(index).any(|other| other.name == head.name) {
+            if self.heads.get(..index).unwrap_or_default().iter().any(|other| other.name == head.name) {
                 return Err(SpecError::HeadTwice(index));
             }
             check_layers(&head.layers, features, first, &mut params)?;
@@ -433,11 +488,11 @@ impl NetworkSpec {
                 return Err(SpecError::NotLogits(index));
             }
             if let Loss::Huber { delta } = head.loss
-                && !(delta > 0.0 && delta.is_finite())
+                && !(delta > 0.0 && delta <= f32::MAX)
             {
                 return Err(SpecError::HuberDelta(index));
             }
-            if !(head.weight >= 0.0 && head.weight.is_finite()) {
+            if !(0.0..=f32::MAX).contains(&head.weight) {
                 return Err(SpecError::HeadWeight(index));
             }
         }
@@ -450,14 +505,18 @@ fn within(got: usize, most: usize) -> Result<(), SpecError> {
 }
 
 fn check_shape(shape: Shape) -> Result<(), SpecError> {
-    let Shape { height, width, channels } = shape;
     if shape.is_vector() {
         // What was flattened may be as long as an image.
-        return within(channels, MAX_VALUES);
+        return within(shape.channels, MAX_VALUES);
     }
-    within(channels, MAX_UNITS)?;
-    let values = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).unwrap_or(usize::MAX);
-    within(values, MAX_VALUES)
+    #[cfg(feature = "layers")]
+    {
+        let Shape { height, width, channels } = shape;
+        within(channels, MAX_UNITS)?;
+        let values = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).unwrap_or(usize::MAX);
+        within(values, MAX_VALUES)?;
+    }
+    Ok(())
 }
 
 /// Follows an input through layers, of which the first has the number `first`; adds up the parameters.
@@ -466,11 +525,10 @@ fn check_layers(layers: &[Layer], input: Shape, first: usize, params: &mut usize
     for (index, layer) in layers.iter().enumerate() {
         let refused = SpecError::Layer { layer: first + index, input: shape };
         match *layer {
-            Layer::Dense { outputs: units, .. }
-            | Layer::Convolution { outputs: units, .. }
-            | Layer::Context { len: units } => {
-                within(units, MAX_UNITS)?;
-            }
+            Layer::Dense { outputs: units, .. } => within(units, MAX_UNITS)?,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { outputs: units, .. } | Layer::Context { len: units } => within(units, MAX_UNITS)?,
+            #[cfg(feature = "layers")]
             Layer::Residual { layers: around, .. } => {
                 let goes_around = (1..=index).contains(&around).then(|| index - around).ok_or(refused)?;
                 let start = layers.iter().take(goes_around).try_fold(input, |shape, layer| layer.output(shape));
@@ -478,6 +536,7 @@ fn check_layers(layers: &[Layer], input: Shape, first: usize, params: &mut usize
                     return Err(refused);
                 }
             }
+            #[cfg(feature = "layers")]
             _ => {}
         }
         let output = layer.output(shape).ok_or(refused)?;
@@ -490,6 +549,17 @@ fn check_layers(layers: &[Layer], input: Shape, first: usize, params: &mut usize
         shape = output;
     }
     Ok(shape)
+}
+
+/// `height x width x channels`, and of a vector its length.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "layers")]
+        if !self.is_vector() {
+            write!(f, "{} x {} x ", self.height, self.width)?;
+        }
+        self.channels.fmt(f)
+    }
 }
 
 /// Why a network cannot be.
@@ -536,13 +606,12 @@ impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             SpecError::Units { got, most } => write!(f, "expected 1 to {most} values in an input or layer, got {got}"),
-            SpecError::Image(Shape { height, width, channels }) => write!(
+            SpecError::Image(shape) => {
+                write!(f, "expected the input to have the {shape} values of its image, and to be presented in one form")
+            }
+            SpecError::Layer { layer, input } => write!(
                 f,
-                "expected the input to have the {height} x {width} x {channels} values of its image, and to be presented in one form"
-            ),
-            SpecError::Layer { layer, input: Shape { height, width, channels } } => write!(
-                f,
-                "layer {layer} cannot take an input of {height} x {width} x {channels}: dense layers and contexts take vectors \
+                "layer {layer} cannot take an input of {input}: dense layers and contexts take vectors \
                  (flatten first), windows must fit, a residual goes around at least one layer and keeps the shape"
             ),
             SpecError::Parameters => write!(f, "expected at most {MAX_PARAMS} parameters"),

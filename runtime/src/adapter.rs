@@ -18,8 +18,8 @@ use crate::kernel::Path;
 use crate::kernel::finite::{all_finite, checksum, checksum_from, square_distance};
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
-use crate::reader::{Bundle, LengthError, Parameters, View};
-use crate::rule::{Fit, Trial};
+use crate::reader::{Bundle, LengthError, Tensors};
+use crate::rule::{Fit, Trial, two};
 use crate::support::Support;
 pub use budget::Budget;
 pub use error::{AdaptError, Corrupted, ObserveError, SetupError, VarianceError};
@@ -51,9 +51,8 @@ use snapshot::Layout;
 /// ```
 #[derive(Debug)]
 pub struct Adapter<'m> {
-    /// The meta-learned start, in the bundle.
-    start: Parameters<'m>,
-    novelty: Option<View<'m>>,
+    /// The meta-learned start, in the bundle, and what else is there.
+    start: Tensors<'m>,
     form: InputForm,
     plan: Plan,
     layout: Layout,
@@ -93,8 +92,9 @@ impl<'m> Adapter<'m> {
     /// # Errors
     /// As [`Adapter::memory_len`].
     pub fn memory_len_on(path: Path, bundle: &Bundle<'_>, capacity: usize) -> Result<usize, SetupError> {
-        let plan = Plan::new(bundle, path, capacity)?;
-        Sizes::of(bundle, &plan, capacity).and_then(|sizes| sizes.total(path)).ok_or(SetupError::Capacity(capacity))
+        let mut plan = Plan::empty();
+        plan.fill(bundle, path, capacity)?;
+        Sizes::of(bundle, &plan, capacity).map(|sizes| sizes.total).ok_or(SetupError::Capacity(capacity))
     }
 
     /// Sets up an adapter with room for `capacity` support rows, on this processor's fastest path.
@@ -112,26 +112,13 @@ impl<'m> Adapter<'m> {
     // Inlined, it would leave large parts on the stack of the control loop.
     #[inline(never)]
     pub fn new_on(path: Path, bundle: &Bundle<'m>, capacity: usize, memory: &'m mut [f32]) -> Result<Self, SetupError> {
-        let plan = Plan::new(bundle, path, capacity)?;
+        let mut plan = Plan::empty();
+        plan.fill(bundle, path, capacity)?;
         let sizes = Sizes::of(bundle, &plan, capacity).ok_or(SetupError::Capacity(capacity))?;
-        let expected = sizes.total(path).ok_or(SetupError::Capacity(capacity))?;
-        let got = memory.len();
+        let (expected, got) = (sizes.total, memory.len());
         let (mut memory, ring) = sizes.carve(path, memory).ok_or(SetupError::Memory { expected, got })?;
-        let start = bundle.parameters();
-        start.load(memory.live)?;
-        for buffer in &mut memory.work {
-            if !buffer.is_empty() {
-                start.load(buffer)?;
-            }
-        }
-        let mut rest = &mut *memory.numbers;
-        for view in bundle.numbers() {
-            let (here, behind) = crate::part::cut(rest, view.len());
-            view.copy_to(here)?;
-            rest = behind;
-        }
-        memory.scales.load(bundle)?;
-        let learner = Learner::new(bundle, &plan.behind, memory.numbers, &mut memory.rule, memory.live);
+        memory.load(bundle)?;
+        let learner = Learner::new(bundle, plan.behind(), memory.numbers, &mut memory.rule, memory.live);
         let learner = learner.ok_or(SetupError::Rule)?;
         #[cfg(feature = "rules")]
         let (state, features) = match (learner.posterior(), learner.compares()) {
@@ -140,11 +127,10 @@ impl<'m> Adapter<'m> {
         };
         #[cfg(not(feature = "rules"))]
         let (state, features) = (0, 0);
-        let frozen = plan.behind.params_of(plan.behind.numbers().start).start;
+        let frozen = plan.network.params_of(plan.frozen).start;
         let front = checksum(path, part(memory.live, 0, frozen));
         Ok(Self {
-            start,
-            novelty: bundle.novelty(),
+            start: *bundle.tensors(),
             form: bundle.network().input.form,
             layout: Layout::of(&plan, memory.scales.input_mean.len(), state, features),
             learner,
@@ -280,7 +266,7 @@ impl<'m> Adapter<'m> {
             Guard::Finite | Guard::Improve => (self.support.all(), self.support.all()),
         };
         let mut fit = Fit {
-            network: &self.plan.behind,
+            network: self.plan.behind(),
             x: memory.features,
             y: self.support.targets(),
             guard: self.guard,
@@ -313,15 +299,17 @@ impl<'m> Adapter<'m> {
             None => Outcome::OutOfTime,
             Some(best) => {
                 let spare = usize::from(best == 0);
-                let Ok([tried, spare]) = memory.work.get_disjoint_mut([best, spare]) else {
+                let Some([tried, spare]) = two(&mut memory.work, [best, spare]) else {
                     return Report::nothing(Outcome::NotFinite);
                 };
                 if !all_finite(path, tried) || self.guard == Guard::Finite && not_finite {
                     Outcome::NotFinite
-                } else if !within(self.limits.trust_radius, self.start, tried, spare) {
+                } else if !within(self.limits.trust_radius, &self.start, tried, spare) {
                     Outcome::OutsideTrust
                 } else {
-                    core::mem::swap(&mut memory.live, tried);
+                    if let Some(tried) = memory.work.get_mut(best) {
+                        core::mem::swap(&mut memory.live, tried);
+                    }
                     // What is never adapted is expected as the bundle has it, not as it came through this buffer.
                     let (frozen, front) = self.frozen;
                     let rest = memory.live.get(frozen..).unwrap_or_default();
@@ -351,10 +339,11 @@ impl<'m> Adapter<'m> {
 
     /// Brings the features of all support rows up to date; false if time is up before that.
     fn refresh(&mut self, until: &mut dyn FnMut() -> bool) -> bool {
-        let Plan { network, behind, frozen, unit_rows, .. } = &self.plan;
+        let Plan { network, frozen, unit_rows, .. } = &self.plan;
         let memory = &mut self.memory;
         let norm = memory.scales.norm(self.support.mean());
-        let (input_len, presented_len, len) = (self.support.input_len(), network.input_len(), behind.input_len());
+        let (input_len, presented_len, len) =
+            (self.support.input_len(), network.input_len(), self.plan.behind().input_len());
         let most = if *frozen > 0 { *unit_rows } else { usize::MAX };
         let mut refreshed = 0;
         for run in self.support.newest(self.support.stale(), 0).runs(most) {
@@ -412,7 +401,7 @@ impl<'m> Adapter<'m> {
             return Ok(f32::NAN);
         }
         let mut fit = Fit {
-            network: &self.plan.behind,
+            network: self.plan.behind(),
             x: memory.features,
             y: self.support.targets(),
             guard: self.guard,
@@ -512,7 +501,7 @@ impl<'m> Adapter<'m> {
         });
         let sum = squares.fold(0.0, |sum, square| sum + square);
         let values = self.support.rows() * self.input_len();
-        let known = |index| self.novelty.and_then(|view| view.get(index));
+        let known = |index| self.start.novelty().and_then(|view| view.get(index));
         (values > 0).then(|| Novelty { score: sum / values as f32, median: known(0), limit: known(1) })
     }
 
@@ -550,7 +539,7 @@ impl<'m> Adapter<'m> {
             debug_assert!(loaded.is_ok());
         }
         self.checksum = checksum(self.plan.network.path(), memory.live);
-        self.learner.restart(&self.plan.behind, memory.numbers, &mut memory.rule);
+        self.learner.restart(self.plan.behind(), memory.numbers, &mut memory.rule);
         self.refused = 0;
         self.awaited = self.limits.recovery;
         if self.limits.recovery > 0 {
@@ -580,7 +569,7 @@ pub struct Novelty {
 }
 
 /// Whether the tried parameters are within `radius` of the start, for which there is room in `spare`.
-fn within(radius: f32, start: Parameters<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
+fn within(radius: f32, start: &Tensors<'_>, tried: &[f32], spare: &mut [f32]) -> bool {
     let radius = radius.max(0.0);
     radius == f32::INFINITY || (start.load(spare).is_ok() && square_distance(tried, spare) <= radius * radius)
 }

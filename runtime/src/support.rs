@@ -20,28 +20,46 @@ pub struct Support<'m> {
     stale: usize,
 }
 
-/// Places in the ring: two runs, one after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Places([Range<usize>; 2]);
+/// Places in the ring: two runs, one after the other, each from its first place to behind its last one. Not ranges, which are not copied
+/// as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places([(usize, usize); 2]);
 
 impl Places {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(ExactSizeIterator::len).sum()
+        let Self([here, then]) = self;
+        here.1.saturating_sub(here.0) + then.1.saturating_sub(then.0)
     }
 
     /// Runs of at most `most` places.
-    pub(crate) fn runs(&self, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let [mut here, mut then] = self.0.clone();
-        core::iter::from_fn(move || {
-            if here.is_empty() {
-                here = core::mem::take(&mut then);
-            }
-            let end = here.start.saturating_add(most.max(1)).min(here.end);
-            let run = here.start..end;
-            here.start = end;
-            (!run.is_empty()).then_some(run)
-        })
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(crate) fn runs(&self, most: usize) -> Runs {
+        Runs { places: *self, most: most.max(1) }
+    }
+}
+
+/// Runs of places, of a length that is bounded.
+pub(crate) struct Runs {
+    places: Places,
+    most: usize,
+}
+
+impl Iterator for Runs {
+    type Item = Range<usize>;
+
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let Places([here, then]) = &mut self.places;
+        if here.0 >= here.1 {
+            (*here, *then) = (*then, (0, 0));
+        }
+        let end = here.0.saturating_add(self.most).min(here.1);
+        let run = here.0..end;
+        here.0 = end;
+        (run.start < run.end).then_some(run)
     }
 }
 
@@ -84,10 +102,12 @@ impl<'m> Support<'m> {
 
     /// The places of all rows.
     pub(crate) fn all(&self) -> Places {
-        Places([0..self.rows, 0..0])
+        Places([(0, self.rows), (0, 0)])
     }
 
     /// The places of the newest `count` rows but for the very newest `but`, oldest first.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn newest(&self, count: usize, but: usize) -> Places {
         let count = count.min(self.rows);
         let len = count.saturating_sub(but);
@@ -96,15 +116,15 @@ impl<'m> Support<'m> {
             None => self.rows.saturating_sub(count - self.next),
         };
         let end = (begin + len).min(self.rows);
-        Places([begin..end, 0..len - (end - begin)])
+        Places([(begin, end), (0, len - (end - begin))])
     }
 
     /// The places of all but the newest `count` rows.
     pub(crate) fn all_but_newest(&self, count: usize) -> Places {
         let count = count.min(self.rows);
         match self.next.checked_sub(count) {
-            Some(from) => Places([0..from, self.next.max(from)..self.rows]),
-            None => Places([self.next..self.rows - (count - self.next), 0..0]),
+            Some(from) => Places([(0, from), (self.next, self.rows)]),
+            None => Places([(self.next, self.rows - (count - self.next)), (0, 0)]),
         }
     }
 

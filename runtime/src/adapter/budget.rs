@@ -3,7 +3,7 @@
 use super::learner::Learner;
 use super::plan::Plan;
 use crate::guard::Guard;
-use crate::network::Network;
+use crate::network::Tail;
 
 /// What an adapter's work costs at most, in multiply-adds of products and convolutions; what else there is grows with them.
 ///
@@ -26,7 +26,8 @@ pub struct Budget {
 
 impl Budget {
     pub(super) fn of(plan: &Plan, learner: &Learner, capacity: usize, steps: usize, guard: Guard) -> Self {
-        let Plan { network, behind, frozen, unit_rows, unit_rows_behind, .. } = plan;
+        let behind = plan.behind();
+        let Plan { network, frozen, unit_rows, unit_rows_behind, .. } = plan;
         let (forward, gradient) = costs(behind);
         let frozen_forward = network.multiply_adds(0..*frozen);
         let held_back = if let Guard::HeldBack(rows) = guard { rows.min(capacity) } else { 0 };
@@ -112,7 +113,7 @@ fn units_in_two(rows: usize, most: usize) -> usize {
 }
 
 /// Of one row: a forward pass, and one with the gradient.
-fn costs(network: &Network) -> (u64, u64) {
+fn costs(network: Tail<'_>) -> (u64, u64) {
     let forward = network.multiply_adds(network.numbers());
     let first = network.numbers().start;
     // The way back has two products for each of the way there, but none for the gradient at the input.

@@ -7,7 +7,7 @@ use super::memory::RuleMemory;
 use super::predict::NO_CLASS;
 #[cfg(feature = "rules")]
 use crate::guard::Guard;
-use crate::network::{LayerSet, Network};
+use crate::network::{LayerSet, Tail};
 use crate::reader::Bundle;
 use crate::rule::{
     Fit, Trial, Until,
@@ -73,7 +73,7 @@ impl Learner {
     /// The rule of `bundle`, at its beginning; `None` if this build leaves it out, or its numbers cannot be worked with.
     pub(super) fn new(
         bundle: &Bundle<'_>,
-        behind: &Network,
+        behind: Tail<'_>,
         numbers: &[f32],
         rule: &mut RuleMemory<'_>,
         start: &[f32],
@@ -83,6 +83,7 @@ impl Learner {
         match *bundle.rule() {
             Rule::Gradient { rate, momentum, .. } => Some(Self::Gradient { rate, momentum }),
             #[cfg(not(feature = "rules"))]
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => None,
             #[cfg(feature = "rules")]
             Rule::Ridge { recursive: false } => {
@@ -152,7 +153,7 @@ impl Learner {
             }
             #[cfg(feature = "rules")]
             Self::MetaLstm { hidden } => {
-                let Some(learned) = learned(*hidden, numbers, rule, fit.network.param_len(), adapted) else {
+                let Some(learned) = learned(*hidden, numbers, rule, work[0].len(), adapted) else {
                     return (Trial::new(), 0);
                 };
                 (descend(fit, &mut Stepper::Learned(learned), steps, work, until), 0)
@@ -229,7 +230,7 @@ impl Learner {
     }
 
     /// Forgets all samples; [`RuleMemory::prior`] is still that of the start.
-    pub(super) fn restart(&mut self, behind: &Network, numbers: &[f32], rule: &mut RuleMemory<'_>) {
+    pub(super) fn restart(&mut self, behind: Tail<'_>, numbers: &[f32], rule: &mut RuleMemory<'_>) {
         match self {
             #[cfg(feature = "rules")]
             Self::Recursive { bayes, filter, trial, tried } => {
@@ -413,7 +414,7 @@ fn judge_candidate(
         (trial.judged, trial.best, trial.steps) = (true, Some(1), samples);
         return trial;
     }
-    let judge = fit.judge.clone();
+    let judge = fit.judge;
     let Some(before) = fit.loss(&judge, start, &mut *until) else { return trial };
     trial.start(before);
     let Some(after) = fit.loss(&judge, candidate, &mut *until) else { return trial };

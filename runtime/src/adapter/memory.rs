@@ -5,21 +5,22 @@ use sinew_models::rule::Rule;
 use super::plan::Plan;
 use super::scales::Scales;
 use crate::kernel::Path;
-use crate::reader::Bundle;
+use crate::reader::{Bundle, LengthError, View};
 
 /// A fast path begins every part at a multiple of so many values: 64 bytes, a cache line.
 const ALIGNMENT: usize = 16;
 
 /// Parts in all.
-const PARTS: usize = 23;
+const PARTS: usize = if cfg!(feature = "rules") { 23 } else { 18 };
 
-/// Values of each part.
+/// Values of each part, and of all together.
 pub(super) struct Sizes {
     parts: [usize; PARTS],
+    pub total: usize,
 }
 
 /// The parts, but for the support ring.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory<'m> {
     /// The parameters that predict.
     pub live: &'m mut [f32],
@@ -39,22 +40,27 @@ pub(super) struct Memory<'m> {
 }
 
 /// What the rule itself needs.
-#[derive(Debug)]
-#[cfg_attr(not(feature = "rules"), expect(dead_code, reason = "gradient descent keeps a state at most"))]
+#[derive(Debug, Default)]
 pub(super) struct RuleMemory<'m> {
     /// What it keeps from adaptation to adaptation.
     pub state: &'m mut [f32],
     /// The state that is being tried.
+    #[cfg(feature = "rules")]
     pub trial: &'m mut [f32],
+    #[cfg(feature = "rules")]
     pub scratch: &'m mut [f32],
+    #[cfg(feature = "rules")]
     /// The heads of the start, and those that are tried, as regressions have them.
     pub prior: &'m mut [f32],
+    #[cfg(feature = "rules")]
     pub stacked: &'m mut [f32],
     /// How much each place of the ring counts.
+    #[cfg(feature = "rules")]
     pub counts: &'m mut [f32],
 }
 
 /// The parts of the support ring.
+#[derive(Default)]
 pub(super) struct Ring<'m> {
     pub inputs: &'m mut [f32],
     pub targets: &'m mut [f32],
@@ -67,23 +73,27 @@ struct RuleSizes {
     /// Buffers of parameters besides those that predict.
     buffers: usize,
     state: usize,
+    #[cfg(feature = "rules")]
     trial: usize,
+    #[cfg(feature = "rules")]
     scratch: usize,
+    #[cfg(feature = "rules")]
     stacked: usize,
+    #[cfg(feature = "rules")]
     counts: usize,
 }
 
 impl Sizes {
     /// `None` if there is no capacity, or a size passes `usize`.
     pub(super) fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
-        let (spec, network, behind) = (bundle.network(), &plan.network, &plan.behind);
+        let (spec, network, behind) = (bundle.network(), &plan.network, plan.behind());
         let rows = |per_row: usize| capacity.checked_mul(per_row).filter(|_| capacity > 0);
         let outputs = bundle.rule().output_len(spec);
         let (ring_inputs, ring_targets) = (rows(spec.input.len)?, rows(outputs)?);
         let features = rows(behind.input_len())?;
         let (params, unit, unit_behind) = (network.param_len(), plan.unit_rows, plan.unit_rows_behind);
         let forward = network.forward_len(unit).max(behind.forward_len(unit_behind));
-        let numbers = bundle.numbers().map(|view| view.len()).sum();
+        let numbers = bundle.tensors().numbers().iter().map(View::len).sum();
         let rule = RuleSizes::of(bundle, plan, capacity)?;
         let buffer = |index: usize| if index < rule.buffers { params } else { 0 };
         let (input, output) = (spec.input.len, outputs);
@@ -99,10 +109,15 @@ impl Sizes {
             features,
             numbers,
             rule.state,
+            #[cfg(feature = "rules")]
             rule.trial,
+            #[cfg(feature = "rules")]
             rule.scratch,
+            #[cfg(feature = "rules")]
             rule.stacked,
+            #[cfg(feature = "rules")]
             rule.stacked,
+            #[cfg(feature = "rules")]
             rule.counts,
             input,
             input,
@@ -112,17 +127,19 @@ impl Sizes {
             ring_inputs,
             ring_targets,
         ];
-        Some(Self { parts })
+        Some(Self { total: total(network.path(), parts.iter().copied())?, parts })
     }
 
-    /// Values of all parts together.
-    pub(super) fn total(&self, path: Path) -> Option<usize> {
-        total(path, self.parts)
-    }
-
-    /// Cuts `memory`, which must not be shorter than [`Sizes::total`].
+    /// Cuts `memory`, which must not be shorter than `total`.
+    // One copy, of its own, on a microcontroller, to save flash.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
-        let [
+        let (mut carved, mut ring) = (Memory::default(), Ring::default());
+        let mut output: &mut [f32] = &mut [];
+        let Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales } = &mut carved;
+        let [first, second, third] = work;
+        // In the order of the sizes.
+        let parts: [&mut &'m mut [f32]; PARTS] = [
             live,
             first,
             second,
@@ -133,39 +150,69 @@ impl Sizes {
             presented,
             features,
             numbers,
-            state,
-            trial,
-            scratch,
-            prior,
-            stacked,
-            counts,
-            input_mean,
-            input_factor,
-            relative_factor,
-            mean,
-            output,
-            inputs,
-            targets,
-        ] = carve(path, self.parts, memory)?;
-        let (output_mean, output_scale) = crate::part::cut(output, self.parts.get(20)? / 2);
-        let scales = Scales { input_mean, input_factor, relative_factor, output_mean, output_scale };
-        let rule = RuleMemory { state, trial, scratch, prior, stacked, counts };
-        let work = [first, second, third];
-        let memory = Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales };
-        Some((memory, Ring { mean, inputs, targets }))
+            &mut rule.state,
+            #[cfg(feature = "rules")]
+            &mut rule.trial,
+            #[cfg(feature = "rules")]
+            &mut rule.scratch,
+            #[cfg(feature = "rules")]
+            &mut rule.prior,
+            #[cfg(feature = "rules")]
+            &mut rule.stacked,
+            #[cfg(feature = "rules")]
+            &mut rule.counts,
+            &mut scales.input_mean,
+            &mut scales.input_factor,
+            &mut scales.relative_factor,
+            &mut ring.mean,
+            &mut output,
+            &mut ring.inputs,
+            &mut ring.targets,
+        ];
+        let mut rest = aligned(path, memory);
+        for (part, len) in parts.into_iter().zip(&self.parts) {
+            *part = carve_one(path, *len, &mut rest)?;
+        }
+        let outputs = output.len() / 2;
+        (scales.output_mean, scales.output_scale) = crate::part::cut(output, outputs);
+        Some((carved, ring))
+    }
+}
+
+impl Memory<'_> {
+    /// Writes to each part what the bundle has for it.
+    pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
+        let start = bundle.tensors();
+        start.load(self.live)?;
+        for buffer in &mut self.work {
+            if !buffer.is_empty() {
+                start.load(buffer)?;
+            }
+        }
+        let mut rest = &mut *self.numbers;
+        for view in bundle.tensors().numbers() {
+            let (here, behind) = crate::part::cut(rest, view.len());
+            view.copy_to(here)?;
+            rest = behind;
+        }
+        self.scales.load(bundle)
     }
 }
 
 impl RuleSizes {
     fn of(bundle: &Bundle<'_>, plan: &Plan, capacity: usize) -> Option<Self> {
         let params = plan.network.param_len();
-        let descent = |state| Self { buffers: 3, state, ..Self::default() };
+        let descent = |state| {
+            let mut sizes = Self::default();
+            (sizes.buffers, sizes.state) = (3, state);
+            sizes
+        };
         #[cfg(feature = "rules")]
         {
             use crate::kernel::dense::Size;
             use crate::rule::{linear::Heads, meta_lstm, recursive::Recursive, ridge};
 
-            let (path, features, outputs) = (plan.network.path(), plan.behind.input_len(), plan.network.output_len());
+            let (path, features, outputs) = (plan.network.path(), plan.behind().input_len(), plan.network.output_len());
             let closed = Self { buffers: 2, stacked: Heads::len(features, outputs), ..Self::default() };
             let recursive = || {
                 let state = Recursive::state_len(path, features, outputs);
@@ -196,6 +243,7 @@ impl RuleSizes {
             let _ = capacity;
             match bundle.rule() {
                 Rule::Gradient { momentum, .. } => Some(descent(if *momentum { params } else { 0 })),
+                #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
                 _ => None,
             }
         }

@@ -3,7 +3,7 @@
 use sinew_models::rule::Rule;
 
 use crate::kernel::Path;
-use crate::network::{LayerSet, Network, NetworkError};
+use crate::network::{LayerSet, Network, NetworkError, Tail};
 use crate::reader::Bundle;
 
 /// Values of both traces of one unit of work: what the second-level cache of a small processor holds.
@@ -17,8 +17,6 @@ const FAST_UNIT_VALUES: usize = 1 << 17;
 pub(super) struct Plan {
     /// The whole, which predicts.
     pub network: Network,
-    /// What lies behind the layers that stay as they are: it adapts, on features that are computed once for each support row.
-    pub behind: Network,
     /// How many layers stay as they are.
     pub frozen: usize,
     pub adapted: LayerSet,
@@ -29,14 +27,26 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    // A network is large: inlined, it would lie on the stack of the control loop.
-    #[inline(never)]
-    pub(super) fn new(bundle: &Bundle<'_>, path: Path, capacity: usize) -> Result<Self, NetworkError> {
-        let network = Network::new(bundle.network(), path)?;
+    /// What lies behind the layers that stay as they are: it adapts, on features that are computed once for each support row.
+    pub(super) fn behind(&self) -> Tail<'_> {
+        self.network.behind(self.frozen)
+    }
+
+    /// A plan to be filled, in its place, because a network is large.
+    pub(super) fn empty() -> Self {
+        Self { network: Network::empty(), frozen: 0, adapted: LayerSet::ALL, unit_rows: 0, unit_rows_behind: 0 }
+    }
+
+    pub(super) fn fill(&mut self, bundle: &Bundle<'_>, path: Path, capacity: usize) -> Result<(), NetworkError> {
+        self.network.fill(bundle.network(), path)?;
+        let network = &self.network;
         let adapted = network.adapted(bundle.rule().scope());
         let frozen = match bundle.rule() {
-            Rule::Gradient { .. } | Rule::MetaLstm { .. } => network.frozen(adapted),
+            Rule::Gradient { .. } => network.frozen(adapted),
+            #[cfg(feature = "rules")]
+            Rule::MetaLstm { .. } => network.frozen(adapted),
             // These work on the features, whatever the heads are made of.
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => bundle.network().backbone.len(),
         };
         let behind = network.behind(frozen);
@@ -44,6 +54,8 @@ impl Plan {
         let rows = |values: usize| (most / values.max(1)).clamp(1, capacity.max(1));
         let unit_rows = rows(network.forward_len(1) + network.backward_len(1));
         let unit_rows_behind = rows(behind.forward_len(1) + behind.backward_len(1));
-        Ok(Self { network, behind, frozen, adapted, unit_rows, unit_rows_behind })
+        (self.frozen, self.adapted) = (frozen, adapted);
+        (self.unit_rows, self.unit_rows_behind) = (unit_rows, unit_rows_behind);
+        Ok(())
     }
 }

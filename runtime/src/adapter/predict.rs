@@ -4,12 +4,11 @@ use sinew_models::spec::InputForm;
 
 use super::plan::Plan;
 use super::scales::Scales;
-use crate::part::part_mut;
+use crate::part::{part, part_mut};
 use crate::reader::LengthError;
 #[cfg(feature = "rules")]
 use crate::{
     kernel::Path,
-    part::part,
     rule::{recursive::Recursive, siamese},
 };
 
@@ -71,9 +70,13 @@ impl Pass<'_, '_> {
         let Plan { network, frozen, .. } = self.plan;
         let most = self.plan.unit_rows.max(1);
         let norm = self.scales.norm(fitted.support_mean);
-        let units = x.chunks((most * input_len).max(1)).zip(y.chunks_mut((most * output_len).max(1)));
-        for (unit, (x, y)) in units.enumerate() {
-            let rows = x.len() / input_len;
+        let mut done = 0;
+        while done < rows {
+            // By hand, because chunks take a microcontroller more flash.
+            let (begin, rows) = (done, most.min(rows - done));
+            done += rows;
+            let x = part(x, begin * input_len, rows * input_len);
+            let y = part_mut(y, begin * output_len, rows * output_len);
             let presented = part_mut(self.presented, 0, rows * network.input_len());
             norm.present(self.form, x, presented);
             #[cfg(feature = "rules")]
@@ -93,8 +96,8 @@ impl Pass<'_, '_> {
             if let (Some(variance), Knowledge::Posterior { filter, state, noise }) = (&mut variance, &fitted.knowledge)
             {
                 let features = network.features(*frozen, presented, rows, self.forward);
-                let variance = part_mut(variance, unit * most * output_len, rows * output_len);
-                let rows = features.chunks_exact(self.plan.behind.input_len().max(1));
+                let variance = part_mut(variance, begin * output_len, rows * output_len);
+                let rows = features.chunks_exact(self.plan.behind().input_len().max(1));
                 for (features, variance) in rows.zip(variance.chunks_exact_mut(output_len)) {
                     let factor = filter.variance_factor(state, features, self.scratch).unwrap_or(f32::INFINITY);
                     let scales = noise.iter().zip(&*self.scales.output_scale);
@@ -104,7 +107,7 @@ impl Pass<'_, '_> {
                         .for_each(|(to, (noise, scale))| *to = noise * (1.0 + factor) * (scale * scale));
                 }
             }
-            let _ = (unit, frozen, &mut variance);
+            let _ = (frozen, &mut variance);
         }
         Ok(())
     }
@@ -120,8 +123,8 @@ fn similarities(
     y: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let (len, places) = (plan.behind.input_len(), classes.len());
-    let Some((_, weight, bias)) = plan.behind.linear_outputs().next() else { return };
+    let (len, places) = (plan.behind().input_len(), classes.len());
+    let Some((_, weight, bias)) = plan.behind().linear_outputs().next() else { return };
     let (weight, bias) = (part(params, weight, len), part(params, bias, 1).first().copied().unwrap_or(f32::NAN));
     let scores = part_mut(scratch, 0, places);
     let outputs = y.len() / (features.len() / len.max(1)).max(1);

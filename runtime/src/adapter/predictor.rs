@@ -75,7 +75,10 @@ impl<'m> Predictor<'m> {
             network.input_len() * unit,
             network.forward_len(unit),
             network.panel_len(),
+            #[cfg(feature = "rules")]
             adapter.memory.rule.scratch.len(),
+            #[cfg(not(feature = "rules"))]
+            0,
         ]
     }
 

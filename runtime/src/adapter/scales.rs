@@ -5,7 +5,7 @@ use sinew_models::spec::InputForm;
 use crate::reader::{Bundle, LengthError};
 
 /// The scales of a bundle, in memory of the caller.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scales<'m> {
     pub input_mean: &'m mut [f32],
     pub input_factor: &'m mut [f32],
@@ -16,11 +16,11 @@ pub(super) struct Scales<'m> {
 
 impl Scales<'_> {
     pub(super) fn load(&mut self, bundle: &Bundle<'_>) -> Result<(), LengthError> {
-        bundle.input_mean().copy_to(self.input_mean)?;
-        bundle.input_scale().copy_to(self.input_factor)?;
-        bundle.input_relative_scale().copy_to(self.relative_factor)?;
-        bundle.output_mean().copy_to(self.output_mean)?;
-        bundle.output_scale().copy_to(self.output_scale)?;
+        let Self { input_mean, input_factor, relative_factor, output_mean, output_scale } = self;
+        let parts = [input_mean, input_factor, relative_factor, output_mean, output_scale];
+        for (view, part) in bundle.tensors().scales().iter().zip(parts) {
+            view.copy_to(part)?;
+        }
         let scales = self.input_factor.iter_mut().chain(&mut *self.relative_factor);
         scales.for_each(|scale| *scale = 1.0 / *scale);
         Ok(())

@@ -38,6 +38,8 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 /// 1 / (1 + exp(−x)) of one value.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 pub fn sigmoid(x: f32) -> f32 {
     0.5 + 0.5 * tanh(0.5 * x)
 }
@@ -78,6 +80,8 @@ fn from_output(activation: Activation, a: f32) -> (f32, f32, f32) {
 }
 
 /// The scalar twin of [`backward_in_place`].
+// One copy for all callers, to save flash.
+#[inline(never)]
 fn times_slope(activation: Activation, known: &[f32], d: &mut [f32]) {
     d.iter_mut().zip(known).for_each(|(d, known)| *d *= from_output(activation, *known).1);
 }

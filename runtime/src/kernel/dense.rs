@@ -17,7 +17,6 @@ use super::{
     product::{Finish, Gate, Start, Target, Term, plain, sideways, sideways_pays, some, turned},
     vector::Vector,
 };
-use crate::part::part;
 
 /// Up to so many rows sums run along the inputs as they lie in memory; beyond, one side is turned first.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -65,49 +64,39 @@ pub enum Update {
 
 /// What a sum is put on.
 #[derive(Clone, Copy)]
-enum Base<'a> {
-    /// Nothing: it replaces the target.
-    Zero,
-    /// So many times the sum are added to the target.
-    Itself(f32),
-    /// So many times the sum are added to these values, which are as many as the target has.
-    Other(f32, &'a [f32]),
+struct Base<'a> {
+    /// Whether it replaces the target, or is added to what is there so many times.
+    update: Update,
+    /// What is there, if not the target itself: as many values as it has.
+    old: Option<&'a [f32]>,
 }
 
 impl From<Update> for Base<'_> {
     #[inline(always)]
     fn from(update: Update) -> Self {
-        match update {
-            Update::Store => Base::Zero,
-            Update::Add(factor) => Base::Itself(factor),
-        }
+        Base { update, old: None }
     }
 }
 
 impl Base<'_> {
     fn fits(self, len: usize) -> bool {
-        !matches!(self, Base::Other(_, old) if old.len() != len)
+        self.old.is_none_or(|old| old.len() == len)
     }
 
     /// What is left to do once the values, if they are others, have come to the target.
     fn settle(self, target: &mut [f32]) -> Update {
-        match self {
-            Base::Zero => Update::Store,
-            Base::Itself(factor) => Update::Add(factor),
-            Base::Other(factor, old) => {
-                target.iter_mut().zip(old).for_each(|(to, old)| *to = *old);
-                Update::Add(factor)
-            }
+        for (to, old) in target.iter_mut().zip(self.old.unwrap_or_default()) {
+            *to = *old;
         }
+        self.update
     }
 
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     fn finish(self, target: *const f32) -> Finish {
-        match self {
-            Base::Zero => Finish::Store,
-            Base::Itself(factor) => Finish::Add { factor, old: target },
-            Base::Other(factor, old) => Finish::Add { factor, old: old.as_ptr() },
+        match self.update {
+            Update::Store => Finish::Store,
+            Update::Add(factor) => Finish::Add { factor, old: self.old.map_or(target, <[f32]>::as_ptr) },
         }
     }
 }
@@ -166,23 +155,23 @@ pub fn input_gradient_tangent(
 
 /// `dw = dzᵀ x` and `db = Σ_rows dz`, each stored or added as `update` says.
 pub fn weight_gradient(path: Path, size: Size, dz: &[f32], x: &[f32], dw: &mut [f32], db: &mut [f32], update: Update) {
-    columns_by_columns(path, size, [(dz, x)], dw, update.into());
-    column_sums(path, size, dz, db, update.into());
+    weight_gradient_step(path, size, dz, x, None, update, (dw, db));
 }
 
-/// `new = old + factor · gradient` for weights and for biases, with the gradient of [`weight_gradient`]: a step from one buffer to
-/// another, with the same bits as [`Update::Add`] in place.
+/// As [`weight_gradient`], where [`Update::Add`] adds to `old` weights and biases, if there are such: a step from one buffer to another,
+/// with the same bits as in place.
 pub fn weight_gradient_step(
     path: Path,
     size: Size,
     dz: &[f32],
     x: &[f32],
-    (old_w, old_b): Pair<'_>,
-    factor: f32,
+    old: Option<Pair<'_>>,
+    update: Update,
     (new_w, new_b): (&mut [f32], &mut [f32]),
 ) {
-    columns_by_columns(path, size, [(dz, x)], new_w, Base::Other(factor, old_w));
-    column_sums(path, size, dz, new_b, Base::Other(factor, old_b));
+    let (old_w, old_b) = old.unzip();
+    columns_by_columns(path, size, [(dz, x)], new_w, Base { update, old: old_w });
+    column_sums(path, size, dz, new_b, Base { update, old: old_b });
 }
 
 /// `rdw = rdzᵀ x + dzᵀ rx` and `rdb = Σ_rows rdz`.
@@ -202,6 +191,12 @@ pub fn weight_gradient_tangent(
     column_sums(path, size, rdz, rdb, update.into());
 }
 
+/// As [`crate::part::part`], in the innermost loops, where a call would cost a microcontroller a fifth of its time.
+#[inline(always)]
+fn run(values: &[f32], from: usize, len: usize) -> &[f32] {
+    values.get(from..).and_then(|rest| rest.get(..len)).unwrap_or_default()
+}
+
 /// One value of a row that has it; the compiler does not know that it has.
 #[inline(always)]
 fn at(row: &[f32], index: usize) -> f32 {
@@ -219,7 +214,7 @@ fn rows_by_rows<const T: usize>(
     panel: &mut [f32],
 ) {
     expect_lengths!(b.len() == size.outputs && z.len() == size.z() && panel.len() >= T * panel_len(path, size.inputs));
-    expect_lengths!(pairs.iter().all(|(x, w)| x.len() == size.x() && w.len() == size.w()));
+    expect_lengths!(pairs.iter().fold(true, |fit, (x, w)| fit & (x.len() == size.x() && w.len() == size.w())));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
@@ -227,9 +222,9 @@ fn rows_by_rows<const T: usize>(
             for (r, z) in z.chunks_exact_mut(size.outputs.max(1)).enumerate() {
                 for (o, (z, b)) in z.iter_mut().zip(b).enumerate() {
                     *z = *b;
-                    for (x, w) in pairs {
-                        let x = part(x, r * size.inputs, size.inputs);
-                        let w = part(w, o * size.inputs, size.inputs);
+                    for (x, w) in &pairs {
+                        let x = run(x, r * size.inputs, size.inputs);
+                        let w = run(w, o * size.inputs, size.inputs);
                         *z = x.iter().zip(w).fold(*z, |sum, (x, w)| sum + x * w);
                     }
                 }
@@ -336,7 +331,7 @@ fn rows_by_columns<const T: usize>(
 ) {
     expect_lengths!(gate.is_none_or(|gate| gate.len() == size.x()));
     expect_lengths!(base.fits(size.x()) && x.len() == size.x());
-    expect_lengths!(pairs.iter().all(|(z, w)| z.len() == size.z() && w.len() == size.w()));
+    expect_lengths!(pairs.iter().fold(true, |fit, (z, w)| fit & (z.len() == size.z() && w.len() == size.w())));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
@@ -345,8 +340,8 @@ fn rows_by_columns<const T: usize>(
             for (r, x) in x.chunks_exact_mut(inputs).enumerate() {
                 for (i, x) in x.iter_mut().enumerate() {
                     let mut sum = 0.0;
-                    for (z, w) in pairs {
-                        let z = part(z, r * size.outputs, size.outputs);
+                    for (z, w) in &pairs {
+                        let z = run(z, r * size.outputs, size.outputs);
                         sum = z.iter().zip(w.chunks_exact(inputs)).fold(sum, |sum, (z, w)| sum + z * at(w, i));
                     }
                     update.apply(x, sum);
@@ -402,7 +397,7 @@ unsafe fn rows_by_columns_fast<V: Vector>(
 /// `w[o][i] (+)= Σ_pairs Σ_r z[r][o] x[r][i]`
 fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; T], w: &mut [f32], base: Base<'_>) {
     expect_lengths!(base.fits(size.w()) && w.len() == size.w());
-    expect_lengths!(pairs.iter().all(|(z, x)| z.len() == size.z() && x.len() == size.x()));
+    expect_lengths!(pairs.iter().fold(true, |fit, (z, x)| fit & (z.len() == size.z() && x.len() == size.x())));
     // Contract of the generic kernel: the lengths above.
     vectors!(
         path,
@@ -411,7 +406,7 @@ fn columns_by_columns<const T: usize>(path: Path, size: Size, pairs: [Pair<'_>; 
             for (o, w) in w.chunks_exact_mut(inputs).enumerate() {
                 for (i, w) in w.iter_mut().enumerate() {
                     let mut sum = 0.0;
-                    for (z, x) in pairs {
+                    for (z, x) in &pairs {
                         let rows = z.chunks_exact(outputs).zip(x.chunks_exact(inputs));
                         sum = rows.fold(sum, |sum, (z, x)| sum + at(z, o) * at(x, i));
                     }

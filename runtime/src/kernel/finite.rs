@@ -51,6 +51,8 @@ pub fn checksum(path: Path, values: &[f32]) -> u32 {
 
 /// What the values from `place` on, of which `values` are the first, give to the checksum of the whole: those of parts that follow
 /// one another add up, modulo 2³², to that of the whole.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 pub fn checksum_from(path: Path, place: usize, values: &[f32]) -> u32 {
     let place = place as u32;
     // Contract of the generic kernel: none beyond the features.

@@ -27,6 +27,8 @@ pub fn subtract_product(path: Path, to: &mut [f32], factors: &[f32], from: &[f32
 }
 
 /// `to = from + factor · to`
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 pub fn step_from(path: Path, to: &mut [f32], factor: f32, from: &[f32]) {
     expect_lengths!(to.len() == from.len());
     // Contract of the generic kernel: the lengths above.

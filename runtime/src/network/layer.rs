@@ -1,7 +1,7 @@
 //! The one place that knows what kinds of layers there are: each pass asks a layer here for its share.
 
 use sinew_models::layout::PlacedLayer;
-use sinew_models::spec::{Activation, Layer, Shape};
+use sinew_models::spec::{Activation, Layer};
 
 use crate::kernel::Path;
 use crate::kernel::activation::{is_curved, needs_input};
@@ -43,6 +43,7 @@ impl Kind {
         match layer.layer {
             Layer::Dense { .. } => Some(Self::Dense),
             #[cfg(not(feature = "layers"))]
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => None,
             #[cfg(feature = "layers")]
             Layer::Convolution { outputs, window, .. } => {
@@ -93,6 +94,9 @@ impl Kind {
 pub(super) struct Planned {
     pub layer: PlacedLayer,
     pub kind: Kind,
+    /// What `layer` says, asked once: its answers depend on its kind. With dense layers alone they take no longer than this.
+    #[cfg(feature = "layers")]
+    pub known: Known,
     /// The layer whose output it takes; `None` for the input of the network.
     pub source: Option<usize>,
     /// The other layer whose output a residual takes.
@@ -114,6 +118,22 @@ pub(super) struct Planned {
     pub rdz: usize,
 }
 
+/// What is asked of a layer in every pass.
+#[cfg(feature = "layers")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    activation: Activation,
+    weight_len: usize,
+    param_len: usize,
+}
+
+#[cfg(feature = "layers")]
+impl Known {
+    pub(super) fn of(layer: &PlacedLayer) -> Self {
+        Self { activation: layer.activation(), weight_len: layer.weight_len(), param_len: layer.param_len() }
+    }
+}
+
 /// A layer's input and, for a residual, what it adds to it.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
@@ -130,13 +150,45 @@ pub(super) struct Tangents<'a> {
     pub skip: Option<&'a [f32]>,
 }
 
+#[cfg(feature = "layers")]
+impl Planned {
+    /// What follows the sum.
+    pub(super) fn activation(&self) -> Activation {
+        self.known.activation
+    }
+    /// Values of the weight, or of the context.
+    pub(super) fn weight_len(&self) -> usize {
+        self.known.weight_len
+    }
+    /// Values of the weight and the bias.
+    pub(super) fn param_len(&self) -> usize {
+        self.known.param_len
+    }
+}
+
+#[cfg(not(feature = "layers"))]
+impl Planned {
+    /// What follows the sum.
+    pub(super) fn activation(&self) -> Activation {
+        self.layer.activation()
+    }
+    /// Values of the weight.
+    pub(super) fn weight_len(&self) -> usize {
+        self.layer.weight_len()
+    }
+    /// Values of the weight and the bias.
+    pub(super) fn param_len(&self) -> usize {
+        self.layer.param_len()
+    }
+}
+
 impl Planned {
     pub(super) fn curved(&self) -> bool {
-        is_curved(self.layer.activation())
+        is_curved(self.activation())
     }
     /// Whether the kernel itself cuts its sum at 0.
     pub(super) fn rectified(&self) -> bool {
-        self.layer.activation() == Activation::Relu && self.kind.cuts()
+        self.activation() == Activation::Relu && self.kind.cuts()
     }
     /// Values of one output row.
     pub(super) fn outputs(&self) -> usize {
@@ -146,35 +198,32 @@ impl Planned {
         Size { rows, inputs: self.layer.inputs(), outputs: self.layer.outputs() }
     }
     fn params<'p>(&self, params: &'p [f32]) -> &'p [f32] {
-        part(params, self.layer.offset, self.layer.param_len())
+        part(params, self.layer.offset, self.param_len())
     }
     fn params_mut<'p>(&self, params: &'p mut [f32]) -> &'p mut [f32] {
-        part_mut(params, self.layer.offset, self.layer.param_len())
+        part_mut(params, self.layer.offset, self.param_len())
     }
     pub(super) fn weight_and_bias<'p>(&self, params: &'p [f32]) -> (&'p [f32], &'p [f32]) {
-        self.params(params).split_at_checked(self.layer.weight_len()).unwrap_or_default()
+        self.params(params).split_at_checked(self.weight_len()).unwrap_or_default()
     }
     pub(super) fn weight_and_bias_mut<'p>(&self, params: &'p mut [f32]) -> (&'p mut [f32], &'p mut [f32]) {
-        self.params_mut(params).split_at_mut_checked(self.layer.weight_len()).unwrap_or_default()
+        self.params_mut(params).split_at_mut_checked(self.weight_len()).unwrap_or_default()
     }
-    /// The output in the forward trace.
-    pub(super) fn output<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        part(forward, self.a * rows, self.outputs() * rows)
-    }
-    /// What the slope is told from: the output, or the sum.
-    pub(super) fn known<'t>(&self, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        let len = self.outputs() * rows;
-        let behind = if needs_input(self.layer.activation()) { len } else { 0 };
-        part(forward, self.a * rows + behind, len)
+    /// Whether the slope is told from the sum, which then lies behind the output.
+    pub(super) fn deep(&self) -> bool {
+        needs_input(self.activation())
     }
 
     /// Multiply-adds of its product or convolution, for one row.
     pub(super) fn multiply_adds(&self) -> u64 {
-        let Shape { height, width, .. } = self.layer.output;
-        let weight = self.layer.weight_len() as u64;
+        let weight = self.weight_len() as u64;
         match self.layer.layer {
             Layer::Dense { .. } => weight,
-            Layer::Convolution { .. } | Layer::Depthwise { .. } => weight * (height * width) as u64,
+            #[cfg(feature = "layers")]
+            Layer::Convolution { .. } | Layer::Depthwise { .. } => {
+                weight * (self.layer.output.height * self.layer.output.width) as u64
+            }
+            #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => 0,
         }
     }
@@ -230,13 +279,13 @@ impl Planned {
         inputs: Inputs<'_>,
         tangents: Tangents<'_>,
         (params, v): (&[f32], &[f32]),
-        forward: &[f32],
+        a: &[f32],
         rz: &mut [f32],
         scratch: &mut [f32],
     ) {
         let ((w, _), (v, vb)) = (self.weight_and_bias(params), self.weight_and_bias(v));
         let both = (inputs.x, tangents.x);
-        let _ = forward;
+        let _ = a;
         match &self.kind {
             Kind::Dense => dense::forward_tangent(path, self.size(rows), both, (w, v), vb, rz, scratch),
             #[cfg(feature = "layers")]
@@ -256,7 +305,7 @@ impl Planned {
             kind => match (kind, tangents.x) {
                 (_, None) => rz.fill(0.0),
                 (Kind::MaxPool(pool), Some(rx)) => {
-                    pool::max_tangent(path, *pool, rows, inputs.x, self.output(forward, rows), rx, rz);
+                    pool::max_tangent(path, *pool, rows, inputs.x, a, rx, rz);
                 }
                 (Kind::AveragePool(pool), Some(rx)) => pool::average_forward(path, *pool, rows, rx, rz),
                 (Kind::GlobalAveragePool, Some(rx)) => {
@@ -274,14 +323,14 @@ impl Planned {
         rows: usize,
         x: &[f32],
         params: &[f32],
-        forward: &[f32],
+        a: &[f32],
         dz: &[f32],
         gate: Option<&[f32]>,
         (dx, update): (&mut [f32], Update),
         scratch: &mut [f32],
     ) {
         let (w, _) = self.weight_and_bias(params);
-        let _ = (x, forward, &scratch);
+        let _ = (x, a, &scratch);
         match &self.kind {
             Kind::Dense => dense::input_gradient(path, self.size(rows), (dz, w), gate, dx, update),
             #[cfg(feature = "layers")]
@@ -289,7 +338,7 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::input_gradient(path, self.layer.input, rows, x, dz, w, dx, update),
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, x, forward, dz, gate, (dx, update)),
+            _ => self.linear_input_gradient(path, rows, x, a, dz, gate, (dx, update)),
         }
     }
 
@@ -300,16 +349,14 @@ impl Planned {
         path: Path,
         rows: usize,
         x: &[f32],
-        forward: &[f32],
+        a: &[f32],
         dz: &[f32],
         gate: Option<&[f32]>,
         (dx, update): (&mut [f32], Update),
     ) {
         let input = self.layer.input;
         match &self.kind {
-            Kind::MaxPool(pool) => {
-                pool::max_backward(path, *pool, rows, x, self.output(forward, rows), dz, gate, dx, update)
-            }
+            Kind::MaxPool(pool) => pool::max_backward(path, *pool, rows, x, a, dz, gate, dx, update),
             Kind::AveragePool(pool) => pool::average_backward(path, *pool, rows, dz, dx, update),
             Kind::GlobalAveragePool => pool::global_average_backward(path, input, rows, dz, dx, update),
             Kind::Flatten => arrange::unflatten(input, dz, dx, update),
@@ -327,7 +374,7 @@ impl Planned {
         rows: usize,
         (inputs, tangents): (Inputs<'_>, Tangents<'_>),
         (params, v): (&[f32], &[f32]),
-        forward: &[f32],
+        a: &[f32],
         (dz, rd): (&[f32], &[f32]),
         gate: Option<&[f32]>,
         (rdx, update): (&mut [f32], Update),
@@ -335,7 +382,7 @@ impl Planned {
     ) {
         let ((w, _), (v, _)) = (self.weight_and_bias(params), self.weight_and_bias(v));
         let (both, weights) = ((dz, rd), (w, v));
-        let _ = (inputs, tangents, forward, &scratch);
+        let _ = (inputs, tangents, a, &scratch);
         match &self.kind {
             Kind::Dense => dense::input_gradient_tangent(path, self.size(rows), both, weights, gate, rdx, update),
             #[cfg(feature = "layers")]
@@ -348,24 +395,33 @@ impl Planned {
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
             }
             #[cfg(feature = "layers")]
-            _ => self.linear_input_gradient(path, rows, inputs.x, forward, rd, gate, (rdx, update)),
+            _ => self.linear_input_gradient(path, rows, inputs.x, a, rd, gate, (rdx, update)),
         }
     }
 
-    /// From the gradient at the sum to that at weight and bias.
+    /// From the gradient at the sum to that at weight and bias, in `to`, which is laid out as the parameters of the network. What is added
+    /// to, if it is not in `to`, is in `old`.
     pub(super) fn weight_gradient(
         &self,
         path: Path,
         rows: usize,
         x: &[f32],
         dz: &[f32],
-        (dw, db): (&mut [f32], &mut [f32]),
+        (old, to): (Option<&[f32]>, &mut [f32]),
         update: Update,
         scratch: &mut [f32],
     ) {
         let _ = &scratch;
+        #[cfg(feature = "layers")]
+        if let (Some(old), false) = (old, matches!(self.kind, Kind::Dense)) {
+            self.params_mut(to).iter_mut().zip(self.params(old)).for_each(|(to, old)| *to = *old);
+        }
+        let (dw, db) = self.weight_and_bias_mut(to);
         match &self.kind {
-            Kind::Dense => dense::weight_gradient(path, self.size(rows), dz, x, dw, db, update),
+            Kind::Dense => {
+                let old = old.map(|old| self.weight_and_bias(old));
+                dense::weight_gradient_step(path, self.size(rows), dz, x, old, update, (dw, db));
+            }
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::weight_gradient(path, *conv, rows, dz, x, dw, db, update, scratch),
             #[cfg(feature = "layers")]
@@ -375,27 +431,6 @@ impl Planned {
             #[cfg(feature = "layers")]
             _ => {}
         }
-    }
-
-    /// A step of gradient descent of weight and bias, from the parameters of this layer to another place for them.
-    pub(super) fn step(
-        &self,
-        path: Path,
-        rows: usize,
-        x: &[f32],
-        dz: &[f32],
-        (params, stepped): (&[f32], &mut [f32]),
-        factor: f32,
-        scratch: &mut [f32],
-    ) {
-        if matches!(self.kind, Kind::Dense) {
-            let (old, new) = (self.weight_and_bias(params), self.weight_and_bias_mut(stepped));
-            return dense::weight_gradient_step(path, self.size(rows), dz, x, old, factor, new);
-        }
-        let (old, new) = (self.params(params), self.params_mut(stepped));
-        new.iter_mut().zip(old).for_each(|(new, old)| *new = *old);
-        let new = new.split_at_mut_checked(self.layer.weight_len()).unwrap_or_default();
-        self.weight_gradient(path, rows, x, dz, new, Update::Add(factor), scratch);
     }
 
     /// The derivative of [`Planned::weight_gradient`] along the direction that made `rd` and the tangents.

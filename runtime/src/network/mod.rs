@@ -14,6 +14,8 @@
 mod backward;
 mod forward;
 mod layer;
+mod pull_back;
+mod tail;
 mod tangent;
 
 use core::fmt;
@@ -25,12 +27,16 @@ use sinew_models::rule::Scope;
 use sinew_models::spec::Layer;
 use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, SpecError};
 
-pub use backward::{Cotangent, Destination};
+pub use backward::Destination;
+pub use pull_back::Cotangent;
+pub use tail::Tail;
 
+use crate::kernel::Path;
 use crate::kernel::activation::needs_input;
-use crate::kernel::{Path, loss::Targets};
 use crate::part::part_mut;
-use layer::{Inputs, Kind, Planned, Tangents};
+#[cfg(feature = "layers")]
+use layer::Known;
+use layer::{Kind, Planned, Tangents};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +108,6 @@ pub struct Network {
     heads: Vec<PlannedHead, MAX_HEADS>,
     /// Layers of the backbone.
     backbone: usize,
-    /// The number of its first layer in the whole network.
-    first: usize,
     input_len: usize,
     output_len: usize,
     param_len: usize,
@@ -118,30 +122,48 @@ impl Network {
     ///
     /// # Errors
     /// As [`NetworkSpec::check`], or if this build leaves out a layer.
-    // A network is large: inlined, it would lie on the stack of the control loop.
-    #[inline(never)]
     pub fn new(spec: &NetworkSpec, path: Path) -> Result<Self, NetworkError> {
-        spec.check()?;
-        let mut network = Self {
-            path,
+        let mut network = Self::empty();
+        network.fill(spec, path)?;
+        Ok(network)
+    }
+
+    /// A network to be filled. A constant would lie in flash, with all the room that it has.
+    pub(crate) fn empty() -> Self {
+        Self {
+            path: Path::SCALAR,
             layers: Vec::new(),
             heads: Vec::new(),
-            backbone: spec.backbone.len(),
-            first: 0,
-            input_len: spec.input.presented_len(),
-            output_len: spec.output_len(),
-            param_len: spec.param_len(),
+            backbone: 0,
+            input_len: 0,
+            output_len: 0,
+            param_len: 0,
             forward_len: 0,
             backward_len: 0,
             tangent_len: 0,
             panel_len: 0,
-        };
+        }
+    }
+
+    /// As [`Network::new`], in the place of [`Network::empty`], because a network is large.
+    // Inlined, it would leave large parts on the stack of the control loop.
+    #[inline(never)]
+    pub(crate) fn fill(&mut self, spec: &NetworkSpec, path: Path) -> Result<(), NetworkError> {
+        let network = self;
+        spec.check()?;
+        network.path = path;
+        network.backbone = spec.backbone.len();
+        network.input_len = spec.input.presented_len();
+        network.output_len = spec.output_len();
+        network.param_len = spec.param_len();
         for (index, layer) in spec.layers().enumerate() {
             let source = network.source(layer.place, index, layer.index);
             let kind = Kind::of(&layer).ok_or(NetworkError::NoSuchLayer(index))?;
             network.place(Planned {
                 layer,
                 kind,
+                #[cfg(feature = "layers")]
+                known: Known::of(&layer),
                 source,
                 #[cfg(feature = "layers")]
                 skip: match layer.layer {
@@ -177,14 +199,14 @@ impl Network {
             network.heads.push(planned).map_err(|_| SpecError::TooMany)?;
         }
         network.plan_way_back();
-        Ok(network)
+        Ok(())
     }
 
     /// Puts a layer behind the others, and its values behind theirs in the traces.
     fn place(&mut self, mut planned: Planned) {
         let outputs = planned.outputs();
         let curved = usize::from(planned.curved());
-        let deep = usize::from(needs_input(planned.layer.activation()));
+        let deep = usize::from(needs_input(planned.activation()));
         (planned.a, planned.dz, planned.ra) = (self.forward_len, self.backward_len, self.tangent_len);
         planned.rdz = planned.ra + outputs * (1 + curved);
         self.forward_len += outputs * (1 + deep);
@@ -204,64 +226,17 @@ impl Network {
         }
     }
 
-    /// Works out who puts a gradient where first, and who cuts it, by walking the way back once.
+    /// Works out who puts a gradient where first, and who cuts it, by walking the way back once: head after head, each from its end, then
+    /// the backbone from its end.
     fn plan_way_back(&mut self) {
-        let (mut reached, mut uncut) = (0_u32, 0_u32);
-        for layer in self.way_back() {
-            let Some(planned) = self.layers.get_mut(layer) else { continue };
-            if let Some(source) = planned.source {
-                planned.first_at_source = reached >> source & 1 == 0;
-                reached |= 1 << source;
-                if !planned.kind.cuts_source() {
-                    uncut |= 1 << source;
-                }
-            }
-            #[cfg(feature = "layers")]
-            if let Some(Some(skip)) = planned.skip {
-                planned.first_at_skip = reached >> skip & 1 == 0;
-                reached |= 1 << skip;
-                uncut |= 1 << skip;
-            }
+        let mut way = WayBack { reached: 0, uncut: 0 };
+        for head in &self.heads {
+            way.walk(self.layers.get_mut(head.first..=head.last).unwrap_or_default());
         }
+        way.walk(self.layers.get_mut(..self.backbone).unwrap_or_default());
         for (layer, planned) in self.layers.iter_mut().enumerate() {
-            planned.cut =
-                planned.layer.activation() == Activation::Relu && reached >> layer & 1 == 1 && uncut >> layer & 1 == 0;
-        }
-    }
-
-    /// All layers in the order of the way back: head after head, each from its end, then the backbone from its end.
-    fn way_back(&self) -> impl Iterator<Item = usize> + use<> {
-        let (heads, backbone) = (self.heads.clone(), self.backbone);
-        let heads = heads.into_iter().flat_map(|head| (head.first..=head.last).rev());
-        heads.chain((0..backbone).rev())
-    }
-
-    /// The layers at whose outputs a gradient is needed for the parameters of those that `wants` says: themselves and all behind them.
-    fn needed(&self, wants: impl Fn(usize) -> bool) -> LayerSet {
-        let (mut needed, mut backbone) = (0_u32, false);
-        let mut reach = false;
-        for (index, planned) in self.layers.iter().enumerate() {
-            if planned.layer.index == 0 && planned.layer.place != Place::Backbone {
-                reach = backbone;
-            }
-            reach |= planned.layer.param_len() > 0 && wants(index);
-            if planned.layer.place == Place::Backbone {
-                backbone = reach;
-            }
-            needed |= u32::from(reach) << index;
-        }
-        LayerSet(needed)
-    }
-
-    fn inputs<'t>(&self, planned: &Planned, x: &'t [f32], rows: usize, forward: &'t [f32]) -> Inputs<'t> {
-        let output = |source: Option<usize>| match source.and_then(|source| self.layers.get(source)) {
-            None => x,
-            Some(source) => source.output(forward, rows),
-        };
-        Inputs {
-            x: output(planned.source),
-            #[cfg(feature = "layers")]
-            skip: planned.skip.map_or(&[][..], output),
+            let cut = way.reached & !way.uncut;
+            planned.cut = planned.activation() == Activation::Relu && cut >> layer & 1 == 1;
         }
     }
 
@@ -309,26 +284,19 @@ impl Network {
     pub const fn panel_len(&self) -> usize {
         self.panel_len
     }
-    /// Layers of the whole network, heads included.
+    /// Layers, heads included.
     pub fn layer_count(&self) -> usize {
-        self.first + self.layers.len()
+        self.layers.len()
     }
 
-    /// Multiply-adds of the products and convolutions of some layers, by their numbers in the whole network, for one row.
+    /// Multiply-adds of the products and convolutions of some layers, for one row.
     pub fn multiply_adds(&self, layers: core::ops::Range<usize>) -> u64 {
-        let here = layers.start.saturating_sub(self.first)..layers.end.saturating_sub(self.first);
-        self.layers.get(here).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
+        self.layers.get(layers).unwrap_or_default().iter().map(Planned::multiply_adds).sum()
     }
 
-    /// The numbers of its layers in the whole network.
-    pub fn numbers(&self) -> core::ops::Range<usize> {
-        self.first..self.first + self.layers.len()
-    }
-
-    /// Where the parameters of `layer`, by its number in the whole network, lie in the flat vector.
+    /// Where the parameters of `layer` lie in the flat vector.
     pub fn params_of(&self, layer: usize) -> core::ops::Range<usize> {
-        let here = layer.checked_sub(self.first).and_then(|layer| self.layers.get(layer));
-        here.map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.layer.param_len())
+        self.layers.get(layer).map_or(0..0, |planned| planned.layer.offset..planned.layer.offset + planned.param_len())
     }
 
     /// The layers that `scope` adapts, of those that have parameters.
@@ -336,7 +304,7 @@ impl Network {
         let layers = self.layers.iter().enumerate();
         LayerSet(
             layers
-                .filter(|(index, planned)| planned.layer.param_len() > 0 && scope.includes(*index, &planned.layer))
+                .filter(|(index, planned)| planned.param_len() > 0 && scope.includes(*index, &planned.layer))
                 .fold(0, |set, (index, _)| set | 1 << index),
         )
     }
@@ -359,31 +327,9 @@ impl Network {
         })
     }
 
-    /// The network behind its first `first` layers, as [`Network::frozen`] allows: it takes their outputs for input rows, has the same
-    /// parameter vector, and counts its layers from `first` on.
-    pub fn behind(&self, first: usize) -> Self {
-        let mut network = self.clone();
-        let source = |source: Option<usize>| source.and_then(|source| source.checked_sub(first));
-        network.input_len =
-            first.checked_sub(1).and_then(|last| self.layers.get(last)).map_or(self.input_len, Planned::outputs);
-        network.first += first;
-        network.backbone -= first.min(self.backbone);
-        (network.forward_len, network.backward_len, network.tangent_len, network.panel_len) = (0, 0, 0, 0);
-        network.layers = Vec::new();
-        for planned in self.layers.get(first..).unwrap_or_default() {
-            let mut planned = *planned;
-            planned.source = source(planned.source);
-            #[cfg(feature = "layers")]
-            {
-                planned.skip = planned.skip.map(source);
-            }
-            network.place(planned);
-        }
-        for head in &mut network.heads {
-            (head.first, head.last) = (head.first.saturating_sub(first), head.last.saturating_sub(first));
-        }
-        network.plan_way_back();
-        network
+    /// The network behind its first `first` layers, as [`Network::frozen`] allows.
+    pub fn behind(&self, first: usize) -> Tail<'_> {
+        Tail::new(self, first)
     }
 
     /// Values in one row of the features that the heads see.
@@ -401,29 +347,15 @@ impl Network {
     pub fn features<'t>(&self, layers: usize, x: &'t [f32], rows: usize, forward: &'t [f32]) -> &'t [f32] {
         match layers.checked_sub(1).and_then(|last| self.layers.get(last)) {
             None => x,
-            Some(last) => last.output(forward, rows),
+            Some(last) => self.behind(0).output(last, forward, rows),
         }
-    }
-
-    /// Of each output of heads that are one dense layer: its column, and where its row of the weight and its bias begin in the flat
-    /// vector.
-    #[cfg(feature = "rules")]
-    pub(crate) fn linear_outputs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        self.heads.iter().filter_map(|head| Some((head, self.layers.get(head.last)?.layer))).flat_map(
-            |(head, layer)| {
-                (0..head.outputs).map(move |output| {
-                    let weight = layer.offset + output * layer.inputs();
-                    (head.column + output, weight, layer.offset + layer.weight_len() + output)
-                })
-            },
-        )
     }
 
     /// Writes the outputs that a forward trace holds to `outputs`, `[rows, outputs]`, heads side by side.
     pub fn outputs(&self, forward: &[f32], rows: usize, outputs: &mut [f32]) {
         for head in &self.heads {
             let Some(last) = self.layers.get(head.last) else { continue };
-            let rows = last.output(forward, rows).chunks_exact(head.outputs.max(1));
+            let rows = self.behind(0).output(last, forward, rows).chunks_exact(head.outputs.max(1));
             for (from, to) in rows.zip(outputs.chunks_exact_mut(self.output_len.max(1))) {
                 part_mut(to, head.column, head.outputs).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }
@@ -445,9 +377,36 @@ impl Network {
             .iter()
             .any(|head| (head.column..head.column + head.outputs).contains(&column) && head.loss.is_classification())
     }
+}
 
-    fn targets<'t>(&self, head: &PlannedHead, targets: &'t [f32]) -> Targets<'t> {
-        Targets { y: targets.get(head.column..).unwrap_or_default(), row: self.output_len }
+/// At which layers' outputs a gradient was put, and at which by one who does not cut it.
+struct WayBack {
+    reached: u32,
+    uncut: u32,
+}
+
+impl WayBack {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn walk(&mut self, layers: &mut [Planned]) {
+        for planned in layers.iter_mut().rev() {
+            if let Some(source) = planned.source {
+                planned.first_at_source = self.reach(source);
+                self.uncut |= u32::from(!planned.kind.cuts_source()) << source;
+            }
+            #[cfg(feature = "layers")]
+            if let Some(Some(skip)) = planned.skip {
+                planned.first_at_skip = self.reach(skip);
+                self.uncut |= 1 << skip;
+            }
+        }
+    }
+
+    /// Whether nobody was there before.
+    fn reach(&mut self, layer: usize) -> bool {
+        let first = self.reached >> layer & 1 == 0;
+        self.reached |= 1 << layer;
+        first
     }
 }
 

@@ -22,13 +22,14 @@ impl Network {
         panel: &mut [f32],
         (product, update): (&mut [f32], Update),
     ) {
+        let whole = self.behind(0);
         self.tangent_forward((params, v), batch, forward, tangent, panel);
         for head in &self.heads {
             let Some(last) = self.layers.get(head.last) else { continue };
             let len = last.outputs() * batch.rows;
             let (ra, rd) = tangent[last.ra * batch.rows..].split_at_mut((last.rdz - last.ra) * batch.rows);
             rd[..len].copy_from_slice(&ra[..len]);
-            let (a, targets) = (last.output(forward, batch.rows), self.targets(head, batch.y));
+            let (a, targets) = (whole.output(last, forward, batch.rows), whole.targets(head, batch.y));
             loss::gradient_tangent(head.loss, head.weight * batch.share(), a, targets, head.outputs, &mut rd[..len]);
             for layer in (head.first..=head.last).rev() {
                 self.tangent_layer(layer, (params, v), batch, (forward, backward), tangent, panel, (product, update));
@@ -48,19 +49,21 @@ impl Network {
         panel: &mut [f32],
     ) {
         let rows = batch.rows;
+        let whole = self.behind(0);
         for planned in &self.layers {
             let (below, here) = tangent.split_at_mut(planned.ra * rows);
             let (inputs, tangents) =
-                (self.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
+                (whole.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
             let len = planned.outputs() * rows;
+            let a = whole.output(planned, forward, rows);
             let (ra, behind) = here.split_at_mut(len);
-            let (known, activation) = (planned.known(forward, rows), planned.layer.activation());
+            let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
             if planned.curved() {
                 let rz = &mut behind[..len];
-                planned.sum_tangent(self.path, rows, inputs, tangents, both, forward, rz, panel);
+                planned.sum_tangent(self.path, rows, inputs, tangents, both, a, rz, panel);
                 activation::backward(self.path, activation, known, rz, ra);
             } else {
-                planned.sum_tangent(self.path, rows, inputs, tangents, both, forward, ra, panel);
+                planned.sum_tangent(self.path, rows, inputs, tangents, both, a, ra, panel);
                 activation::backward_in_place(self.path, activation, known, ra);
             }
         }
@@ -77,9 +80,9 @@ impl Network {
         panel: &mut [f32],
         (product, update): (&mut [f32], Update),
     ) {
-        let (planned, rows) = (&self.layers[layer], batch.rows);
+        let (planned, rows, whole) = (&self.layers[layer], batch.rows, self.behind(0));
         let len = planned.outputs() * rows;
-        let (known, activation) = (planned.known(forward, rows), planned.layer.activation());
+        let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
         let (dz, da) = backward[planned.dz * rows..].split_at(len);
         let (lower, here) = tangent.split_at_mut(planned.ra * rows);
         let (forward_part, rd) = here.split_at_mut((planned.rdz - planned.ra) * rows);
@@ -92,7 +95,7 @@ impl Network {
             activation::backward_in_place(self.path, activation, known, rd);
         }
         let rd = &*rd;
-        let inputs = self.inputs(planned, batch.x, rows, forward);
+        let inputs = whole.inputs(planned, batch.x, rows, forward);
         if let Some(source) = planned.source.map(|source| &self.layers[source]) {
             // Its derivative lies before, and the derivative of its gradient behind it.
             let (before, behind) = lower.split_at_mut(source.rdz * rows);
@@ -100,7 +103,17 @@ impl Network {
             let gate = source.cut.then_some(inputs.x);
             let rdx = (&mut behind[..source.outputs() * rows], first(planned.first_at_source));
             let pair = (inputs, tangents);
-            planned.input_gradient_tangent(self.path, rows, pair, both, forward, (dz, rd), gate, rdx, panel);
+            planned.input_gradient_tangent(
+                self.path,
+                rows,
+                pair,
+                both,
+                whole.output(planned, forward, rows),
+                (dz, rd),
+                gate,
+                rdx,
+                panel,
+            );
         }
         #[cfg(feature = "layers")]
         if let Some(skip) = planned.skip.flatten().map(|skip| &self.layers[skip]) {

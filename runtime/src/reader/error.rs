@@ -7,8 +7,6 @@ use sinew_models::layout::{Part, Place};
 use sinew_models::rule::RuleError;
 use sinew_models::spec::SpecError;
 
-use super::json::NotJson;
-
 /// A tensor that a bundle must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorId {
@@ -35,15 +33,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    pub(super) fn vector(len: usize) -> Self {
-        Self::of(&[len])
-    }
-
-    pub(super) fn matrix(rows: usize, columns: usize) -> Self {
-        Self::of(&[rows, columns])
-    }
-
     /// A shape of up to four lengths.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
     pub(super) fn of(shape: &[usize]) -> Self {
         let mut lengths = [0; 4];
         lengths.iter_mut().zip(shape).for_each(|(to, length)| *to = u32::try_from(*length).unwrap_or(u32::MAX));
@@ -136,13 +128,6 @@ pub enum BundleError {
         /// Which value.
         index: usize,
     },
-}
-
-impl From<NotJson> for BundleError {
-    /// In the header, which begins after 8 bytes.
-    fn from(NotJson(at): NotJson) -> Self {
-        BundleError::Json(at.saturating_add(8))
-    }
 }
 
 impl fmt::Display for TensorId {

@@ -5,9 +5,15 @@ use sinew_models::layout::MAX_TENSOR_NAME;
 /// Deepest nesting that is read; the header of a bundle needs 3 levels and its metadata 7.
 const MAX_DEPTH: u32 = 32;
 
-/// The text is not what JSON has at this byte, or is nested deeper than [`MAX_DEPTH`].
+/// The text is not what is wanted where the cursor stands, or is nested deeper than [`MAX_DEPTH`].
+///
+/// The place is the cursor's, which nobody moves after that, and what else there is to say lies in a slot of the caller: an error of
+/// many bytes, handed up from function to function, would take a microcontroller a kilobyte of flash.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NotJson(pub usize);
+pub(super) struct Wrong;
+
+/// What a reader has found.
+pub(super) type Read<T> = Result<T, Wrong>;
 
 /// A place in a JSON text.
 #[derive(Clone, Debug)]
@@ -30,50 +36,15 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Back to the begin.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+    }
+
     /// Passes white space, after which the text must end.
-    pub fn end(&mut self) -> Result<(), NotJson> {
+    pub fn end(&mut self) -> Read<()> {
         self.peek();
-        if self.at < self.text.len() { Err(self.wrong()) } else { Ok(()) }
-    }
-
-    /// The error that stands for this place.
-    pub fn wrong(&self) -> NotJson {
-        NotJson(self.at)
-    }
-
-    /// Passes an object; `member` passes the value of the key that it gets, or says that it does not want it.
-    pub fn object<E: From<NotJson>>(
-        &mut self,
-        member: &mut dyn FnMut(&mut Self, Raw<'a>) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        self.take(b'{')?;
-        let mut first = true;
-        while let Some(key) = self.key(first)? {
-            first = false;
-            if !member(self, key)? {
-                self.skip()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Passes an array; `item` passes each of its values.
-    pub fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), NotJson>) -> Result<(), NotJson> {
-        self.take(b'[')?;
-        let mut first = true;
-        while self.item(first)? {
-            first = false;
-            item(self)?;
-        }
-        Ok(())
-    }
-
-    /// Fills a place that must still be empty.
-    pub fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<bool, NotJson> {
-        match place.replace(value) {
-            Some(_) => Err(self.wrong()),
-            None => Ok(true),
-        }
+        if self.at < self.text.len() { Err(Wrong) } else { Ok(()) }
     }
 
     /// The next byte that is no white space; 0, which no JSON text has there, at the end.
@@ -89,42 +60,18 @@ impl<'a> Cursor<'a> {
     /// Passes `expected` and the white space before it.
     // One copy for all callers, to save flash.
     #[inline(never)]
-    fn take(&mut self, expected: u8) -> Result<(), NotJson> {
+    fn take(&mut self, expected: u8) -> Read<()> {
         if self.peek() != expected {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         self.at += 1;
         Ok(())
     }
 
-    /// Passes what leads to the next item of an array, or the array's end; `first` right after `[`.
-    fn item(&mut self, first: bool) -> Result<bool, NotJson> {
-        self.next(b']', first)
-    }
-
-    /// Passes a member's key and colon, or the object's end; `first` right after `{`.
-    fn key(&mut self, first: bool) -> Result<Option<Raw<'a>>, NotJson> {
-        if !self.next(b'}', first)? {
-            return Ok(None);
-        }
-        let key = self.string()?;
-        self.take(b':')?;
-        Ok(Some(key))
-    }
-
-    fn next(&mut self, end: u8, first: bool) -> Result<bool, NotJson> {
-        if self.peek() == end {
-            self.at += 1;
-            return Ok(false);
-        }
-        if !first {
-            self.take(b',')?;
-        }
-        Ok(true)
-    }
-
     /// Passes a string.
-    pub fn string(&mut self) -> Result<Raw<'a>, NotJson> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn string(&mut self) -> Read<Raw<'a>> {
         self.take(b'"')?;
         let start = self.at;
         loop {
@@ -135,24 +82,26 @@ impl<'a> Cursor<'a> {
                     match self.byte() {
                         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                         b'u' => {
-                            self.text.get(self.at + 1..).and_then(hex).ok_or(self.wrong())?;
+                            self.text.get(self.at + 1..).and_then(hex).ok_or(Wrong)?;
                             self.at += 4;
                         }
-                        _ => return Err(self.wrong()),
+                        _ => return Err(Wrong),
                     }
                 }
-                ..0x20 => return Err(self.wrong()),
+                ..0x20 => return Err(Wrong),
                 _ => {}
             }
             self.at += 1;
         }
-        let raw = self.text.get(start..self.at).ok_or(self.wrong())?;
+        let raw = self.text.get(start..self.at).ok_or(Wrong)?;
         self.at += 1;
         Ok(Raw(raw))
     }
 
     /// Passes a whole number from 0 up; the largest `usize` stands for all that are larger.
-    pub fn whole(&mut self) -> Result<usize, NotJson> {
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn whole(&mut self) -> Read<usize> {
         let first = self.peek();
         let mut number = 0_usize;
         let start = self.at;
@@ -162,34 +111,34 @@ impl<'a> Cursor<'a> {
         }
         let digits = self.at - start;
         if digits == 0 || first == b'0' && digits > 1 || matches!(self.byte(), b'.' | b'e' | b'E') {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         Ok(number)
     }
 
     /// Passes `true` or `false`.
-    pub fn truth(&mut self) -> Result<bool, NotJson> {
+    pub fn truth(&mut self) -> Read<bool> {
         let truth = self.peek() == b't';
         self.word(if truth { b"true" } else { b"false" })?;
         Ok(truth)
     }
 
     /// Passes any value.
-    pub fn skip(&mut self) -> Result<(), NotJson> {
+    pub fn skip(&mut self) -> Read<()> {
         // What is open, innermost in the lowest bit: 1 for an object, 0 for an array.
         let mut open = 0_u32;
         let mut depth = 0;
         loop {
-            let mut first = false;
+            let mut before = Before::Comma;
             match self.peek() {
                 kind @ (b'{' | b'[') => {
                     if depth == MAX_DEPTH {
-                        return Err(self.wrong());
+                        return Err(Wrong);
                     }
                     self.at += 1;
                     depth += 1;
                     open = open << 1 | u32::from(kind == b'{');
-                    first = true;
+                    before = Before::Nothing;
                 }
                 b'"' => {
                     self.string()?;
@@ -203,11 +152,12 @@ impl<'a> Cursor<'a> {
                 if depth == 0 {
                     return Ok(());
                 }
-                let more = if open & 1 == 1 { self.key(first)?.is_some() } else { self.item(first)? };
-                if more {
+                let end = if open & 1 == 1 { b'}' } else { b']' };
+                let mut innermost = Inside { end, before, key: Raw::NONE };
+                if innermost.pass(self)? {
                     break;
                 }
-                first = false;
+                before = Before::Comma;
                 depth -= 1;
                 open >>= 1;
             }
@@ -215,7 +165,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes any number.
-    fn number(&mut self) -> Result<(), NotJson> {
+    fn number(&mut self) -> Read<()> {
         if self.byte() == b'-' {
             self.at += 1;
         }
@@ -223,7 +173,7 @@ impl<'a> Cursor<'a> {
         let leading = self.byte();
         self.digits()?;
         if leading == b'0' && self.at > start + 1 {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         if self.byte() == b'.' {
             self.at += 1;
@@ -239,17 +189,17 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), NotJson> {
+    fn digits(&mut self) -> Read<()> {
         let start = self.at;
         while self.byte().is_ascii_digit() {
             self.at += 1;
         }
-        if self.at == start { Err(self.wrong()) } else { Ok(()) }
+        if self.at == start { Err(Wrong) } else { Ok(()) }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), NotJson> {
+    fn word(&mut self, word: &[u8]) -> Read<()> {
         if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
-            return Err(self.wrong());
+            return Err(Wrong);
         }
         self.at += word.len();
         Ok(())
@@ -258,6 +208,95 @@ impl<'a> Cursor<'a> {
     fn byte(&self) -> u8 {
         self.text.get(self.at).copied().unwrap_or(0)
     }
+}
+
+/// An object or an array that a cursor comes to. Its members are asked for one by one: a closure for each would take twice the flash.
+pub(super) struct Inside<'a> {
+    /// What ends it.
+    end: u8,
+    /// What comes before the next value.
+    before: Before,
+    /// The key of the member whose value comes next, in an object.
+    pub key: Raw<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Begin,
+    Nothing,
+    Comma,
+}
+
+impl<'a> Inside<'a> {
+    /// An object, from before its begin.
+    pub const fn object() -> Self {
+        Self { end: b'}', before: Before::Begin, key: Raw::NONE }
+    }
+
+    /// An array, from before its begin.
+    pub const fn array() -> Self {
+        Self { end: b']', before: Before::Begin, key: Raw::NONE }
+    }
+
+    /// Passes what leads to the next value, which the caller then has to pass, or the end.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn pass(&mut self, cursor: &mut Cursor<'a>) -> Read<bool> {
+        if self.before == Before::Begin {
+            cursor.take(if self.end == b'}' { b'{' } else { b'[' })?;
+            self.before = Before::Nothing;
+        }
+        if cursor.peek() == self.end {
+            cursor.at += 1;
+            return Ok(false);
+        }
+        if self.before == Before::Comma {
+            cursor.take(b',')?;
+        }
+        self.before = Before::Comma;
+        if self.end == b'}' {
+            self.key = cursor.string()?;
+            cursor.take(b':')?;
+        }
+        Ok(true)
+    }
+
+    /// Passes the end.
+    pub fn end(&mut self, cursor: &mut Cursor<'a>) -> Read<()> {
+        if self.pass(cursor)? { Err(Wrong) } else { Ok(()) }
+    }
+}
+
+/// How many bytes at the front are UTF-8 (RFC 3629).
+///
+/// What core has for it is faster and takes 600 bytes of flash, half of them a table.
+pub(super) fn utf8_len(bytes: &[u8]) -> usize {
+    let (mut valid, mut rest) = (0, bytes);
+    while let [first, behind @ ..] = rest {
+        // How many bytes follow, and what the first of them is at least and at most.
+        let (len, range) = match first {
+            0x00..=0x7f => (0, 0x80..=0xbf),
+            0xc2..=0xdf => (1, 0x80..=0xbf),
+            0xe0 => (2, 0xa0..=0xbf),
+            0xed => (2, 0x80..=0x9f),
+            0xe1..=0xef => (2, 0x80..=0xbf),
+            0xf0 => (3, 0x90..=0xbf),
+            0xf4 => (3, 0x80..=0x8f),
+            0xf1..=0xf3 => (3, 0x80..=0xbf),
+            _ => break,
+        };
+        let Some((more, next)) = behind.split_at_checked(len) else { break };
+        let follows = |(place, byte): (usize, &u8)| match place {
+            0 => range.contains(byte),
+            _ => (0x80..=0xbf).contains(byte),
+        };
+        if !more.iter().enumerate().all(follows) {
+            break;
+        }
+        valid += 1 + len;
+        rest = next;
+    }
+    valid
 }
 
 /// The number that four hexadecimal digits write.
@@ -275,10 +314,31 @@ pub(super) enum UnescapeError {
 }
 
 impl Raw<'_> {
+    /// A place for a string.
+    pub const NONE: Self = Raw(&[]);
+
     /// Whether it writes `text`, which is no longer than a tensor's name.
     pub fn is(&self, text: &str) -> bool {
+        self.is_bytes(text.as_bytes())
+    }
+
+    /// The same of text that is given by its bytes.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    pub fn is_bytes(&self, text: &[u8]) -> bool {
         let mut buffer = [0; MAX_TENSOR_NAME];
-        self.unescape(&mut buffer).is_ok_and(|own| own == text.as_bytes())
+        self.unescape(&mut buffer).is_ok_and(|own| own == text)
+    }
+
+    /// Whether it writes `texts`, one behind the other, which are together no longer than a tensor's name.
+    pub fn is_made_of(&self, texts: &[&str]) -> bool {
+        let mut buffer = [0; MAX_TENSOR_NAME];
+        let Ok(mut own) = self.unescape(&mut buffer) else { return false };
+        for text in texts {
+            let Some(rest) = own.strip_prefix(text.as_bytes()) else { return false };
+            own = rest;
+        }
+        own.is_empty()
     }
 
     /// Writes what it stands for to the front of `into`.
@@ -286,28 +346,34 @@ impl Raw<'_> {
         let mut raw = self.0;
         let mut len = 0;
         while let [byte, rest @ ..] = raw {
-            let mut buffer = [*byte, 0, 0, 0];
-            let mut new = 1;
+            // What it stands for, in how many bytes; what is no escape is UTF-8 already.
+            let (mut code, mut new) = (u32::from(*byte), 1);
             raw = rest;
             if let (b'\\', [escape, rest @ ..]) = (byte, raw) {
                 raw = rest;
-                buffer[0] = match escape {
+                code = match escape {
                     b'b' => 0x08,
                     b'f' => 0x0c,
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
+                    b'n' => 0x0a,
+                    b'r' => 0x0d,
+                    b't' => 0x09,
                     b'u' => {
                         let character = escaped(&mut raw).ok_or(UnescapeError::Surrogate)?;
-                        new = character.encode_utf8(&mut buffer).len();
-                        buffer[0]
+                        new = character.len_utf8();
+                        u32::from(character)
                     }
-                    &same => same,
+                    same => u32::from(*same),
                 };
             }
             let target = into.get_mut(len..len + new).ok_or(UnescapeError::TooLong)?;
-            for (to, from) in target.iter_mut().zip(buffer) {
-                *to = from;
+            // From the last byte, with 6 bits in each, to the first, which begins with as many ones as there are bytes.
+            for (place, to) in target.iter_mut().enumerate().rev() {
+                *to = match (new, place) {
+                    (1, _) => code as u8,
+                    (_, 0) => (0xf00_u32 >> new) as u8 | code as u8,
+                    _ => 0x80 | code as u8 & 0x3f,
+                };
+                code >>= 6;
             }
             len += new;
         }
@@ -316,6 +382,8 @@ impl Raw<'_> {
 }
 
 /// The character that `XXXX` or `XXXX\uXXXX` writes, which `raw` is moved past.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn escaped(raw: &mut &[u8]) -> Option<char> {
     let mut code = hex(raw)?;
     *raw = raw.get(4..)?;

@@ -1,38 +1,43 @@
 //! Network and rule, out of the JSON that `sinew_models` writes by way of serde.
 //!
-//! Read by hand, because the code that serde's derive makes for it takes 16 KB of a microcontroller's flash, and this 3.
+//! Read by hand, because the code that serde's derive makes for it takes 16 KB of a microcontroller's flash, and this 2.
 
-use heapless::Vec;
+use heapless::{Vec, VecView};
 use sinew_models::bundle::{FORMAT, MAX_METADATA};
 use sinew_models::rule::{Rate, Rule, Scope};
-use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec, Shape, Window};
+use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, MAX_NAME, Name, NetworkSpec};
+#[cfg(feature = "layers")]
+use sinew_models::spec::{Shape, Window};
 
 use super::BundleError;
-use super::json::{Cursor, NotJson, Raw, UnescapeError};
+use super::fields::{Fields, MOST, known};
+use super::json::{Cursor, Inside, Raw, Read, UnescapeError, Wrong};
 
-type Read<T> = Result<T, NotJson>;
+/// A field with a word, as [`Fields`] has it, and what its words stand for, in the same order.
+struct Words<T: 'static>(&'static str, &'static [T]);
 
-const FORMS: &[(&str, InputForm)] =
-    &[("plain", InputForm::Plain), ("relative", InputForm::Relative), ("both", InputForm::Both)];
+impl<T: Copy> Words<T> {
+    fn get(&self, index: usize) -> Option<T> {
+        self.1.get(index).copied()
+    }
+}
 
-const ACTIVATIONS: &[(&str, Activation)] = &[
-    ("identity", Activation::Identity),
-    ("relu", Activation::Relu),
-    ("tanh", Activation::Tanh),
-    ("silu", Activation::Silu),
-    ("sigmoid", Activation::Sigmoid),
-];
+const FORMS: Words<InputForm> =
+    Words("=form plain relative both", &[InputForm::Plain, InputForm::Relative, InputForm::Both]);
+
+const ACTIVATIONS: Words<Activation> = Words(
+    "=activation identity relu tanh silu sigmoid",
+    &[Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Silu, Activation::Sigmoid],
+);
 
 /// Numbers are in the tensor `loss.constants`, so that δ is only a place here.
-const LOSSES: &[(&str, Loss)] = &[
-    ("mean_squared", Loss::MeanSquared),
-    ("huber", Loss::Huber { delta: 1.0 }),
-    ("binary_cross_entropy", Loss::BinaryCrossEntropy),
-    ("cross_entropy", Loss::CrossEntropy),
-];
+const LOSSES: Words<Loss> = Words(
+    "=loss mean_squared huber binary_cross_entropy cross_entropy",
+    &[Loss::MeanSquared, Loss::Huber { delta: 1.0 }, Loss::BinaryCrossEntropy, Loss::CrossEntropy],
+);
 
-const RATES: &[(&str, Rate)] =
-    &[("constant", Rate::Constant), ("per_layer_step", Rate::PerLayerStep), ("per_parameter", Rate::PerParameter)];
+const RATES: Words<Rate> =
+    Words("=rate constant per_layer_step per_parameter", &[Rate::Constant, Rate::PerLayerStep, Rate::PerParameter]);
 
 /// A network to be filled.
 pub(super) const NO_NETWORK: NetworkSpec =
@@ -40,6 +45,16 @@ pub(super) const NO_NETWORK: NetworkSpec =
 
 /// A rule to be filled.
 pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
+
+/// A layer to be filled.
+fn no_layer() -> Layer {
+    Layer::Dense { outputs: 0, activation: Activation::Identity }
+}
+
+/// A head to be filled.
+fn no_head() -> Head {
+    Head { name: Name::new(), layers: Vec::new(), loss: Loss::MeanSquared, weight: 1.0 }
+}
 
 /// Writes network and rule, neither of them checked, in place of empty ones; λ and δ are 1.
 ///
@@ -52,341 +67,310 @@ pub(super) fn read(raw: Raw<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> 
         UnescapeError::Surrogate => BundleError::MetadataJson,
     })?;
     // The version first, because another version's network may be another thing altogether.
-    let format = format(text).ok().flatten().ok_or(BundleError::MetadataJson)?;
+    let format = read_format(text).map_err(|Wrong| BundleError::MetadataJson)?;
     if format != FORMAT as usize {
         return Err(BundleError::Format(format));
     }
-    parts(&mut Cursor::new(text), network, rule).map_err(|NotJson(at)| BundleError::Unknown(at))
+    let mut cursor = Cursor::new(text);
+    parts(&mut cursor, network, rule).map_err(|Wrong| BundleError::Unknown(cursor.at()))
 }
 
-fn format(text: &[u8]) -> Read<Option<usize>> {
+/// Passes an array, each item of which is read in the place of an empty one.
+fn list<'a, T>(
+    cursor: &mut Cursor<'a>,
+    into: &mut VecView<T>,
+    empty: fn() -> T,
+    read: fn(&mut Cursor<'a>, &mut T) -> Read<()>,
+) -> Read<()> {
+    let mut array = Inside::array();
+    while array.pass(cursor)? {
+        into.push(empty()).map_err(|_| Wrong)?;
+        read(cursor, into.last_mut().ok_or(Wrong)?)?;
+    }
+    Ok(())
+}
+
+fn read_format(text: &[u8]) -> Read<usize> {
     let mut cursor = Cursor::new(text);
-    let mut format = None;
-    cursor.object(&mut |cursor, key| {
-        if !key.is("format") {
-            return Ok(false);
-        }
-        let new = cursor.whole()?;
-        cursor.once(&mut format, new)
-    })?;
+    let mut fields = Fields::new(&["#format"]);
+    fields.all(&mut cursor)?;
     cursor.end()?;
+    let [format, ..] = fields.values;
     Ok(format)
 }
 
-fn parts(cursor: &mut Cursor<'_>, into: &mut NetworkSpec, into_rule: &mut Rule) -> Read<()> {
-    let (mut network, mut rule) = (None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("network") {
-            cursor.once(&mut network, ())?;
-            read_network(cursor, into)?;
-        } else if key.is("rule") {
-            cursor.once(&mut rule, ())?;
-            *into_rule = read_rule(cursor)?;
-        } else {
-            return Ok(false);
+fn parts(cursor: &mut Cursor<'_>, network: &mut NetworkSpec, rule: &mut Rule) -> Read<()> {
+    let mut fields = Fields::new(&["*network", "*rule"]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_network(cursor, network)?,
+            _ => read_rule(cursor, rule)?,
         }
-        Ok(true)
-    })?;
-    network.and(rule).ok_or(cursor.wrong())
+    }
+    fields.complete()
 }
 
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn read_network(cursor: &mut Cursor<'_>, into: &mut NetworkSpec) -> Read<()> {
-    let (mut input, mut backbone, mut heads) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("input") {
-            cursor.once(&mut input, ())?;
-            into.input = read_input(cursor)?;
-        } else if key.is("backbone") {
-            cursor.once(&mut backbone, ())?;
-            list(cursor, &mut into.backbone, read_layer)?;
-        } else if key.is("heads") {
-            cursor.once(&mut heads, ())?;
-            list(cursor, &mut into.heads, read_head)?;
-        } else {
-            return Ok(false);
+    let mut fields = Fields::new(&["*input", "*backbone", "*heads"]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_input(cursor, &mut into.input)?,
+            1 => list(cursor, into.backbone.as_mut_view(), no_layer, read_layer)?,
+            _ => list(cursor, into.heads.as_mut_view(), no_head, read_head)?,
         }
-        Ok(true)
-    })?;
-    input.and(backbone).and(heads).ok_or(cursor.wrong())
+    }
+    fields.complete()
 }
 
-fn read_input(cursor: &mut Cursor<'_>) -> Read<Input> {
-    let (mut len, mut form, mut image) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("len") {
-            let new = cursor.whole()?;
-            cursor.once(&mut len, new)
-        } else if key.is("form") {
-            let new = one_of(cursor, FORMS)?;
-            cursor.once(&mut form, new)
-        } else if cfg!(feature = "layers") && key.is("image") {
-            let new = read_shape(cursor)?;
-            cursor.once(&mut image, new)
-        } else {
-            Ok(false)
+fn read_input(cursor: &mut Cursor<'_>, into: &mut Input) -> Read<()> {
+    let mut fields = Fields::new(&[
+        "#len",
+        FORMS.0,
+        #[cfg(feature = "layers")]
+        "*image",
+    ]);
+    while fields.pass(cursor)?.is_some() {
+        #[cfg(feature = "layers")]
+        {
+            into.image = Some(read_shape(cursor)?);
         }
-    })?;
-    let (Some(len), Some(form)) = (len, form) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Input { len, form, image })
+    }
+    let [len, form, ..] = fields.values;
+    into.len = known(len).ok_or(Wrong)?;
+    into.form = FORMS.get(form).ok_or(Wrong)?;
+    Ok(())
 }
 
+#[cfg(feature = "layers")]
 fn read_shape(cursor: &mut Cursor<'_>) -> Read<Shape> {
-    let (mut height, mut width, mut channels) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        for (name, into) in [("height", &mut height), ("width", &mut width), ("channels", &mut channels)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
-            }
-        }
-        Ok(false)
-    })?;
-    let (Some(height), Some(width), Some(channels)) = (height, width, channels) else {
-        return Err(cursor.wrong());
-    };
+    let mut fields = Fields::new(&["#height", "#width", "#channels"]);
+    fields.all(cursor)?;
+    let [height, width, channels, ..] = fields.values;
     Ok(Shape { height, width, channels })
 }
 
-fn read_head(cursor: &mut Cursor<'_>) -> Read<Head> {
-    let (mut name, mut layers, mut loss) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        if key.is("name") {
-            let new = read_name(cursor)?;
-            cursor.once(&mut name, new)
-        } else if key.is("layers") {
-            let mut new = Vec::new();
-            list(cursor, &mut new, read_layer)?;
-            cursor.once(&mut layers, new)
-        } else if key.is("loss") {
-            let new = one_of(cursor, LOSSES)?;
-            cursor.once(&mut loss, new)
-        } else {
-            Ok(false)
+fn read_head(cursor: &mut Cursor<'_>, into: &mut Head) -> Read<()> {
+    let mut fields = Fields::new(&["*name", "*layers", LOSSES.0]);
+    while let Some(field) = fields.pass(cursor)? {
+        match field {
+            0 => read_name(cursor, &mut into.name)?,
+            _ => list(cursor, into.layers.as_mut_view(), no_layer, read_layer)?,
         }
-    })?;
-    let (Some(name), Some(layers), Some(loss)) = (name, layers, loss) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Head { name, layers, loss, weight: 1.0 })
+    }
+    let [_, _, loss, ..] = fields.values;
+    into.loss = LOSSES.get(loss).ok_or(Wrong)?;
+    fields.complete()
 }
 
-fn read_name(cursor: &mut Cursor<'_>) -> Read<Name> {
-    let raw = cursor.string()?;
+/// The name of a head. One that is too long is left empty, and what is not ASCII becomes a question mark: the check of the network refuses
+/// both, and says which head it is.
+fn read_name(cursor: &mut Cursor<'_>, into: &mut Name) -> Read<()> {
     let mut buffer = [0; MAX_NAME];
-    raw.unescape(&mut buffer)
-        .ok()
-        .and_then(|bytes| Name::try_from(core::str::from_utf8(bytes).ok()?).ok())
-        .ok_or(cursor.wrong())
+    for byte in cursor.string()?.unescape(&mut buffer).unwrap_or_default() {
+        into.push(if byte.is_ascii() { char::from(*byte) } else { '?' }).map_err(|_| Wrong)?;
+    }
+    Ok(())
 }
 
 /// A kind and its fields, or for a kind without fields its name alone.
-fn read_layer(cursor: &mut Cursor<'_>) -> Read<Layer> {
-    if cfg!(feature = "layers") && cursor.peek() == b'"' {
-        return one_of(cursor, &[("global_average_pool", Layer::GlobalAveragePool), ("flatten", Layer::Flatten)]);
+fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
+    #[cfg(feature = "layers")]
+    if cursor.peek() == b'"' {
+        let bare = cursor.string()?;
+        *into = if bare.is("global_average_pool") {
+            Layer::GlobalAveragePool
+        } else if bare.is("flatten") {
+            Layer::Flatten
+        } else {
+            return Err(Wrong);
+        };
+        return Ok(());
     }
-    let mut layer = None;
-    cursor.object(&mut |cursor, kind| {
-        let fields = read_fields(cursor)?;
-        let new = fields.layer(&kind).ok_or(cursor.wrong())?;
-        cursor.once(&mut layer, new)
-    })?;
-    layer.ok_or(cursor.wrong())
+    let mut kind = Inside::object();
+    if !kind.pass(cursor)? {
+        return Err(Wrong);
+    }
+    let mut fields = Fields::new(&[
+        ACTIVATIONS.0,
+        "#outputs",
+        #[cfg(feature = "layers")]
+        "#layers",
+        #[cfg(feature = "layers")]
+        "#len",
+        #[cfg(feature = "layers")]
+        "*window",
+    ]);
+    #[cfg(feature = "layers")]
+    let mut window = None;
+    while fields.pass(cursor)?.is_some() {
+        #[cfg(feature = "layers")]
+        {
+            window = Some(read_window(cursor)?);
+        }
+    }
+    #[cfg(feature = "layers")]
+    let layer = layer(&kind.key, fields.values, window);
+    #[cfg(not(feature = "layers"))]
+    let layer = layer(&kind.key, fields.values);
+    *into = layer.ok_or(Wrong)?;
+    kind.end(cursor)
 }
 
-/// What layers have; each kind takes what it needs.
-#[derive(Default)]
-struct Fields {
-    outputs: Option<usize>,
-    layers: Option<usize>,
-    len: Option<usize>,
+#[cfg(not(feature = "layers"))]
+fn layer(kind: &Raw<'_>, [activation, outputs, ..]: [usize; MOST]) -> Option<Layer> {
+    if !kind.is("dense") {
+        return None;
+    }
+    Some(Layer::Dense { outputs: known(outputs)?, activation: ACTIVATIONS.get(activation)? })
+}
+
+#[cfg(feature = "layers")]
+fn layer(
+    kind: &Raw<'_>,
+    [activation, outputs, layers, len, ..]: [usize; MOST],
     window: Option<Window>,
-    activation: Option<Activation>,
+) -> Option<Layer> {
+    let activation = ACTIVATIONS.get(activation);
+    let (outputs, layers, len) = (known(outputs), known(layers), known(len));
+    Some(if kind.is("dense") {
+        Layer::Dense { outputs: outputs?, activation: activation? }
+    } else if kind.is("convolution") {
+        Layer::Convolution { outputs: outputs?, window: window?, activation: activation? }
+    } else if kind.is("depthwise") {
+        Layer::Depthwise { window: window?, activation: activation? }
+    } else if kind.is("max_pool") {
+        Layer::MaxPool { window: window? }
+    } else if kind.is("average_pool") {
+        Layer::AveragePool { window: window? }
+    } else if kind.is("layer_norm") {
+        Layer::LayerNorm { activation: activation? }
+    } else if kind.is("residual") {
+        Layer::Residual { layers: layers?, activation: activation? }
+    } else if kind.is("context") {
+        Layer::Context { len: len? }
+    } else {
+        return None;
+    })
 }
 
-impl Fields {
-    fn layer(&self, kind: &Raw<'_>) -> Option<Layer> {
-        if kind.is("dense") {
-            return Some(Layer::Dense { outputs: self.outputs?, activation: self.activation? });
-        }
-        if !cfg!(feature = "layers") {
-            return None;
-        }
-        Some(if kind.is("convolution") {
-            Layer::Convolution { outputs: self.outputs?, window: self.window?, activation: self.activation? }
-        } else if kind.is("depthwise") {
-            Layer::Depthwise { window: self.window?, activation: self.activation? }
-        } else if kind.is("max_pool") {
-            Layer::MaxPool { window: self.window? }
-        } else if kind.is("average_pool") {
-            Layer::AveragePool { window: self.window? }
-        } else if kind.is("layer_norm") {
-            Layer::LayerNorm { activation: self.activation? }
-        } else if kind.is("residual") {
-            Layer::Residual { layers: self.layers?, activation: self.activation? }
-        } else if kind.is("context") {
-            Layer::Context { len: self.len? }
-        } else {
-            return None;
-        })
-    }
-}
-
-fn read_fields(cursor: &mut Cursor<'_>) -> Read<Fields> {
-    let mut fields = Fields::default();
-    cursor.object(&mut |cursor, key| {
-        if key.is("activation") {
-            let new = one_of(cursor, ACTIVATIONS)?;
-            return cursor.once(&mut fields.activation, new);
-        }
-        if cfg!(feature = "layers") && key.is("window") {
-            let new = read_window(cursor)?;
-            return cursor.once(&mut fields.window, new);
-        }
-        let Fields { outputs, layers, len, .. } = &mut fields;
-        for (name, into) in [("outputs", outputs), ("layers", layers), ("len", len)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
-            }
-        }
-        Ok(false)
-    })?;
-    Ok(fields)
-}
-
+#[cfg(feature = "layers")]
 fn read_window(cursor: &mut Cursor<'_>) -> Read<Window> {
-    let (mut size, mut stride, mut padding) = (None, None, None);
-    cursor.object(&mut |cursor, key| {
-        for (name, into) in [("size", &mut size), ("stride", &mut stride), ("padding", &mut padding)] {
-            if key.is(name) {
-                let mut new = Vec::<u8, 2>::new();
-                list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
-                let new = new.into_array().map_err(|_| cursor.wrong())?;
-                return cursor.once(into, new);
-            }
+    let mut fields = Fields::new(&["*size", "*stride", "*padding"]);
+    let mut window = Window::square(0, 0, 0);
+    while let Some(field) = fields.pass(cursor)? {
+        let mut pair = Vec::<u8, 2>::new();
+        list(cursor, pair.as_mut_view(), u8::default, read_byte)?;
+        let pair = pair.into_array().map_err(|_| Wrong)?;
+        match field {
+            0 => window.size = pair,
+            1 => window.stride = pair,
+            _ => window.padding = pair,
         }
-        Ok(false)
-    })?;
-    let (Some(size), Some(stride), Some(padding)) = (size, stride, padding) else {
-        return Err(cursor.wrong());
-    };
-    Ok(Window { size, stride, padding })
-}
-
-fn read_rule(cursor: &mut Cursor<'_>) -> Read<Rule> {
-    if cfg!(feature = "rules") && cursor.peek() == b'"' {
-        return one_of(cursor, &[("bayes", false), ("prototype", true)])
-            .map(|prototype| if prototype { Rule::Prototype } else { Rule::Bayes });
     }
-    let mut rule = None;
-    cursor.object(&mut |cursor, kind| {
-        let numbers = read_numbers(cursor)?;
-        let new = numbers.rule(&kind).ok_or(cursor.wrong())?;
-        cursor.once(&mut rule, new)
-    })?;
-    rule.ok_or(cursor.wrong())
+    fields.complete()?;
+    Ok(window)
 }
 
-/// What rules have; each takes what it needs.
-#[derive(Default)]
-struct Numbers {
-    steps: Option<usize>,
-    rate: Option<Rate>,
-    scope: Option<Scope>,
-    momentum: Option<bool>,
-    recursive: Option<bool>,
-    classes: Option<usize>,
-    hidden: Option<usize>,
+fn read_byte(cursor: &mut Cursor<'_>, into: &mut u8) -> Read<()> {
+    *into = u8::try_from(cursor.whole()?).map_err(|_| Wrong)?;
+    Ok(())
 }
 
-impl Numbers {
-    fn rule(self, kind: &Raw<'_>) -> Option<Rule> {
-        let Self { steps, rate, scope, momentum, recursive, classes, hidden } = self;
-        if kind.is("gradient") {
-            let momentum = momentum.unwrap_or(false);
-            return Some(Rule::Gradient { steps: steps?, rate: rate?, scope: scope?, momentum });
-        }
-        if !cfg!(feature = "rules") {
-            return None;
-        }
-        Some(if kind.is("ridge") {
-            Rule::Ridge { recursive: recursive? }
-        } else if kind.is("siamese") {
-            Rule::Siamese { classes: classes? }
-        } else if kind.is("meta_lstm") {
-            Rule::MetaLstm { steps: steps?, hidden: hidden?, scope: scope? }
+/// A kind and its fields, or for a kind without fields its name alone.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
+fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
+    #[cfg(feature = "rules")]
+    if cursor.peek() == b'"' {
+        let bare = cursor.string()?;
+        *into = if bare.is("bayes") {
+            Rule::Bayes
+        } else if bare.is("prototype") {
+            Rule::Prototype
         } else {
-            return None;
-        })
+            return Err(Wrong);
+        };
+        return Ok(());
     }
+    let mut kind = Inside::object();
+    if !kind.pass(cursor)? {
+        return Err(Wrong);
+    }
+    let mut fields = Fields::new(&[
+        "*scope",
+        "#steps",
+        RATES.0,
+        "?momentum",
+        #[cfg(feature = "rules")]
+        "?recursive",
+        #[cfg(feature = "rules")]
+        "#classes",
+        #[cfg(feature = "rules")]
+        "#hidden",
+    ]);
+    let mut scope = None;
+    while fields.pass(cursor)?.is_some() {
+        scope = Some(read_scope(cursor)?);
+    }
+    *into = rule(&kind.key, fields.values, scope).ok_or(Wrong)?;
+    kind.end(cursor)
 }
 
-fn read_numbers(cursor: &mut Cursor<'_>) -> Read<Numbers> {
-    let mut numbers = Numbers::default();
-    cursor.object(&mut |cursor, key| {
-        if key.is("rate") {
-            let new = one_of(cursor, RATES)?;
-            return cursor.once(&mut numbers.rate, new);
-        }
-        if key.is("scope") {
-            let new = read_scope(cursor)?;
-            return cursor.once(&mut numbers.scope, new);
-        }
-        let Numbers { steps, momentum, recursive, classes, hidden, .. } = &mut numbers;
-        for (name, into) in [("momentum", momentum), ("recursive", recursive)] {
-            if key.is(name) {
-                let new = cursor.truth()?;
-                return cursor.once(into, new);
-            }
-        }
-        for (name, into) in [("steps", steps), ("classes", classes), ("hidden", hidden)] {
-            if key.is(name) {
-                let new = cursor.whole()?;
-                return cursor.once(into, new);
-            }
-        }
-        Ok(false)
-    })?;
-    Ok(numbers)
+#[cfg(not(feature = "rules"))]
+fn rule(kind: &Raw<'_>, [_, steps, rate, momentum, ..]: [usize; MOST], scope: Option<Scope>) -> Option<Rule> {
+    if !kind.is("gradient") {
+        return None;
+    }
+    gradient(steps, rate, momentum, scope)
+}
+
+fn gradient(steps: usize, rate: usize, momentum: usize, scope: Option<Scope>) -> Option<Rule> {
+    Some(Rule::Gradient { steps: known(steps)?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == 1 })
+}
+
+#[cfg(feature = "rules")]
+fn rule(
+    kind: &Raw<'_>,
+    [_, steps, rate, momentum, recursive, classes, hidden]: [usize; MOST],
+    scope: Option<Scope>,
+) -> Option<Rule> {
+    if kind.is("gradient") {
+        return gradient(steps, rate, momentum, scope);
+    }
+    Some(if kind.is("ridge") {
+        Rule::Ridge { recursive: known(recursive)? == 1 }
+    } else if kind.is("siamese") {
+        Rule::Siamese { classes: known(classes)? }
+    } else if kind.is("meta_lstm") {
+        Rule::MetaLstm { steps: known(steps)?, hidden: known(hidden)?, scope: scope? }
+    } else {
+        return None;
+    })
 }
 
 /// `"all"`, `"heads"`, `"contexts"` or `{"layers": [..]}`.
 fn read_scope(cursor: &mut Cursor<'_>) -> Read<Scope> {
     if cursor.peek() == b'"' {
-        return Ok(match one_of(cursor, &[("all", 0), ("heads", 1), ("contexts", 2)])? {
-            0 => Scope::All,
-            1 => Scope::Heads,
-            _ => Scope::Contexts,
+        let word = cursor.string()?;
+        return Ok(if word.is("all") {
+            Scope::All
+        } else if word.is("heads") {
+            Scope::Heads
+        } else if word.is("contexts") {
+            Scope::Contexts
+        } else {
+            return Err(Wrong);
         });
     }
-    let mut scope = None;
-    cursor.object(&mut |cursor, key| {
-        if !key.is("layers") {
-            return Err(cursor.wrong());
-        }
-        let mut new = Vec::new();
-        list(cursor, &mut new, |cursor| u8::try_from(cursor.whole()?).map_err(|_| cursor.wrong()))?;
-        cursor.once(&mut scope, Scope::Layers(new))
-    })?;
-    scope.ok_or(cursor.wrong())
-}
-
-fn list<'a, T, const N: usize>(
-    cursor: &mut Cursor<'a>,
-    into: &mut Vec<T, N>,
-    read: fn(&mut Cursor<'a>) -> Read<T>,
-) -> Read<()> {
-    cursor.array(&mut |cursor| {
-        let item = read(cursor)?;
-        into.push(item).map_err(|_| cursor.wrong())
-    })
-}
-
-fn one_of<T: Copy>(cursor: &mut Cursor<'_>, choices: &[(&str, T)]) -> Read<T> {
-    let raw = cursor.string()?;
-    choices.iter().find(|(name, _)| raw.is(name)).map(|&(_, choice)| choice).ok_or(cursor.wrong())
+    let (mut layers, mut object) = (Vec::new(), Inside::object());
+    if !(object.pass(cursor)? && object.key.is("layers")) {
+        return Err(Wrong);
+    }
+    list(cursor, layers.as_mut_view(), u8::default, read_byte)?;
+    object.end(cursor)?;
+    Ok(Scope::Layers(layers))
 }
 
 #[cfg(test)]
@@ -400,8 +384,8 @@ mod tests {
             let pair = prop::array::uniform2(any::<u8>());
             (pair, pair, pair).prop_map(|(size, stride, padding)| Window { size, stride, padding })
         };
-        let activation = || prop::sample::select(ACTIVATIONS).prop_map(|(_, activation)| activation);
-        let number = any::<usize>;
+        let activation = || prop::sample::select(ACTIVATIONS.1);
+        let number = || 0..usize::MAX - 1;
         prop_oneof![
             (number(), activation()).prop_map(|(outputs, activation)| Layer::Dense { outputs, activation }),
             (number(), window(), activation()).prop_map(|(outputs, window, activation)| Layer::Convolution {
@@ -421,10 +405,10 @@ mod tests {
     }
 
     fn rule() -> impl Strategy<Value = Rule> {
-        let number = any::<usize>;
+        let number = || 0..usize::MAX - 1;
         prop_oneof![
-            (number(), prop::sample::select(RATES), scope(), any::<bool>())
-                .prop_map(|(steps, (_, rate), scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
+            (number(), prop::sample::select(RATES.1), scope(), any::<bool>())
+                .prop_map(|(steps, rate, scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
             any::<bool>().prop_map(|recursive| Rule::Ridge { recursive }),
             Just(Rule::Bayes),
             Just(Rule::Prototype),
@@ -434,7 +418,7 @@ mod tests {
     }
 
     fn image() -> impl Strategy<Value = Option<Shape>> {
-        let shape = (any::<usize>(), any::<usize>(), any::<usize>());
+        let shape = (0..usize::MAX - 1, 0..usize::MAX - 1, 0..usize::MAX - 1);
         prop::option::of(shape.prop_map(|(height, width, channels)| Shape { height, width, channels }))
     }
 
@@ -443,7 +427,7 @@ mod tests {
     }
 
     fn head() -> impl Strategy<Value = Head> {
-        ("[ -~é]{0,12}", layers(), prop::sample::select(LOSSES)).prop_map(|(name, layers, (_, loss))| {
+        ("[ -~]{0,12}", layers(), prop::sample::select(LOSSES.1)).prop_map(|(name, layers, loss)| {
             let name = Name::try_from(name.as_str()).unwrap();
             Head { name, layers, loss, weight: 1.0 }
         })
@@ -461,7 +445,7 @@ mod tests {
     proptest! {
         #[test]
         fn reads_what_serde_writes(
-            len in any::<usize>(), (_, form) in prop::sample::select(FORMS), backbone in layers(),
+            len in 0..usize::MAX - 1, form in prop::sample::select(FORMS.1), backbone in layers(),
             heads in prop::collection::vec(head(), 0..=4),
             image in image(), rule in rule(),
         ) {
@@ -478,21 +462,21 @@ mod tests {
     #[test]
     fn knows_every_name_that_serde_writes() {
         // A new variant fails to compile here: it belongs in the lists above.
-        for (name, form) in FORMS {
+        for (name, form) in FORMS.0.split(' ').skip(1).zip(FORMS.1) {
             let (InputForm::Plain | InputForm::Relative | InputForm::Both) = form;
-            assert_eq!(serde_json::to_value(form).unwrap(), *name);
+            assert_eq!(serde_json::to_value(form).unwrap(), name);
         }
-        for (name, activation) in ACTIVATIONS {
+        for (name, activation) in ACTIVATIONS.0.split(' ').skip(1).zip(ACTIVATIONS.1) {
             let (Activation::Identity | Activation::Relu | Activation::Tanh | Activation::Silu | Activation::Sigmoid) =
                 activation;
-            assert_eq!(serde_json::to_value(activation).unwrap(), *name);
+            assert_eq!(serde_json::to_value(activation).unwrap(), name);
         }
-        for (_, loss) in LOSSES {
+        for loss in LOSSES.1 {
             let (Loss::MeanSquared | Loss::Huber { .. } | Loss::BinaryCrossEntropy | Loss::CrossEntropy) = loss;
         }
-        for (name, rate) in RATES {
+        for (name, rate) in RATES.0.split(' ').skip(1).zip(RATES.1) {
             let (Rate::Constant | Rate::PerLayerStep | Rate::PerParameter) = rate;
-            assert_eq!(serde_json::to_value(rate).unwrap(), *name);
+            assert_eq!(serde_json::to_value(rate).unwrap(), name);
         }
     }
 }

@@ -1,6 +1,7 @@
 extern crate std;
 use std::{format, string::String, vec, vec::Vec};
 
+use super::view::Dtype;
 use super::*;
 use half::{bf16, f16};
 use proptest::prelude::*;
@@ -271,7 +272,10 @@ fn refuses_what_is_wrong_with_the_metadata() {
     assert!(matches!(swap("tanh", "tanhh"), Unknown(_)));
     assert!(matches!(swap("\"rule\"", "\"ruler\""), Unknown(_)));
     assert_eq!(swap("\"steps\":2", "\"steps\":99999999999999999999"), Rule(RuleError::Steps(usize::MAX)));
-    assert!(matches!(swap("\"slip\"", "\"a_name_longer_than_24_characters\""), Unknown(_)));
+    for name in ["a_name_longer_than_24_characters", "Gel\u{e4}nde", "\u{1c30}1", ""] {
+        let named = broken(|parts| parts.metadata = parts.metadata.replace("slip", name));
+        assert_eq!(named, Network(SpecError::HeadName(0)), "{name}");
+    }
     assert_eq!(swap("\"slip\"", "\"Slip\""), Network(SpecError::HeadName(0)));
     assert_eq!(swap("\"outputs\":3", "\"outputs\":0"), Network(SpecError::Units { got: 0, most: 4096 }));
     assert_eq!(swap("\"steps\":2", "\"steps\":0"), Rule(RuleError::Steps(0)));

@@ -1,6 +1,7 @@
-//! One tensor of a bundle, where it lies.
+//! The tensors of a bundle, where they lie.
 
 use half::f16;
+use sinew_models::rule::MAX_TENSORS;
 use sinew_models::spec::MAX_LAYERS;
 
 use super::LengthError;
@@ -16,6 +17,9 @@ pub(super) enum Dtype {
     Bf16,
 }
 
+/// The names of these in a file.
+pub(super) const DTYPES: [(&str, Dtype); 3] = [("F32", Dtype::F32), ("F16", Dtype::F16), ("BF16", Dtype::Bf16)];
+
 impl Dtype {
     /// Bytes of one value.
     pub const fn size(self) -> usize {
@@ -25,6 +29,9 @@ impl Dtype {
         }
     }
 }
+
+/// How many tensors say how values are scaled.
+pub(super) const SCALES: usize = 5;
 
 /// One tensor of a bundle, read from where it lies; rows one after another.
 #[derive(Clone, Copy, Debug)]
@@ -74,22 +81,77 @@ impl View<'_> {
     }
 }
 
-/// Where all weights and biases of a bundle lie.
+/// Most tensors of a bundle.
+const TENSORS: usize = 1 + 2 * MAX_LAYERS + MAX_TENSORS + SCALES + 1;
+
+/// The tensors of a bundle, in the order in which they are read: [`LOSS_CONSTANTS`](sinew_models::bundle::LOSS_CONSTANTS); weights and
+/// biases as [`NetworkSpec::slots`](sinew_models::spec::NetworkSpec::slots) has them; the numbers of the rule; scales; and the novelty,
+/// if it is there. One list of all takes less flash than a list of each.
+///
+/// Not a vector of heapless, which is dropped: what it borrows would have to live until then.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parameters<'a> {
-    /// In the order of [`sinew_models::spec::NetworkSpec::slots`]; without values past the last one.
-    pub(super) slots: [View<'a>; 2 * MAX_LAYERS],
+pub(crate) struct Tensors<'a> {
+    views: [View<'a>; TENSORS],
+    len: usize,
+    /// Where weights and biases end.
+    slots: usize,
+    /// Where the numbers of the rule end.
+    numbers: usize,
 }
 
-impl Parameters<'_> {
-    /// Writes them all, one after another.
+impl<'a> Tensors<'a> {
+    /// No tensors.
+    pub fn new() -> Self {
+        Self { views: [View::NONE; TENSORS], len: 0, slots: 0, numbers: 0 }
+    }
+
+    /// Puts one more behind the others; `None` if there is no room.
+    pub(super) fn push(&mut self, view: View<'a>) -> Option<()> {
+        *self.views.get_mut(self.len)? = view;
+        self.len += 1;
+        Some(())
+    }
+
+    /// All weights and biases are there.
+    pub(super) fn end_slots(&mut self) {
+        self.slots = self.len;
+    }
+
+    /// All numbers of the rule are there.
+    pub(super) fn end_numbers(&mut self) {
+        self.numbers = self.len;
+    }
+
+    /// The constants of the losses.
+    pub(super) fn constants(&self) -> &View<'a> {
+        let [constants, ..] = &self.views;
+        constants
+    }
+
+    /// The numbers of the rule.
+    pub fn numbers(&self) -> &[View<'a>] {
+        self.views.get(self.slots..self.numbers).unwrap_or_default()
+    }
+
+    /// Mean, scale and relative scale of inputs, mean and scale of outputs.
+    pub fn scales(&self) -> &[View<'a>] {
+        self.views.get(self.numbers..).and_then(|rest| rest.get(..SCALES)).unwrap_or_default()
+    }
+
+    /// What novelties were in training, if the bundle knows them.
+    pub fn novelty(&self) -> Option<View<'a>> {
+        self.views.get(..self.len)?.get(self.numbers + SCALES).copied()
+    }
+
+    /// Writes all weights and biases, one after another.
     ///
     /// # Errors
     /// If `into` has not as many values as there are; it is then left as it was.
     pub fn load(&self, into: &mut [f32]) -> Result<(), LengthError> {
-        LengthError::check(self.slots.iter().map(View::len).sum(), into.len())?;
+        let slots = self.views.get(1..self.slots).unwrap_or_default();
+        LengthError::check(slots.iter().map(View::len).sum(), into.len())?;
         let mut rest = into;
-        for view in &self.slots {
+        for view in slots {
             // As many as there are: the lengths add up.
             let (slot, tail) = crate::part::cut(rest, view.len());
             view.copy_to(slot)?;

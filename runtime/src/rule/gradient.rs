@@ -10,7 +10,7 @@ use super::{Fit, Trial, Until};
 use crate::guard::Guard;
 use crate::kernel::dense::Update;
 use crate::kernel::scale::{add_scaled, step_from, subtract_product};
-use crate::network::{Batch, Destination, LayerSet, Network, Traces};
+use crate::network::{Batch, Destination, LayerSet, Network, Tail, Traces};
 
 /// The inner rates α: what they are, and their numbers in the layout of the tensor `rule.rate`.
 #[derive(Clone, Copy, Debug)]
@@ -28,29 +28,42 @@ impl Rates<'_> {
     ///
     /// Steps past the last row of a rate for each layer and step use that last row.
     pub fn of_layers(&self, step: usize, layers: usize) -> Option<[f32; MAX_LAYERS]> {
-        let row = match self.kind {
-            Rate::Constant => self.values.first().copied().map(|rate| [rate; MAX_LAYERS])?,
+        let mut rates = [0.0; MAX_LAYERS];
+        self.write(step, layers, &mut rates).then_some(rates)
+    }
+
+    /// Writes what [`Rates::of_layers`] gives; false where that is `None`.
+    fn write(&self, step: usize, layers: usize, into: &mut [f32; MAX_LAYERS]) -> bool {
+        for (layer, to) in into.iter_mut().enumerate().take(layers) {
+            let Some(rate) = self.of_layer(step, layer, layers) else { return false };
+            *to = rate;
+        }
+        true
+    }
+
+    /// α of one of so many layers; `None` for a rate for each parameter.
+    // One copy for all callers, to save flash.
+    #[inline(never)]
+    fn of_layer(&self, step: usize, layer: usize, layers: usize) -> Option<f32> {
+        let place = match self.kind {
+            Rate::Constant => 0,
             Rate::PerLayerStep => {
                 let last = (self.values.len() / layers.max(1)).checked_sub(1)?;
-                let mut row = [0.0; MAX_LAYERS];
-                let from = self.values.chunks_exact(layers.max(1)).nth(step.min(last))?;
-                row.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                row
+                step.min(last) * layers + layer
             }
             Rate::PerParameter => return None,
         };
-        Some(core::array::from_fn(
-            |layer| if self.adapted.has(layer) { row.get(layer).copied().unwrap_or(0.0) } else { 0.0 },
-        ))
+        let rate = self.values.get(place)?;
+        Some(if self.adapted.has(layer) { *rate } else { 0.0 })
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
     ///
-    /// Every layer of the network is written to `stepped`, adapted or not.
+    /// Every layer of `network` is written to `stepped`, adapted or not.
     pub fn step(
         &self,
         step: usize,
-        network: &Network,
+        network: Tail<'_>,
         (params, stepped): (&[f32], &mut [f32]),
         batch: Batch<'_>,
         traces: &mut Traces<'_>,
@@ -71,7 +84,7 @@ impl Rates<'_> {
     /// The gradient at `params`, of the adapted layers, into `gradient`; returns the loss.
     fn gradient(
         &self,
-        network: &Network,
+        network: Tail<'_>,
         (params, gradient): (&[f32], &mut [f32]),
         batch: Batch<'_>,
         update: Update,
@@ -82,14 +95,14 @@ impl Rates<'_> {
     }
 
     /// `stepped = params − α ∘ stepped`, where `stepped` holds a direction in the adapted layers.
-    fn leave(&self, step: usize, network: &Network, params: &[f32], stepped: &mut [f32]) {
-        let (rates, path) = (self.of_layers(step, network.layer_count()), network.path());
+    fn leave(&self, step: usize, network: Tail<'_>, params: &[f32], stepped: &mut [f32]) {
+        let path = network.path();
         for layer in network.numbers() {
             let range = network.params_of(layer);
             let (Some(from), Some(to)) = (params.get(range.clone()), stepped.get_mut(range.clone())) else { continue };
-            match &rates {
+            match self.of_layer(step, layer, network.layer_count()) {
                 _ if !self.adapted.has(layer) => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
-                Some(rates) => step_from(path, to, -rates.get(layer).copied().unwrap_or(0.0), from),
+                Some(rate) => step_from(path, to, -rate, from),
                 None => {
                     let Some(rates) = self.values.get(range) else { continue };
                     to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -rate);
@@ -102,7 +115,7 @@ impl Rates<'_> {
     /// `params −= α ∘ gradient`, for the adapted layers.
     pub fn apply(&self, step: usize, network: &Network, gradient: &[f32], params: &mut [f32]) {
         let rates = self.of_layers(step, network.layer_count());
-        for layer in network.numbers().filter(|layer| self.adapted.has(*layer)) {
+        for layer in (0..network.layer_count()).filter(|layer| self.adapted.has(*layer)) {
             let range = network.params_of(layer);
             let (Some(params), Some(gradient)) = (params.get_mut(range.clone()), gradient.get(range.clone())) else {
                 continue;
@@ -147,9 +160,10 @@ impl Stepper<'_> {
         }
     }
 
-    /// Whether the gradient can become a step where it is made, if all rows are in one unit.
-    fn steps_at_once(&self) -> bool {
-        matches!(self, Self::Descent(Rates { kind: Rate::Constant | Rate::PerLayerStep, .. }, None))
+    /// Writes α of each of `layers` layers; false where the gradient cannot become a step where it is made.
+    fn rates_at_once(&self, step: usize, layers: usize, into: &mut [f32; MAX_LAYERS]) -> bool {
+        let Self::Descent(rates, None) = self else { return false };
+        rates.write(step, layers, into)
     }
 
     fn adapted(&self) -> LayerSet {
@@ -161,7 +175,7 @@ impl Stepper<'_> {
     }
 
     /// From the gradient of step `step`, in `stepped`, to the parameters that it leads to.
-    fn finish(&mut self, step: usize, network: &Network, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
+    fn finish(&mut self, step: usize, network: Tail<'_>, loss: f32, (params, stepped): (&[f32], &mut [f32])) {
         let _ = loss;
         match self {
             Self::Descent(rates, momentum) => {
@@ -199,12 +213,12 @@ pub(crate) fn descend(
     stepper.begin();
     for step in 0..=steps {
         let judges = fit.guard != Guard::Finite;
-        let Ok([params, stepped]) = work.get_disjoint_mut([here, next]) else { return trial };
-        let (params, stepped) = (&**params, &mut **stepped);
+        let Some([params, stepped]) = super::two(work, [here, next]) else { return trial };
+        let params = &*params;
         let loss = if step < steps {
             step_over_rows(fit, stepper, step, params, stepped, until)
         } else if fit.guard == Guard::Improve {
-            let learn = fit.learn.clone();
+            let learn = fit.learn;
             fit.loss(&learn, params, until)
         } else if steps > 0 {
             Some(trial.last)
@@ -221,7 +235,7 @@ pub(crate) fn descend(
         let judged = match fit.guard {
             Guard::Finite | Guard::Improve => Some(loss),
             Guard::HeldBack(_) => {
-                let judge = fit.judge.clone();
+                let judge = fit.judge;
                 fit.loss(&judge, params, until)
             }
         };
@@ -241,6 +255,8 @@ pub(crate) fn descend(
 }
 
 /// One step; the loss before it, or `None` if time is up before it is whole.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
 fn step_over_rows(
     fit: &mut Fit<'_>,
     stepper: &mut Stepper<'_>,
@@ -250,12 +266,8 @@ fn step_over_rows(
     until: Until<'_>,
 ) -> Option<f32> {
     let (network, rows) = (fit.network, fit.learn.len());
-    let (mut loss, mut update) = (0.0, Update::Store);
-    let mut traces = Traces {
-        forward: &mut *fit.traces.forward,
-        backward: &mut *fit.traces.backward,
-        panel: &mut *fit.traces.panel,
-    };
+    let (mut loss, mut update, mut rates) = (0.0, Update::Store, [0.0; MAX_LAYERS]);
+    let traces = &mut fit.traces;
     for run in fit.learn.runs(fit.unit_rows) {
         if until() {
             return None;
@@ -263,11 +275,16 @@ fn step_over_rows(
         let whole = run.len() == rows;
         let batch = super::batch(network, fit.x, fit.y, run, rows);
         network.forward(params, batch.x, batch.rows, traces.forward, traces.panel);
-        if let (true, true, Stepper::Descent(rates, _)) = (whole, stepper.steps_at_once(), &*stepper) {
-            return Some(rates.step(step, network, (params, stepped), batch, &mut traces));
-        }
-        let destination = Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update };
+        let at_once = whole && stepper.rates_at_once(step, network.layer_count(), &mut rates);
+        let destination = if at_once {
+            Destination::Step { params, stepped: &mut *stepped, rates: &rates }
+        } else {
+            Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update }
+        };
         loss += network.gradient(destination, batch, traces.forward, traces.backward, traces.panel);
+        if at_once {
+            return Some(loss);
+        }
         update = Update::Add(1.0);
     }
     stepper.finish(step, network, loss, (params, stepped));

@@ -1,13 +1,13 @@
 //! The heads of a network as one linear layer on its features: what the rules without gradients fill.
 
-use crate::network::Network;
+use crate::network::Tail;
 use crate::part::{part, part_mut};
 
 /// All heads, each one dense layer, stacked: weight `[outputs, features]`, then bias `[outputs]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads<'a> {
     /// The part of the network behind its features.
-    pub network: &'a Network,
+    pub network: Tail<'a>,
     /// For each output the factor and the addend of `rule.logit`; without it 1 and 0.
     pub logit: &'a [f32],
 }

@@ -10,7 +10,7 @@ use sinew_models::spec::Activation;
 
 use crate::kernel::dense::{self, Size, panel_len};
 use crate::kernel::{Path, activation};
-use crate::network::{LayerSet, Network};
+use crate::network::{LayerSet, Tail};
 
 /// What the LSTM sees of a parameter: two numbers for the loss, then two for its gradient.
 pub const SEEN: usize = 4;
@@ -248,7 +248,7 @@ impl Learned<'_> {
     }
 
     /// From the gradient, in the adapted layers of `stepped`, to the parameters that it leads to from `params`.
-    pub(crate) fn finish(&mut self, network: &Network, loss: f32, params: &[f32], stepped: &mut [f32]) {
+    pub(crate) fn finish(&mut self, network: Tail<'_>, loss: f32, params: &[f32], stepped: &mut [f32]) {
         for layer in network.numbers() {
             let range = network.params_of(layer);
             let (Some(params), Some(stepped)) = (params.get(range.clone()), stepped.get_mut(range.clone())) else {

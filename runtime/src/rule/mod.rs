@@ -20,7 +20,7 @@ pub mod siamese;
 use core::ops::Range;
 
 use crate::guard::Guard;
-use crate::network::{Batch, Network, Traces};
+use crate::network::{Batch, Tail, Traces};
 use crate::part::part;
 use crate::support::Places;
 
@@ -30,7 +30,7 @@ pub(crate) type Until<'u> = &'u mut dyn FnMut() -> bool;
 /// The support rows as the adapted part of the network takes them, and who learns from which and is judged by which.
 pub(crate) struct Fit<'a> {
     /// The adapted part of the network.
-    pub network: &'a Network,
+    pub network: Tail<'a>,
     /// Its inputs, `[rows, inputs]`, by place in the support ring.
     pub x: &'a [f32],
     /// Targets, `[rows, outputs]`, by place.
@@ -65,8 +65,16 @@ impl Fit<'_> {
     }
 }
 
+/// Two of the buffers of parameters; `None` unless they are two.
+// One copy, of its own, on a microcontroller, to save flash.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(crate) fn two<'w>(work: &'w mut [&mut [f32]; 3], which: [usize; 2]) -> Option<[&'w mut [f32]; 2]> {
+    let [first, second] = work.get_disjoint_mut(which).ok()?;
+    Some([first, second])
+}
+
 /// A run of rows, of `of` in all.
-fn batch<'a>(network: &Network, x: &'a [f32], y: &'a [f32], run: Range<usize>, of: usize) -> Batch<'a> {
+fn batch<'a>(network: Tail<'_>, x: &'a [f32], y: &'a [f32], run: Range<usize>, of: usize) -> Batch<'a> {
     let (inputs, outputs, rows) = (network.input_len(), network.output_len(), run.len());
     let x = part(x, run.start * inputs, rows * inputs);
     Batch { x, y: part(y, run.start * outputs, rows * outputs), rows, of }

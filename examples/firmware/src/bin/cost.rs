@@ -1,4 +1,4 @@
-//! What adapting and predicting cost: instructions, whatever the data are, and memory, to the byte.
+//! What adapting and predicting cost: instructions, whatever the data are, and memory, to the byte, and stack.
 //!
 //! `cargo run --release --bin cost`, in this folder, runs it under qemu. Exits with 0 if the work hardly depends on the data and the
 //! memory is what is documented.
@@ -7,6 +7,8 @@
 
 #[path = "../clock.rs"]
 mod clock;
+#[path = "../stack.rs"]
+mod stack;
 // Only what the other firmware does with the bundles is not needed.
 #[allow(dead_code)]
 #[path = "../scenario.rs"]
@@ -24,14 +26,20 @@ use sinew_runtime::{Adapter, Bundle, Outcome, Path, SetupError};
 /// Tasks that are drawn.
 const TASKS: u32 = 1000;
 
+/// Most bytes of stack that anything here may take, set-up included.
+const STACK: usize = 16 * 1024;
+
 #[entry]
 fn main() -> ! {
     static mut VALUES: [f32; MEMORY] = [0.0; MEMORY];
     if let Some(mut peripherals) = Peripherals::take() {
+        stack::paint();
         clock::start(&mut peripherals.SYST);
         let arm = check("arm, 8-32-1, 8 samples, 5 steps", scenario::ARM, VALUES);
         let all_kinds = check("all activations and losses, 8 samples, 3 steps", scenario::ALL_KINDS, VALUES);
-        if arm.and(all_kinds).is_some() {
+        let taken = stack::taken();
+        hprintln!("stack: {} bytes at most, of {}", taken, STACK);
+        if arm.and(all_kinds).is_some() && taken <= STACK {
             debug::exit(EXIT_SUCCESS);
         }
     }

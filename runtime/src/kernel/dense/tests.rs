@@ -75,7 +75,15 @@ fn a_step_to_another_buffer_has_the_bits_of_one_in_place() {
             let (mut w, mut b) = (old_w.clone(), old_b.clone());
             weight_gradient(path, size, &dz, &x, &mut w, &mut b, Update::Add(-0.37));
             let (mut new_w, mut new_b) = (std::vec![f32::NAN; size.w()], std::vec![f32::NAN; size.outputs]);
-            weight_gradient_step(path, size, &dz, &x, (&old_w, &old_b), -0.37, (&mut new_w, &mut new_b));
+            weight_gradient_step(
+                path,
+                size,
+                &dz,
+                &x,
+                Some((&old_w, &old_b)),
+                Update::Add(-0.37),
+                (&mut new_w, &mut new_b),
+            );
             let same = |one: &[f32], other: &[f32]| one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same(&w, &new_w) && same(&b, &new_b), "{} {size:?}", path.name());
         }

@@ -119,7 +119,7 @@ fn check(path: Path, size: Size, seed: u64, shared: bool, cut: bool, add: Option
             assert_close(&format!("its bias' tangent on {name}"), &one(rdb), &want_b, rows);
         }
         let (mut want, mut want_b) = (old_w, old_b);
-        dense::weight_gradient_step(scalar, size, &dz, &x, (&w, &b), -0.3, (&mut want, &mut want_b));
+        dense::weight_gradient_step(scalar, size, &dz, &x, Some((&w, &b)), Update::Add(-0.3), (&mut want, &mut want_b));
         assert_close(&format!("step on {name}"), &one(&new_w), &want, rows);
         assert_close(&format!("step of the bias on {name}"), &one(&new_b), &want_b, rows);
     }

@@ -86,7 +86,28 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+#[test]
+fn utf8_is_what_core_takes_for_it() {
+    // All pairs of bytes, and behind each what would make it whole.
+    for first in 0..=255_u8 {
+        for second in 0..=255 {
+            for behind in [&[][..], &[0x80], &[0xbf, 0x80], &[0x80, 0xc0], &[0x41, 0x80]] {
+                let bytes = [&[0x41, first, second], behind].concat();
+                let expected = core::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+                assert_eq!(utf8_len(&bytes), expected, "{bytes:x?}");
+            }
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn text_is_utf8_and_bytes_are_not(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+        prop_assert_eq!(utf8_len(text.as_bytes()), text.len());
+        let expected = core::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        prop_assert_eq!(utf8_len(&bytes), expected);
+    }
+
     #[test]
     fn takes_what_serde_takes(value in value()) {
         prop_assert!(skips(serde_json::to_string(&value).unwrap().as_bytes()));

@@ -78,7 +78,7 @@ impl Passes for Alone<'_> {
             rates.apply(number, network, gradient, next);
         } else {
             let mut traces = Traces { forward, backward, panel };
-            rates.step(number, network, (here, next), support.batch(), &mut traces);
+            rates.step(number, network.behind(0), (here, next), support.batch(), &mut traces);
         }
     }
 
