@@ -186,38 +186,7 @@ impl Vector for Quad {
         }
     }
     #[cfg(feature = "lanes")]
-    type Task = Self;
+    super::lanes::tile::one_row!();
     #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn repeat(from: *const f32) -> Self {
-        // SAFETY: the caller's contract.
-        unsafe { Self::load(from) }
-    }
-    #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn fold(self) -> Self {
-        self
-    }
-    #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-        terms: &[super::lanes::Term],
-        target: &super::lanes::Target,
-        p: usize,
-        q: usize,
-    ) {
-        #[target_feature(enable = "neon")]
-        #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-            terms: &[super::lanes::Term],
-            target: &super::lanes::Target,
-            p: usize,
-            q: usize,
-        ) {
-            // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Quad, P, Q, OVER_ROWS>(terms, target, p, q) }
-        }
-        // SAFETY: as above.
-        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
-    }
+    super::lanes::tile::lane_tile!("neon");
 }

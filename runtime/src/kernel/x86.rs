@@ -229,40 +229,9 @@ impl Vector for Ymm {
         }
     }
     #[cfg(feature = "lanes")]
-    type Task = Self;
+    super::lanes::tile::one_row!();
     #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn repeat(from: *const f32) -> Self {
-        // SAFETY: the caller's contract.
-        unsafe { Self::load(from) }
-    }
-    #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn fold(self) -> Self {
-        self
-    }
-    #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-        terms: &[super::lanes::Term],
-        target: &super::lanes::Target,
-        p: usize,
-        q: usize,
-    ) {
-        #[target_feature(enable = "avx2,fma")]
-        #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-            terms: &[super::lanes::Term],
-            target: &super::lanes::Target,
-            p: usize,
-            q: usize,
-        ) {
-            // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Ymm, P, Q, OVER_ROWS>(terms, target, p, q) }
-        }
-        // SAFETY: as above.
-        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
-    }
+    super::lanes::tile::lane_tile!("avx2,fma");
 }
 
 impl Vector for Zmm {
@@ -470,27 +439,7 @@ impl Vector for Zmm {
         unsafe { Ymm(_mm256_add_ps(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0))) }
     }
     #[cfg(feature = "lanes")]
-    #[inline(always)]
-    unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-        terms: &[super::lanes::Term],
-        target: &super::lanes::Target,
-        p: usize,
-        q: usize,
-    ) {
-        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
-        #[inline(never)]
-        unsafe fn whole<const P: usize, const Q: usize, const OVER_ROWS: bool>(
-            terms: &[super::lanes::Term],
-            target: &super::lanes::Target,
-            p: usize,
-            q: usize,
-        ) {
-            // SAFETY: the caller's contract.
-            unsafe { super::lanes::tile::tile::<Zmm, P, Q, OVER_ROWS>(terms, target, p, q) }
-        }
-        // SAFETY: as above.
-        unsafe { whole::<P, Q, OVER_ROWS>(terms, target, p, q) }
-    }
+    super::lanes::tile::lane_tile!("avx2,fma,avx512f,avx512vl,avx512dq");
 }
 
 /// Eight rows of 16 values, turned within each quarter of a register: quarter q of register j, or of j + 4, holds four rows of column

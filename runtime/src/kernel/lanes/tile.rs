@@ -246,3 +246,48 @@ unsafe fn splat<V: Vector>(from: *const f32) -> V {
     // SAFETY: the caller's contract.
     unsafe { V::splat(*from) }
 }
+
+/// The methods of a vector that holds one row.
+macro_rules! one_row {
+    () => {
+        type Task = Self;
+        #[inline(always)]
+        unsafe fn repeat(from: *const f32) -> Self {
+            // SAFETY: the caller's contract.
+            unsafe { Self::load(from) }
+        }
+        #[inline(always)]
+        unsafe fn fold(self) -> Self {
+            self
+        }
+    };
+}
+pub(crate) use one_row;
+
+/// [`tile`], a function of its own for a vector with these features.
+macro_rules! lane_tile {
+    ($features:literal) => {
+        #[inline(always)]
+        unsafe fn lane_tile<const P: usize, const Q: usize, const OVER_ROWS: bool>(
+            terms: &[crate::kernel::lanes::Term],
+            target: &crate::kernel::lanes::Target,
+            p: usize,
+            q: usize,
+        ) {
+            #[target_feature(enable = $features)]
+            #[inline(never)]
+            unsafe fn whole<V: Vector, const P: usize, const Q: usize, const OVER_ROWS: bool>(
+                terms: &[crate::kernel::lanes::Term],
+                target: &crate::kernel::lanes::Target,
+                p: usize,
+                q: usize,
+            ) {
+                // SAFETY: the caller's contract.
+                unsafe { crate::kernel::lanes::tile::tile::<V, P, Q, OVER_ROWS>(terms, target, p, q) }
+            }
+            // SAFETY: the caller's contract.
+            unsafe { whole::<Self, P, Q, OVER_ROWS>(terms, target, p, q) }
+        }
+    };
+}
+pub(crate) use lane_tile;
