@@ -30,7 +30,7 @@ use work::{Item, Work};
 const TOGETHER: usize = 1 << 15;
 
 /// A batch of fewer multiply-adds is done before another worker has woken up: the caller does it alone.
-const SMALL: u64 = 1 << 23;
+const SMALL: u64 = 1 << 25;
 
 /// Gradients of one network over batches of tasks.
 ///
