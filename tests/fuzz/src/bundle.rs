@@ -1,8 +1,7 @@
-//! Writes a bundle as the trainer does, into memory that is there already.
+//! Writes a bundle as the trainer does.
 
 use core::fmt::Write;
 
-use heapless::Vec;
 use sinew_models::bundle::{
     FORMAT, INPUT_MEAN, INPUT_RELATIVE_SCALE, INPUT_SCALE, LOSS_CONSTANTS, MAX_METADATA, METADATA_KEY, Metadata,
     OUTPUT_MEAN, OUTPUT_SCALE, RULE_RATE,
@@ -12,16 +11,10 @@ use sinew_models::spec::Loss;
 
 use crate::draw::{Numbers, Parts};
 
-/// Room for the largest bundle that is drawn.
-const ROOM: usize = 48 * 1024;
-
-/// A file.
-pub type Bytes = Vec<u8, ROOM>;
-
 /// A file that is being written: its header, then its data.
 struct File {
-    header: Vec<u8, 8192>,
-    data: Bytes,
+    header: String,
+    data: Vec<u8>,
     /// How many numbers there are.
     numbers: usize,
 }
@@ -40,7 +33,7 @@ impl File {
         for _ in 0..shape.iter().product() {
             let bytes = value(parts.odd_at(self.numbers)).to_le_bytes();
             // The upper half of an f32 is a BF16.
-            self.data.extend_from_slice(if halves { &bytes[2..] } else { &bytes }).unwrap();
+            self.data.extend_from_slice(if halves { &bytes[2..] } else { &bytes });
             self.numbers += 1;
         }
         let (dtype, end) = (if halves { "BF16" } else { "F32" }, self.data.len());
@@ -51,17 +44,17 @@ impl File {
 
 impl Parts {
     /// The bundle, as [`sinew_runtime::Bundle::parse`] takes it.
-    pub fn bytes(&mut self) -> Bytes {
-        let mut file = File { header: Vec::new(), data: Vec::new(), numbers: 0 };
+    pub fn bytes(&mut self) -> Vec<u8> {
+        let mut file = File { header: String::new(), data: Vec::new(), numbers: 0 };
         let metadata = Metadata { format: FORMAT, network: self.network.clone(), rule: self.rule.clone() };
         let mut text = [0; MAX_METADATA];
         let len = serde_json_core::to_slice(&metadata, &mut text).unwrap();
         write!(file.header, r#"{{"__metadata__":{{"{METADATA_KEY}":""#).unwrap();
         for &byte in &text[..len] {
             if matches!(byte, b'"' | b'\\') {
-                file.header.push(b'\\').unwrap();
+                file.header.push('\\');
             }
-            file.header.push(byte).unwrap();
+            file.header.push(char::from(byte));
         }
         write!(file.header, "\"}}").unwrap();
 
@@ -106,10 +99,6 @@ impl Parts {
             });
         }
         write!(file.header, "}}").unwrap();
-        let mut bytes = Bytes::new();
-        bytes.extend_from_slice(&(file.header.len() as u64).to_le_bytes()).unwrap();
-        bytes.extend_from_slice(&file.header).unwrap();
-        bytes.extend_from_slice(&file.data).unwrap();
-        bytes
+        [&(file.header.len() as u64).to_le_bytes(), file.header.as_bytes(), &file.data].concat()
     }
 }

@@ -5,7 +5,10 @@ use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec, Shape, Window};
 
 /// Bytes of the fuzzer that have not been used yet.
-pub struct Draw<'a>(Unstructured<'a>);
+pub struct Draw<'a> {
+    all: &'a [u8],
+    rest: Unstructured<'a>,
+}
 
 /// Numbers past which a product of a few weights need not be finite any more.
 pub const MODERATE: f32 = 1e3;
@@ -31,17 +34,22 @@ const SPECIAL: [f32; 12] = [
 impl<'a> Draw<'a> {
     /// From these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self(Unstructured::new(bytes))
+        Self { all: bytes, rest: Unstructured::new(bytes) }
+    }
+
+    /// The bytes that were used so far.
+    pub fn used(&self) -> &'a [u8] {
+        &self.all[..self.all.len() - self.rest.len()]
     }
 
     /// Whether all bytes are used.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
     }
 
     /// A number from 0 up to but not including `end`, which is above 0.
     pub fn below(&mut self, end: usize) -> usize {
-        self.0.int_in_range(0..=end - 1).unwrap_or(0)
+        self.rest.int_in_range(0..=end - 1).unwrap_or(0)
     }
 
     /// One of these.
@@ -51,12 +59,12 @@ impl<'a> Draw<'a> {
 
     /// Any number of 64 bits.
     pub fn bits(&mut self) -> u64 {
-        self.0.arbitrary().unwrap_or(0)
+        self.rest.arbitrary().unwrap_or(0)
     }
 
     /// Any byte.
     pub fn byte(&mut self) -> u8 {
-        self.0.arbitrary().unwrap_or(0)
+        self.rest.arbitrary().unwrap_or(0)
     }
 
     /// Any f32, mostly one that a sensor could give.
@@ -113,7 +121,7 @@ impl<'a> Draw<'a> {
         let delta = self.one(&[0.5, 1.0, 1e-30, 1e30]);
         let loss = self.one(&[Loss::MeanSquared, Loss::Huber { delta }, Loss::BinaryCrossEntropy, Loss::CrossEntropy]);
         let mut layers = heapless::Vec::new();
-        if self.below(2) == 1 {
+        if self.below(4) == 1 {
             let layer = self.layer(features);
             features = layer.output(features).unwrap_or(features);
             let _ = layers.push(layer);
@@ -130,14 +138,15 @@ impl<'a> Draw<'a> {
     }
 
     fn network(&mut self) -> NetworkSpec {
-        let input = if self.below(2) == 0 {
+        let input = if self.below(3) != 1 {
             Input::vector(1 + self.below(4), self.one(&[InputForm::Plain, InputForm::Relative, InputForm::Both]))
         } else {
             Input::image(Shape { height: 1 + self.below(5), width: 1 + self.below(5), channels: 1 + self.below(2) })
         };
         let mut features = input.presented();
         let mut backbone = heapless::Vec::new();
-        for _ in 0..self.below(5) {
+        // Mostly few layers: every tensor is looked for in all of the header.
+        for _ in 0..self.one(&[1, 0, 1, 2, 1, 0, 2, 3, 4]) {
             let layer = self.layer(features);
             features = layer.output(features).unwrap_or(features);
             let _ = backbone.push(layer);
@@ -146,7 +155,7 @@ impl<'a> Draw<'a> {
             let _ = backbone.push(Layer::Flatten);
             features = Shape::vector(features.len());
         }
-        let heads = (0..1 + self.below(3)).map(|index| self.head(index, features)).collect();
+        let heads = (0..self.one(&[1, 1, 1, 1, 2, 3])).map(|index| self.head(index, features)).collect();
         let mut network = NetworkSpec { input, backbone, heads };
         if network.check().is_err() || network.param_len() > MOST_PARAMETERS {
             // A residual that does not fit, or too many units.

@@ -1,9 +1,8 @@
-//! What the fuzz targets share: numbers and networks drawn from the fuzzer's bytes, and the bundles that they make.
-//!
-//! Nothing here allocates, so that a core runs some ten thousand inputs a second.
+//! What the fuzz targets share: numbers and networks drawn from the fuzzer's bytes, the bundles that they make, and which of them are kept.
 
 pub mod bundle;
 pub mod draw;
+pub mod kept;
 
-pub use bundle::Bytes;
 pub use draw::{Draw, Parts};
+pub use kept::{Kept, change_mostly_behind};

@@ -2,26 +2,38 @@
 //! run.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use sinew_fuzz::{Bytes, Draw};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use sinew_fuzz::{Draw, Kept, change_mostly_behind};
 use sinew_runtime::{Adapter, Bundle, SetupError};
+
+/// Values of memory for what is accepted; larger adapters are not tried.
+const MEMORY: usize = 16_384;
+/// Bytes of the longest file that a change makes.
+const LONGEST: usize = 48 * 1024;
 
 fuzz_target!(|input: &[u8]| {
     match input.split_first() {
-        Some((b'{', bytes)) => run(bytes),
-        Some((_, bytes)) => {
+        Some((b'{', bytes)) => run(bytes, true),
+        Some((kind, bytes)) => {
             let mut draw = Draw::new(bytes);
-            let mut bytes = draw.parts().bytes();
-            assert!(Bundle::parse(&bytes).is_ok());
+            let mut bytes = Kept::draw(&mut draw).bytes().to_vec();
             change(&mut draw, &mut bytes);
-            run(&bytes);
+            // Most of what is accepted is as it was but for a number.
+            run(&bytes, kind.is_multiple_of(4));
         }
-        None => run(&[]),
+        None => run(&[], false),
+    }
+});
+
+fuzz_mutator!(|input: &mut [u8], len: usize, most: usize, seed: u32| {
+    match input.first() {
+        Some(b'{') | None => libfuzzer_sys::fuzzer_mutate(input, len, most),
+        Some(_) => change_mostly_behind(1, input, len, most, seed),
     }
 });
 
 /// Changes some bytes, mostly of the header.
-fn change(draw: &mut Draw<'_>, bytes: &mut Bytes) {
+fn change(draw: &mut Draw<'_>, bytes: &mut Vec<u8>) {
     for _ in 0..1 + draw.below(8) {
         let header = u64::from_le_bytes(*bytes.first_chunk().unwrap_or(&[0; 8])) as usize;
         let within = if draw.below(4) == 1 { bytes.len() } else { (8 + header % 65_536).min(bytes.len()) };
@@ -44,7 +56,8 @@ fn change(draw: &mut Draw<'_>, bytes: &mut Bytes) {
             5 => {
                 let count = (1 + draw.below(120)).min(bytes.len() - at.min(bytes.len()));
                 let end = bytes.len();
-                if bytes.resize(end + count, 0).is_ok() {
+                if end + count <= LONGEST {
+                    bytes.resize(end + count, 0);
                     bytes.copy_within(at..end, at + count);
                     resize(bytes, header, header.saturating_add(count));
                 }
@@ -55,7 +68,7 @@ fn change(draw: &mut Draw<'_>, bytes: &mut Bytes) {
 }
 
 /// Writes another length of the header, if it is not the first 8 bytes that were changed.
-fn resize(bytes: &mut Bytes, old: usize, new: usize) {
+fn resize(bytes: &mut Vec<u8>, old: usize, new: usize) {
     if let Some(first) = bytes.first_chunk_mut::<8>()
         && u64::from_le_bytes(*first) == old as u64
     {
@@ -63,16 +76,17 @@ fn resize(bytes: &mut Bytes, old: usize, new: usize) {
     }
 }
 
-fn run(bytes: &[u8]) {
-    let mut memory = [f32::NAN; 16_384];
+/// Parses a file; if it is accepted, `adapts` says whether it is worked with too.
+fn run(bytes: &[u8], adapts: bool) {
     let bundle = match Bundle::parse(bytes) {
-        Ok(bundle) => bundle,
-        Err(_) => return,
+        Ok(bundle) if adapts => bundle,
+        _ => return,
     };
-    let Some(memory) = Adapter::memory_len(&bundle, 2).ok().and_then(|len| memory.get_mut(..len)) else {
+    let Some(len) = Adapter::memory_len(&bundle, 2).ok().filter(|len| *len <= MEMORY) else {
         return;
     };
-    let mut adapter = match Adapter::new(&bundle, 2, memory) {
+    let mut memory = vec![f32::NAN; len];
+    let mut adapter = match Adapter::new(&bundle, 2, &mut memory) {
         // Numbers that a filter cannot begin with.
         Err(SetupError::Rule) => return,
         adapter => adapter.unwrap(),

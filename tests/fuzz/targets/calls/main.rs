@@ -1,11 +1,14 @@
 //! Any calls in any order, with any numbers, of an adapter of any small network. Nothing may panic, a sample or an update that is refused
-//! must leave no trace, and what is committed must be finite.
+//! must leave no trace, and what is committed must be finite; what a report says must be what a rule, a guard and limits can lead to.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use sinew_fuzz::Draw;
+mod expected;
+
+use expected::Expected;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use sinew_fuzz::draw::MODERATE;
-use sinew_runtime::{AdaptError, Adapter, Bundle, Guard, Limits, ObserveError, Outcome, Path, Predictor, SetupError};
+use sinew_fuzz::{Draw, Kept, change_mostly_behind};
+use sinew_runtime::{AdaptError, Adapter, Guard, Limits, ObserveError, Path, Predictor, SetupError};
 
 /// Values of the longest rows that are tried.
 const ROW: usize = 128;
@@ -14,13 +17,15 @@ const CALLS: usize = 24;
 
 fuzz_target!(|input: &[u8]| {
     let mut draw = Draw::new(input);
-    let bytes = draw.parts().bytes();
-    let bundle = Bundle::parse(&bytes).unwrap();
+    let kept = Kept::draw(&mut draw);
+    let bundle = kept.bundle();
+    // Half of them on the path that a robot would take.
+    let detected = draw.below(2) == 0;
     let paths = Path::available().count();
-    let path = Path::available().nth(draw.below(paths)).unwrap();
+    let path = if detected { Path::detect() } else { Path::available().nth(draw.below(paths)).unwrap() };
     let capacity = 1 + draw.below(5);
-    let mut memory = vec![f32::NAN; Adapter::memory_len_on(path, &bundle, capacity).unwrap()];
-    let mut adapter = match Adapter::new_on(path, &bundle, capacity, &mut memory) {
+    let mut memory = vec![f32::NAN; Adapter::memory_len_on(path, bundle, capacity).unwrap()];
+    let mut adapter = match Adapter::new_on(path, bundle, capacity, &mut memory) {
         // Numbers that a filter cannot begin with.
         Err(SetupError::Rule) => return,
         adapter => adapter.unwrap(),
@@ -31,30 +36,41 @@ fuzz_target!(|input: &[u8]| {
         && [bundle.input_mean(), bundle.output_mean(), bundle.output_scale()]
             .iter()
             .all(|view| (0..).map_while(|index| view.get(index)).all(moderate));
+    let mut expected = Expected::of(bundle);
     for _ in 0..CALLS {
         if draw.is_empty() {
             break;
         }
         match draw.below(19) {
-            0..6 => observe(&mut draw, &mut adapter),
-            6..9 => adapt(&mut draw, &mut adapter),
+            0..6 => observe(&mut draw, &mut adapter, &mut expected),
+            6..9 => adapt(&mut draw, &mut adapter, &start, &mut expected),
             9..12 => predict(&mut draw, &mut adapter, moderate_bundle),
             12 => {
                 adapter.rollback();
+                expected.rolled_back();
                 start.must_be(&adapter);
+                assert!(expected.limits.recovery == 0 || adapter.support().rows() == 0);
             }
             13 => {
                 adapter.reset();
+                expected.reset();
                 start.must_be(&adapter);
                 assert_eq!(adapter.support().rows(), 0);
             }
             14 => adapter.set_steps(draw.one(&[0, 1, 2, 3, 7, usize::MAX])),
-            15 => adapter.set_guard(draw.one(&[Guard::Finite, Guard::Improve, Guard::HeldBack(1), Guard::HeldBack(2)])),
-            16 => adapter.set_limits(Limits {
-                trust_radius: draw.one(&[f32::INFINITY, 1.0, 0.0]),
-                patience: draw.one(&[0, 1, 2]),
-                recovery: draw.below(3),
-            }),
+            15 => {
+                expected.guard = draw.one(&[Guard::Finite, Guard::Improve, Guard::HeldBack(1), Guard::HeldBack(2)]);
+                adapter.set_guard(expected.guard);
+            }
+            16 => {
+                let limits = Limits {
+                    trust_radius: draw.one(&[f32::INFINITY, 1.0, 0.0]),
+                    patience: draw.one(&[0, 1, 2]),
+                    recovery: draw.below(3),
+                };
+                expected.set_limits(limits);
+                adapter.set_limits(limits);
+            }
             17 => predict_elsewhere(&mut draw, &mut adapter),
             _ => {
                 assert_eq!(adapter.verify(), Ok(()));
@@ -64,6 +80,10 @@ fuzz_target!(|input: &[u8]| {
     }
     adapter.reset();
     start.must_be(&adapter);
+});
+
+fuzz_mutator!(|input: &mut [u8], len: usize, most: usize, seed: u32| {
+    change_mostly_behind(0, input, len, most, seed)
 });
 
 /// A row, mostly of the right length.
@@ -77,13 +97,14 @@ fn row<'r>(draw: &mut Draw<'_>, len: usize, room: &'r mut [f32; ROW]) -> &'r mut
     row
 }
 
-fn observe(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>) {
+fn observe(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>, expected: &mut Expected) {
     let (mut x, mut y) = ([0.0; ROW], [0.0; ROW]);
     let x = &*row(draw, adapter.input_len(), &mut x);
     let y = &*row(draw, adapter.output_len(), &mut y);
     let (rows, inputs) = (adapter.support().rows(), checksum(adapter.support().inputs()));
     match adapter.observe(x, y) {
         Ok(()) => {
+            expected.observed();
             assert!(x.iter().chain(y).all(|value| value.is_finite()));
             assert_eq!(adapter.support().rows(), (rows + 1).min(adapter.support().capacity()));
         }
@@ -97,10 +118,11 @@ fn observe(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>) {
     }
 }
 
-fn adapt(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>) {
+fn adapt(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>, start: &Parameters, expected: &mut Expected) {
     let before = Parameters::of(adapter);
+    let (rows, units) = (adapter.support().rows(), adapter.budget().units);
     // However many steps were asked for, the deadline comes.
-    let deadline = draw.one(&[4, 0, 1, 2]);
+    let deadline = draw.one(&[4, 0, 1, 2, 12]);
     let mut asked = 0;
     let result = adapter.adapt(|| {
         asked += 1;
@@ -108,19 +130,26 @@ fn adapt(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>) {
     });
     match result {
         Ok(report) => {
-            if report.outcome == Outcome::Committed {
-                assert!(adapter.parameters().iter().all(|value| value.is_finite()));
-            } else if !report.rolled_back {
+            assert!(rows >= expected.rows());
+            let granted = asked.min(deadline);
+            assert!(granted <= units, "{granted} units of work, of at most {units}");
+            expected.check(&report, adapter, granted, asked > deadline, &start.values);
+            if report.rolled_back {
+                start.must_be(adapter);
+            } else if !expected.commits_parameters(&report) {
                 before.must_be(adapter);
             }
         }
-        Err(AdaptError::NoSupport { expected, got }) => {
-            assert_eq!(adapter.support().rows(), got);
-            assert!(got < expected);
+        Err(error) => {
+            assert_eq!(error, AdaptError::NoSupport { expected: expected.rows(), got: rows });
+            assert!(rows < expected.rows());
+            assert_eq!(adapter.support().rows(), rows);
             before.must_be(adapter);
         }
     }
-    let _ = adapter.support_loss();
+    let after = Parameters::of(adapter);
+    assert_eq!(adapter.support_loss().is_ok(), adapter.support().rows() > 0);
+    after.must_be(adapter);
 }
 
 fn predict(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>, moderate_bundle: bool) {
