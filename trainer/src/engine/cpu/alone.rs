@@ -28,12 +28,11 @@ fn block(network: &Network, rows: usize) -> usize {
 }
 
 /// What a task with so many support and query rows needs.
-pub(super) fn lengths(network: &Network, inner: &InnerLoop, rates: usize, rows: [usize; 2]) -> Lengths {
+pub(super) fn lengths(network: &Network, inner: &InnerLoop, rows: [usize; 2]) -> Lengths {
     let params = network.param_len();
     let second_order = !inner.first_order && inner.steps > 0;
     Lengths {
         params,
-        rates: if inner.learn_rates { rates } else { 0 },
         forward: [network.forward_len(rows[0]), network.forward_len(block(network, rows[1]))],
         backward: [network.backward_len(rows[0]), network.backward_len(block(network, rows[1]))],
         gradient: if inner.keeps_gradients(network) { params } else { 0 },

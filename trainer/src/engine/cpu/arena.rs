@@ -78,8 +78,6 @@ impl Held {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lengths {
     pub params: usize,
-    /// 0 where the gradient with respect to the rates is not wanted.
-    pub rates: usize,
     /// Of the support, then of the query.
     pub forward: [usize; 2],
     pub backward: [usize; 2],
@@ -134,7 +132,6 @@ impl Lengths {
         let pair = |a: [usize; 2], b: [usize; 2]| [a[0].max(b[0]), a[1].max(b[1])];
         Self {
             params: self.params.max(other.params),
-            rates: self.rates.max(other.rates),
             forward: pair(self.forward, other.forward),
             backward: pair(self.backward, other.backward),
             gradient: self.gradient.max(other.gradient),

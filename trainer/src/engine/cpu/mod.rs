@@ -116,7 +116,7 @@ impl Cpu {
     pub fn memory(&self, inner: &InnerLoop, rates: usize, tasks: &[TaskRows]) -> usize {
         let mut work = Work::default();
         work.plan(tasks, |task| self.together(task));
-        let arena = self.largest(&work, tasks, |task, together| self.lengths(inner, rates, task, together));
+        let arena = self.largest(&work, tasks, |task, together| self.lengths(inner, task, together));
         let rates = if inner.learn_rates { rates } else { 0 };
         let layout = self.layout(&work, self.network.param_len(), rates);
         self.at_once(&work) * arena.bytes(Held::of(inner, true))
@@ -136,11 +136,11 @@ impl Cpu {
         lengths.fold(Lengths::default(), Lengths::max)
     }
 
-    fn lengths(&self, inner: &InnerLoop, rates: usize, task: &TaskRows, together: bool) -> Lengths {
+    fn lengths(&self, inner: &InnerLoop, task: &TaskRows, together: bool) -> Lengths {
         let rows = [task.support.rows, task.query.rows];
         match &self.lanes {
-            Some(lanes) if together => lanes.lengths(&self.network, inner, rates, rows),
-            _ => alone::lengths(&self.network, inner, rates, rows),
+            Some(lanes) if together => lanes.lengths(&self.network, inner, rows),
+            _ => alone::lengths(&self.network, inner, rows),
         }
     }
 
@@ -264,7 +264,7 @@ impl Cpu {
         let wanted = gradients.is_some();
         let gradients = gradients.unwrap_or_default();
         let held = Held::of(inner, wanted);
-        let lengths = |this: &Self, task: &TaskRows, together| this.lengths(inner, rates.len(), task, together);
+        let lengths = |this: &Self, task: &TaskRows, together| this.lengths(inner, task, together);
         self.over_items(batch, held, lengths, losses, gradients, |this, item, indices, arena, losses, adjoint| {
             let (network, task) = (&this.network, &tasks[indices[0]]);
             let adjoint = wanted.then_some(adjoint);

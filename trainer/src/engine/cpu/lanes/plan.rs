@@ -133,14 +133,13 @@ impl LaneNetwork {
     }
 
     /// What tasks with so many support and query rows need.
-    pub fn lengths(&self, network: &Network, inner: &InnerLoop, rates: usize, rows: [usize; 2]) -> Lengths {
+    pub fn lengths(&self, network: &Network, inner: &InnerLoop, rows: [usize; 2]) -> Lengths {
         let lanes = self.lanes();
         let params = self.param_len * lanes;
         let second_order = !inner.first_order && inner.steps > 0;
         let widest = rows[0].max(rows[1]) * self.output_len;
         Lengths {
             params,
-            rates: if inner.learn_rates { rates * lanes } else { 0 },
             forward: rows.map(|rows| self.forward_len * self.wide(rows)),
             backward: rows.map(|rows| self.backward_len * self.wide(rows)),
             gradient: if inner.keeps_gradients(network) { params } else { 0 },
