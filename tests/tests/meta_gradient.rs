@@ -9,7 +9,7 @@ use sinew_runtime::network::Network;
 use sinew_tests::reference::{self, derivatives, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 use sinew_trainer::aligned::Aligned;
-use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Rows, TaskRows};
+use sinew_trainer::engine::{self, BatchGradient, Cpu, Depth, Engine, InnerLoop, Kept, Parameters, Rows, TaskRows};
 
 /// Support and query, `(x, y, rows)` each.
 type Side = (Vec<f64>, Vec<f64>, usize);
@@ -394,4 +394,21 @@ fn wrong_lengths_are_refused() {
     let task = TaskRows { support: Rows { x: vec![0.0; 5], y: vec![], rows: 2 }, query: Rows::default() };
     let error = engine.take(vec![task]).unwrap_err();
     assert_eq!(error.to_string(), "inputs of a task: expected 4 values, got 5");
+
+    // Tasks may come without targets, for passes that have no loss; those that have one refuse them.
+    let task = TaskRows { support: Rows { x: vec![0.0; 4], y: vec![], rows: 2 }, query: Rows::default() };
+    let tasks = engine.take(vec![task]).unwrap();
+    let (rates, expected) = (Aligned::zeros(2 * spec.layer_count()), "targets of a task: expected 8 values, got 0");
+    let error = engine.meta_gradient(&inner, &params, &rates, &tasks, &mut into).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let error = engine.meta_losses(&inner, &params, &rates, &tasks, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(engine.pooled_gradient(&params, &tasks, &mut into).unwrap_err().to_string(), expected);
+    let (at, mut to) = (Parameters::Shared(&params), Aligned::default());
+    let error = engine.gradient(at, &tasks, engine::Side::Support, &mut Vec::new(), &mut to).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let error = engine.hessian_vector(at, &params, &tasks, engine::Side::Support, &mut to).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    engine.forward(at, &tasks, engine::Side::Support, Depth::Outputs, &mut to).unwrap();
+    assert_eq!(to.len(), 8);
 }

@@ -16,7 +16,7 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 use sinew_runtime::{Network, Path};
 
-use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Side, TaskRows};
+use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Rows, Side, TaskRows};
 use crate::aligned::Aligned;
 use crate::optimiser::{self, AdamW, Moments};
 use alone::Alone;
@@ -290,6 +290,20 @@ impl Cpu {
         if got == expected { Ok(()) } else { Err(EngineError::Length { what, expected, got }) }
     }
 
+    /// Asks whether rows fit the network; a pass with a loss asks for targets, too.
+    fn expect_rows(&self, rows: &Rows, targets: bool) -> Result<(), EngineError> {
+        Self::expect("inputs of a task", &rows.x, rows.rows * self.network.input_len())?;
+        if targets {
+            Self::expect("targets of a task", &rows.y, rows.rows * self.network.output_len())?;
+        }
+        Ok(())
+    }
+
+    /// The same of both sides of each task, which have losses.
+    fn expect_tasks(&self, tasks: &[TaskRows]) -> Result<(), EngineError> {
+        tasks.iter().flat_map(|task| [&task.support, &task.query]).try_for_each(|rows| self.expect_rows(rows, true))
+    }
+
     fn expect_inner(&self, inner: &InnerLoop, params: &[f32], rates: &[f32]) -> Result<(), EngineError> {
         Self::expect("parameters", params, self.network.param_len())?;
         let expected = match inner.rate {
@@ -324,10 +338,7 @@ impl Engine for Cpu {
 
     fn take(&mut self, tasks: Vec<TaskRows>) -> Result<Vec<TaskRows>, EngineError> {
         for rows in tasks.iter().flat_map(|task| [&task.support, &task.query]) {
-            Self::expect("inputs of a task", &rows.x, rows.rows * self.network.input_len())?;
-            if !rows.y.is_empty() {
-                Self::expect("targets of a task", &rows.y, rows.rows * self.network.output_len())?;
-            }
+            self.expect_rows(rows, !rows.y.is_empty())?;
         }
         Ok(tasks)
     }
@@ -387,6 +398,7 @@ impl Engine for Cpu {
         into: &mut BatchGradient<Aligned>,
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
+        self.expect_tasks(tasks)?;
         let BatchGradient { params: to, rates: rates_to, losses } = into;
         to.resize(params.len());
         if inner.learn_rates {
@@ -408,6 +420,7 @@ impl Engine for Cpu {
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
+        self.expect_tasks(tasks)?;
         let inner = InnerLoop { learn_rates: false, first_order: true, ..inner.clone() };
         self.over_inner_loops(&inner, (params, rates), tasks, losses, None);
         Ok(())
@@ -420,6 +433,7 @@ impl Engine for Cpu {
         into: &mut BatchGradient<Aligned>,
     ) -> Result<(), EngineError> {
         Self::expect("parameters", params, self.network.param_len())?;
+        self.expect_tasks(tasks)?;
         let BatchGradient { params: to, rates, losses } = into;
         *rates = None;
         to.resize(params.len());

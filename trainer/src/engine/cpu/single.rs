@@ -22,18 +22,20 @@ struct Place {
     rows: usize,
 }
 
-/// Runs `pass` for each task; `width(rows)` values of `into` are its. `losses`, where they are wanted, has one for each task.
+/// Runs `pass` for each task; `width(rows)` values of `into` are its. `losses`, where they are wanted, has one for each task;
+/// `targets` says whether a loss is computed.
 fn over_tasks(
     cpu: &mut Cpu,
     params: Parameters<'_, Aligned>,
     tasks: &[TaskRows],
-    side: Side,
+    (side, targets): (Side, bool),
     into: &mut Aligned,
     losses: &mut [f32],
     width: impl Fn(&Rows) -> usize + Sync,
     pass: impl Pass,
 ) -> Result<(), EngineError> {
     let len = cpu.network.param_len();
+    tasks.iter().try_for_each(|task| cpu.expect_rows(task.side(side), targets))?;
     match params {
         Parameters::Shared(params) => Cpu::expect("parameters", params, len)?,
         Parameters::Each(params) => Cpu::expect("parameters of all tasks", params, len * tasks.len())?,
@@ -121,7 +123,7 @@ pub(super) fn forward(
 ) -> Result<(), EngineError> {
     let values = values(&cpu.network, depth);
     let width = |rows: &Rows| rows.rows * values;
-    over_tasks(cpu, params, tasks, side, into, &mut [], width, |network, params, _, rows, arena, into| {
+    over_tasks(cpu, params, tasks, (side, false), into, &mut [], width, |network, params, _, rows, arena, into| {
         let (forward, panel) = (&mut arena.query.forward[..], &mut arena.scratch.panel[..]);
         match depth {
             Depth::Outputs => {
@@ -172,30 +174,39 @@ pub(super) fn backward(
     let (mut done, mut before) = (Ok(()), 0);
     for group in tasks.chunks(at_once) {
         let to = if gathers { &mut parts } else { &mut *gathered.params };
-        done = over_tasks(cpu, params, group, side, to, &mut [], left, |network, params, place, rows, arena, into| {
-            let (x, count) = (&rows.x[..], rows.rows);
-            let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
-            let panel = &mut arena.scratch.panel[..];
-            let cotangent = &cotangent[(before + place.rows) * width..][..count * width];
-            let (into, inputs) = into.split_at_mut(len);
-            let cotangent = match depth {
-                Depth::Outputs => {
-                    network.forward(params, x, count, forward, panel);
-                    Cotangent::Outputs(cotangent)
-                }
-                Depth::Features => {
-                    // The heads take no part, so nothing is written there.
-                    into.fill(0.0);
-                    network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
-                    Cotangent::Features(cotangent)
-                }
-            };
-            let (layers, update) = (LayerSet::ALL, Update::Store);
-            let destination = Destination::Gradient { params, gradient: into, layers, update };
-            let inputs = to_inputs.then_some(inputs);
-            network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
-            0.0
-        });
+        done = over_tasks(
+            cpu,
+            params,
+            group,
+            (side, false),
+            to,
+            &mut [],
+            left,
+            |network, params, place, rows, arena, into| {
+                let (x, count) = (&rows.x[..], rows.rows);
+                let (forward, backward) = (&mut arena.query.forward[..], &mut arena.query.backward[..]);
+                let panel = &mut arena.scratch.panel[..];
+                let cotangent = &cotangent[(before + place.rows) * width..][..count * width];
+                let (into, inputs) = into.split_at_mut(len);
+                let cotangent = match depth {
+                    Depth::Outputs => {
+                        network.forward(params, x, count, forward, panel);
+                        Cotangent::Outputs(cotangent)
+                    }
+                    Depth::Features => {
+                        // The heads take no part, so nothing is written there.
+                        into.fill(0.0);
+                        network.forward_layers(0..network.backbone_len(), params, x, count, forward, panel);
+                        Cotangent::Features(cotangent)
+                    }
+                };
+                let (layers, update) = (LayerSet::ALL, Update::Store);
+                let destination = Destination::Gradient { params, gradient: into, layers, update };
+                let inputs = to_inputs.then_some(inputs);
+                network.pull_back(destination, (x, count), cotangent, forward, backward, panel, inputs);
+                0.0
+            },
+        );
         before += group.iter().map(|task| task.side(side).rows).sum::<usize>();
         if done.is_err() {
             break;
@@ -273,7 +284,7 @@ pub(super) fn gradient(
     losses.clear();
     losses.resize(tasks.len(), 0.0);
     let width = |_: &Rows| len;
-    over_tasks(cpu, params, tasks, side, into, losses, width, |network, params, _, rows, arena, into| {
+    over_tasks(cpu, params, tasks, (side, true), into, losses, width, |network, params, _, rows, arena, into| {
         gradient_at(network, params, rows.batch(), arena, (into, Update::Store))
     })
 }
@@ -289,7 +300,7 @@ pub(super) fn hessian_vector(
     let len = cpu.network.param_len();
     Cpu::expect("directions of all tasks", directions, len * tasks.len())?;
     let width = |_: &Rows| len;
-    over_tasks(cpu, params, tasks, side, into, &mut [], width, |network, params, place, rows, arena, into| {
+    over_tasks(cpu, params, tasks, (side, true), into, &mut [], width, |network, params, place, rows, arena, into| {
         // The gradient itself is written over by the product.
         let loss = gradient_at(network, params, rows.batch(), arena, (into, Update::Store));
         let traces = (&arena.query.forward[..], &arena.query.backward[..]);
