@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod collective;
 pub mod config;
+pub mod cuda;
 pub mod demo;
 pub mod engine;
 pub mod episode;
