@@ -118,7 +118,9 @@ pub enum DeviceError {
     #[error("this build of sinew knows no CUDA: build it with `--features cuda`, or choose --device cpu")]
     NotBuilt,
     /// There is no driver.
-    #[error("no CUDA driver: the library {library} is not found; install the driver of the GPU (on Jetson it is part of JetPack), or choose --device cpu")]
+    #[error(
+        "no CUDA driver: the library {library} is not found; install the driver of the GPU (on Jetson it is part of JetPack), or choose --device cpu"
+    )]
     NoDriver {
         /// What was looked for.
         library: &'static str,
@@ -132,7 +134,9 @@ pub enum DeviceError {
         count: usize,
     },
     /// There is no compiler for the kernels.
-    #[error("no NVRTC to compile the kernels: the library {library} is not found; install the CUDA toolkit or `pip install nvidia-cuda-nvrtc-cu12` and put its lib folder on LD_LIBRARY_PATH, or set SINEW_CUBINS to a folder of cubins that `sinew devices --compile` made")]
+    #[error(
+        "no NVRTC to compile the kernels: the library {library} is not found; install the CUDA toolkit or `pip install nvidia-cuda-nvrtc-cu12` and put its lib folder on LD_LIBRARY_PATH, or set SINEW_CUBINS to a folder of cubins that `sinew devices --compile` made"
+    )]
     NoCompiler {
         /// What was looked for.
         library: &'static str,
@@ -148,7 +152,9 @@ pub enum DeviceError {
         least: [u32; 2],
     },
     /// There is not as much memory.
-    #[error("out of memory on {name}: {needed} bytes more are needed and {free} are free; try fewer train.tasks, or train.kept = \"parameters\" or \"checkpoints\"")]
+    #[error(
+        "out of memory on {name}: {needed} bytes more are needed and {free} are free; try fewer train.tasks, or train.kept = \"parameters\" or \"checkpoints\""
+    )]
     Memory {
         /// The card.
         name: String,
@@ -158,10 +164,10 @@ pub enum DeviceError {
         free: u64,
     },
     /// A kernel does not compile.
-    #[error("{}: NVRTC for {architecture}: {log}", source.file())]
+    #[error("{}: NVRTC for {architecture}: {log}", file.file())]
     Compile {
         /// Which one.
-        source: Source,
+        file: Source,
         /// For what.
         architecture: String,
         /// What the compiler says.
