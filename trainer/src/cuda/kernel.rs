@@ -1,8 +1,10 @@
 //! Which kernels there are, and where their text is.
 
 /// What a `.cu` may include: NVRTC gets it in place of the line.
-const HEADERS: [(&str, &str); 2] =
-    [("#include \"sinew.cuh\"\n", include_str!("sinew.cuh")), ("#include \"window.cuh\"\n", include_str!("window.cuh"))];
+const HEADERS: [(&str, &str); 2] = [
+    ("#include \"sinew.cuh\"\n", include_str!("sinew.cuh")),
+    ("#include \"window.cuh\"\n", include_str!("window.cuh")),
+];
 
 macro_rules! sources {
     ($($(#[doc = $about:literal])+ $source:ident, $file:literal, [$($kernel:ident $name:literal),+ $(,)?];)+) => {

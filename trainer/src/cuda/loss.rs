@@ -57,7 +57,8 @@ impl HeadLoss {
         let Self { z, y, weight, .. } = *self;
         let starts = rows.starts;
         let add = add.into();
-        let arguments = Head { z, y, d, losses, starts, others, outputs, y_row, y_at, kind, add, weight, delta, reserved: 0 };
+        let arguments =
+            Head { z, y, d, losses, starts, others, outputs, y_row, y_at, kind, add, weight, delta, reserved: 0 };
         Launch::new(kernel, [rows.tasks as u32, 1, 1], THREADS, &arguments)
     }
 

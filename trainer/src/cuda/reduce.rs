@@ -43,7 +43,6 @@ struct Mean {
 pub fn mean(parts: PerTask, tasks: usize, lens: [usize; 2], share: f32, to: [Address; 2]) -> Launch {
     let len = lens[0] + lens[1];
     let [of, words, split] = [tasks, len, lens[0]].map(|value| value as u32);
-    let arguments =
-        Mean { parts: parts.at, to, stride: parts.stride as u64, tasks: of, len: words, split, share };
+    let arguments = Mean { parts: parts.at, to, stride: parts.stride as u64, tasks: of, len: words, split, share };
     Launch::new(Kernel::Mean, [blocks(len, 32), 1, 1], THREADS as u32, &arguments)
 }
