@@ -51,7 +51,7 @@ ARGUMENTS(Squares, 2 * 56 + 8);
 
 // The sum of squares of the part of a block. Blocks: values of both vectors.
 KERNEL(squares, Squares, THREADS) {
-    __shared__ double scratch[THREADS];
+    SHARED(double, scratch, [THREADS]);
     const u64 at = static_cast<u64>(blockIdx.x) * THREADS + threadIdx.x;
     double sum = 0.0;
     if (at < a.of[0].count) {
@@ -65,7 +65,7 @@ KERNEL(squares, Squares, THREADS) {
 
 // Blocks: values of both vectors.
 KERNEL(adam_step, Adam, THREADS) {
-    __shared__ double scratch[THREADS];
+    SHARED(double, scratch, [THREADS]);
     double sum = 0.0;
     if (a.squares) {
         for (u64 i = threadIdx.x; i < a.square_count; i += THREADS) sum += a.squares[i];

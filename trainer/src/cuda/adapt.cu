@@ -10,22 +10,23 @@ struct Step {
     u64 from_stride;
     // The gradient, and the result, `[tasks, count]`.
     const float* d;
+    u64 d_stride;
     float* to;
     // Inner rates, and for each parameter which of them is its own from `first` on; 0xffffffff where it is not adapted.
     const float* rates;
     const u32* rate_of;
     u32 count, first;
 };
-ARGUMENTS(Step, 56);
+ARGUMENTS(Step, 64);
 
 // to = from - rate d. Blocks: parameters, tasks.
 KERNEL(step, Step, THREADS) {
     const u32 at = blockIdx.x * THREADS + threadIdx.x;
     if (at >= a.count) return;
-    const u64 place = static_cast<u64>(blockIdx.y) * a.count + at;
     const float from = a.from ? a.from[blockIdx.y * a.from_stride + at] : 0.0f;
     const u32 rate = a.rate_of[at];
-    a.to[place] = rate == NOT_ADAPTED ? from : from - a.rates[a.first + rate] * a.d[place];
+    a.to[static_cast<u64>(blockIdx.y) * a.count + at] =
+        rate == NOT_ADAPTED ? from : from - a.rates[a.first + rate] * a.d[blockIdx.y * a.d_stride + at];
 }
 
 struct Rates {
@@ -44,7 +45,7 @@ ARGUMENTS(Rates, 64);
 
 // Blocks: parameters where each has its own rate, otherwise one; tasks.
 KERNEL(rates, Rates, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const float *adjoint = a.adjoint + blockIdx.y * a.stride, *gradient = a.gradient + static_cast<u64>(blockIdx.y) * a.count;
     float* to = a.to + blockIdx.y * a.stride;
     if (!a.layers) {

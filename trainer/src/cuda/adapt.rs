@@ -30,6 +30,7 @@ struct Step {
     from: Address,
     from_stride: u64,
     d: Address,
+    d_stride: u64,
     to: Address,
     rates: Address,
     rate_of: Address,
@@ -37,11 +38,12 @@ struct Step {
     first: u32,
 }
 
-/// `to = from − rate · d` for `count` parameters of each task; from 0 where `from` is nowhere.
-pub fn step(tasks: usize, count: usize, from: PerTask, d: Address, to: Address, at: &RatesAt) -> Launch {
-    let (stride, first) = (from.stride as u64, at.first as u32);
-    let (rates, rate_of) = (at.rates, at.rate_of);
-    let arguments = Step { from: from.at, from_stride: stride, d, to, rates, rate_of, count: count as u32, first };
+/// `to = from − rate · d` for `count` parameters of each task; from 0 where `from` is nowhere. Results lie one behind another.
+pub fn step(tasks: usize, count: usize, from: PerTask, d: PerTask, to: Address, at: &RatesAt) -> Launch {
+    let [from_stride, d_stride] = [from.stride, d.stride].map(|stride| stride as u64);
+    let (rates, rate_of, first) = (at.rates, at.rate_of, at.first as u32);
+    let (from, d) = (from.at, d.at);
+    let arguments = Step { from, from_stride, d, d_stride, to, rates, rate_of, count: count as u32, first };
     Launch::new(Kernel::Step, [blocks(count, THREADS), tasks as u32, 1], THREADS as u32, &arguments)
 }
 

@@ -73,7 +73,7 @@ ARGUMENTS(ContextGradient, 48);
 
 // The sum over the rows of a task. Blocks: values of the context, tasks.
 KERNEL(context_gradient, ContextGradient, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const Span rows = rows_of(a.starts, blockIdx.y);
     float sum = 0.0f;
     for (u32 row = threadIdx.x; row < rows.count; row += THREADS) {

@@ -13,7 +13,7 @@ constexpr u32 THREADS = 128, TILE_M = 64, TILE_N = 32, TILE_K = 16;
 constexpr u32 ROW_M = TILE_M + 4, ROW_N = TILE_N + 4;
 
 // The chunks of both matrices, `[depth, m]` and `[depth, n]`.
-struct Chunks {
+struct alignas(16) Chunks {
     float a[TILE_K][ROW_M], b[TILE_K][ROW_N];
 };
 
@@ -124,7 +124,7 @@ __device__ void windows_times_weights(const Geometry& g, const float* from, u32 
 
 // Blocks: tiles of pixels times tiles of outputs, tasks.
 KERNEL(convolve_forward, Forward, THREADS) {
-    __shared__ Chunks chunks;
+    SHARED(Chunks, chunks, );
     const u32 task = blockIdx.y, across = (a.g.outputs + TILE_N - 1) / TILE_N;
     const Span rows = rows_of(a.starts, task);
     const u32 m = blockIdx.x / across * TILE_M, n = blockIdx.x % across * TILE_N, pixels = a.g.out_pixels();
@@ -151,7 +151,7 @@ KERNEL(convolve_forward, Forward, THREADS) {
 
 // Blocks: tiles of pixels times tiles of channels, tasks.
 KERNEL(convolve_inputs, Inputs, THREADS) {
-    __shared__ Chunks chunks;
+    SHARED(Chunks, chunks, );
     const u32 task = blockIdx.y, across = (a.g.channels + TILE_N - 1) / TILE_N;
     const Span rows = rows_of(a.starts, task);
     const u32 m = blockIdx.x / across * TILE_M, n = blockIdx.x % across * TILE_N, pixels = a.g.in_pixels();
@@ -176,7 +176,7 @@ KERNEL(convolve_inputs, Inputs, THREADS) {
 // Blocks: tiles of weights of an output times tiles of outputs, tasks, parts of the pixels. Behind the weights of an output, `[lines, columns,
 // channels]`, comes its bias, whose input is 1.
 KERNEL(convolve_weights, Weights, THREADS) {
-    __shared__ Chunks chunks;
+    SHARED(Chunks, chunks, );
     const Geometry& g = a.g;
     const u32 task = blockIdx.y, across = (g.outputs + TILE_N - 1) / TILE_N, pixels = g.out_pixels(), patch = g.patch();
     const Span rows = rows_of(a.starts, task);

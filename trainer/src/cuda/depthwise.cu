@@ -52,7 +52,7 @@ KERNEL(depthwise_inputs, Inputs, THREADS) {
 
 // Blocks: a channel and a place of its window, or behind them its bias; tasks; parts of the pixels.
 KERNEL(depthwise_weights, Weights, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const u32 task = blockIdx.y, pixels = a.g.out_pixels(), channels = a.g.channels, window = a.g.window();
     const u32 channel = blockIdx.x / (window + 1), place = blockIdx.x % (window + 1);
     const Span rows = rows_of(a.starts, task);

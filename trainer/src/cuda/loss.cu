@@ -48,7 +48,7 @@ __device__ inline float total(const float* y, u32 len) {
 
 // Blocks: tasks.
 KERNEL(loss_gradient, Head, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const Span rows = rows_of(a.starts, blockIdx.x);
     const float share = share_of(a, rows);
     float loss = 0.0f;

@@ -21,7 +21,7 @@ ARGUMENTS(OfRows, 32);
 
 // Blocks: rows.
 KERNEL(norm_statistics, OfRows, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const u32 len = static_cast<u32>(a.len);
     const float* x = a.x + blockIdx.x * a.len;
     const float share = 1.0f / static_cast<float>(len);
@@ -94,7 +94,7 @@ ARGUMENTS(Back, 14 * 8);
 
 // Blocks: rows of a task, tasks.
 KERNEL(norm_sums, Back, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const Span rows = rows_of(a.starts, blockIdx.y);
     if (blockIdx.x >= rows.count) return;
     const u64 number = rows.first + blockIdx.x, begin = number * a.len;
@@ -159,7 +159,7 @@ ARGUMENTS(OfWeights, 10 * 8);
 
 // Of rdz h, or of dz h without one, and with rx also of dz rh; and of rdz. Blocks: channels, tasks.
 KERNEL(norm_weights, OfWeights, THREADS) {
-    __shared__ float scratch[32];
+    SHARED(float, scratch, [32]);
     const Span rows = rows_of(a.starts, blockIdx.y);
     const u32 pixels = a.len / a.channels, all = rows.count * pixels;
     const float* d = a.rdz ? a.rdz : a.dz;

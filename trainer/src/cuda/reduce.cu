@@ -38,7 +38,7 @@ ARGUMENTS(Mean, 48);
 // The sum over tasks, times `share`. A block makes 32 values: each of its 8 warps adds up every eighth task, and then they are added up. Blocks:
 // 32 values each.
 KERNEL(mean, Mean, THREADS) {
-    __shared__ float sums[GROUPS][32];
+    SHARED(float, sums, [GROUPS][32]);
     const u32 lane = threadIdx.x % 32, group = threadIdx.x / 32, at = blockIdx.x * 32 + lane;
     float sum = 0.0f;
     if (at < a.len) {
