@@ -5,7 +5,9 @@
 
 pub mod candle;
 pub mod cpu;
+pub mod cuda;
 mod error;
+mod kept;
 mod rows;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use crate::optimiser::{AdamW, Factors, Moments};
 pub use candle::CandleNetwork;
 pub use cpu::Cpu;
 pub use error::EngineError;
+pub use kept::Kept;
 pub use rows::{Rows, Side, TaskRows};
 
 /// Passes of one network over batches of tasks, and the steps of an optimiser.
@@ -249,33 +252,6 @@ pub struct InnerLoop {
     pub first_order: bool,
     /// What is kept on the way there for the way back.
     pub kept: Kept,
-}
-
-/// What is kept of an inner loop of S steps for the way back through it, for each task that is under way: time against memory, the same
-/// bits. Where nothing goes back through the steps (first order at rates that are not learned, losses alone), nothing is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kept {
-    /// The parameters and all activations of every step. Nothing is computed twice.
-    #[default]
-    Activations,
-    /// The parameters of every step. Activations are computed again.
-    Parameters,
-    /// The parameters of every √S-th step; those between, and activations, are computed again (Griewank 1992, with one level of
-    /// recursion).
-    Checkpoints,
-}
-
-impl Kept {
-    /// The length of the segments into which `steps` inner steps fall: parameters are kept at their starts, activations within one.
-    pub fn segment(self, steps: usize) -> usize {
-        let least = match self {
-            Self::Activations => steps,
-            Self::Parameters => 1,
-            Self::Checkpoints => steps.isqrt() + usize::from(steps.isqrt().pow(2) < steps),
-        };
-        least.max(1)
-    }
 }
 
 impl InnerLoop {

@@ -16,13 +16,14 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 use sinew_runtime::{Network, Path};
 
+use super::kept::Held;
 use super::{
     BatchGradient, Depth, Engine, EngineError, InnerLoop, Learned, OuterStep, Parameters, Rows, Side, TaskRows,
 };
 use crate::aligned::Aligned;
 use crate::optimiser;
 use alone::Alone;
-use arena::{Adjoint, Arena, Held, Lengths};
+use arena::{Adjoint, Arena, Lengths};
 use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
