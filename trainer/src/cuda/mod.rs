@@ -12,6 +12,7 @@ pub mod activation;
 pub mod adam;
 pub mod adapt;
 pub mod arrange;
+mod cards;
 pub mod convolve;
 pub mod device;
 pub mod kernel;
