@@ -142,7 +142,8 @@ fn a_launch_that_a_driver_would_refuse_is_refused() {
     let device = shim(Order::Forward);
     let to = floats(&device, vec![0.0; 1024]);
     let arguments = numbers(&device, &to, &to, 0, 0);
-    let launch = |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
+    let launch =
+        |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
     assert_eq!(launch("test_nothing", [1; 3], 32, 0, 3), "no kernel of this name");
     assert_eq!(launch("test_sum", [1; 3], 32, 0, 2), "an argument of 24 bytes is expected, got 16");
     assert_eq!(launch("test_sum", [1; 3], 257, 0, 3), "from 1 to 256 threads are expected, got 257");
