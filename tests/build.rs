@@ -44,7 +44,8 @@ mod shim {
             called += &format!("    sinew_shim_has_{stem}();\n");
         }
         let all = out.join("sinew_shim_all.cpp");
-        fs::write(&all, format!("{declared}extern \"C\" void sinew_shim_all() {{\n{called}}}\n")).expect("OUT_DIR can be written");
+        fs::write(&all, format!("{declared}extern \"C\" void sinew_shim_all() {{\n{called}}}\n"))
+            .expect("OUT_DIR can be written");
         let mut fibers = compiler();
         fibers.file(own.join("fibers.cpp")).file(all);
         if sanitize {

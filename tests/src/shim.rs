@@ -86,7 +86,14 @@ impl Shim {
     ///
     /// # Errors
     /// If there is no such kernel, if it cannot be launched so, or if its threads do not come to the same barrier.
-    pub fn launch(&self, name: &str, grid: [u32; 3], threads: u32, shared: u32, arguments: &[u64]) -> Result<(), DeviceError> {
+    pub fn launch(
+        &self,
+        name: &str,
+        grid: [u32; 3],
+        threads: u32,
+        shared: u32,
+        arguments: &[u64],
+    ) -> Result<(), DeviceError> {
         let number = self.launches.replace(self.launches.get() + 1);
         let (kind, seed) = match self.order {
             Order::Forward => (0, 0),

@@ -3,7 +3,6 @@
 use sinew_tests::shim::{Memory, Order, Shim};
 use sinew_trainer::cuda::{Address, Device, DeviceError, Kernel, Launch, Limits};
 
-
 const ORDERS: [Order; 4] = [Order::Forward, Order::Reverse, Order::Shuffled(1), Order::Shuffled(2)];
 
 fn shim(order: Order) -> Shim {
@@ -143,7 +142,8 @@ fn a_launch_that_a_driver_would_refuse_is_refused() {
     let device = shim(Order::Forward);
     let to = floats(&device, vec![0.0; 1024]);
     let arguments = numbers(&device, &to, &to, 0, 0);
-    let launch = |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
+    let launch =
+        |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
     assert_eq!(launch("test_nothing", [1; 3], 32, 0, 3), "no kernel of this name");
     assert_eq!(launch("test_sum", [1; 3], 32, 0, 2), "an argument of 24 bytes is expected, got 16");
     assert_eq!(launch("test_sum", [1; 3], 257, 0, 3), "from 1 to 256 threads are expected, got 257");
@@ -221,7 +221,9 @@ fn what_leaves_its_memory_is_reported() {
         match choice {
             0 => {}
             4 => assert!(text.contains("misaligned address"), "{text}"),
-            _ => assert!(text.contains("heap-buffer-overflow") && text.contains("test_overrun_body"), "{choice}: {text}"),
+            _ => {
+                assert!(text.contains("heap-buffer-overflow") && text.contains("test_overrun_body"), "{choice}: {text}")
+            }
         }
     }
 }
