@@ -112,6 +112,14 @@ inline unsigned ballot(Site site, unsigned mask, bool predicate) {
     return votes;
 }
 
+template <typename To, typename From>
+To bits_of(From from) {
+    To to;
+    static_assert(sizeof to == sizeof from, "bits are as many");
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
 }  // namespace shim
 
 #define KERNEL(name, Arguments, threads)                                                                               \
@@ -188,13 +196,7 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define __fdividef(x, y) ((x) / (y))
-inline float __uint_as_float(unsigned bits) {
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-}
-inline unsigned __float_as_uint(float value) {
-    unsigned bits;
-    std::memcpy(&bits, &value, 4);
-    return bits;
-}
+#define __int_as_float(bits) shim::bits_of<float>(static_cast<int>(bits))
+#define __uint_as_float(bits) shim::bits_of<float>(static_cast<unsigned>(bits))
+#define __float_as_int(value) shim::bits_of<int>(static_cast<float>(value))
+#define __float_as_uint(value) shim::bits_of<unsigned>(static_cast<float>(value))
