@@ -8,8 +8,14 @@
 //! Every kernel takes one argument, a structure of addresses and numbers that the `.cu` and its launcher both declare; `ARGUMENTS` in the
 //! `.cu` holds their sizes together.
 
+pub mod architecture;
+#[cfg(feature = "cuda")]
+pub mod compile;
 pub mod device;
 pub mod kernel;
+#[cfg(feature = "cuda")]
+pub mod nvrtc;
+pub mod occupancy;
 
 pub use device::{Address, Arguments, Device, DeviceError, Launch, Limits};
 pub use kernel::{Kernel, Source};
