@@ -54,27 +54,14 @@ impl Multiprocessor {
     }
 
     /// How many blocks it runs at once; 0 if not even one fits.
-    pub const fn resident(&self, demand: Demand) -> u32 {
-        if demand.threads == 0 {
-            return 0;
-        }
+    pub fn resident(&self, demand: Demand) -> u32 {
         let warps = demand.threads.div_ceil(THREADS_OF_WARP);
-        let mut blocks = self.blocks;
-        if self.threads / THREADS_OF_WARP / warps < blocks {
-            blocks = self.threads / THREADS_OF_WARP / warps;
-        }
-        let of_warp = (demand.registers * THREADS_OF_WARP).next_multiple_of(REGISTERS_UNIT);
-        if of_warp > 0 {
-            let by_registers = self.registers / of_warp / PARTS * PARTS / warps;
-            if by_registers < blocks {
-                blocks = by_registers;
-            }
-        }
+        let registers = (demand.registers * THREADS_OF_WARP).next_multiple_of(REGISTERS_UNIT);
         let shared = (demand.shared + self.reserved).next_multiple_of(self.unit);
-        if shared > 0 && self.shared / shared < blocks {
-            blocks = self.shared / shared;
-        }
-        blocks
+        let Some(by_threads) = (self.threads / THREADS_OF_WARP).checked_div(warps) else { return 0 };
+        let by_registers = self.registers.checked_div(registers).map_or(u32::MAX, |fit| fit / PARTS * PARTS / warps);
+        let by_shared = self.shared.checked_div(shared).unwrap_or(u32::MAX);
+        self.blocks.min(by_threads).min(by_registers).min(by_shared)
     }
 
     /// Which part of the threads that it could run at once are of this kernel: 1 is all.
