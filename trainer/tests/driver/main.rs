@@ -92,6 +92,20 @@ fn what_cannot_be_is_refused() {
     run("broken", &[("FAKE_BROKEN", "1")]);
 }
 
+/// A driver that lacks something is refused before it is called, so that what is used has to be known.
+#[test]
+fn the_library_has_what_is_asked_for_and_no_more() {
+    let between = |text: &str, start: &str, end: char| -> Vec<String> {
+        let names = text.split(start).skip(1).filter_map(|rest| rest.split_once(end));
+        let mut names: Vec<String> = names.map(|(name, _)| format!("cu{name}")).collect();
+        names.sort();
+        names
+    };
+    let has = between(include_str!("fake.rs"), "    fn cu", '(');
+    let asked = between(include_str!("../../src/cuda/driver/library.rs"), "    \"cu", '"');
+    assert!(has == asked && has.len() > 40, "{has:?}\n{asked:?}");
+}
+
 #[test]
 fn devices_are_listed() {
     let Some(folder) = library(false) else { return };
