@@ -143,6 +143,14 @@ impl Driver {
         self.state().graphs.refused.clone()
     }
 
+    /// Makes this device the one that the calling thread uses.
+    ///
+    /// # Errors
+    /// If the driver failed.
+    pub fn bind(&self) -> Result<(), DeviceError> {
+        self.context.bind_to_thread().map_err(|why| failed("using the device", why))
+    }
+
     /// The stream of the launches, for what else is to be done in their order.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
@@ -195,7 +203,7 @@ impl Device for Driver {
 
     fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
         let State { modules, graphs, .. } = &mut *self.state();
-        self.context.bind_to_thread().map_err(|why| failed("using the device", why))?;
+        self.bind()?;
         graphs.run(modules, &self.context, &self.stream, launches)
     }
 }
