@@ -11,7 +11,12 @@ use std::sync::atomic::AtomicBool;
 use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
+#[cfg(feature = "cuda")]
+use crate::collective::OnDevices;
 use crate::config::{Config, ConfigError};
+use crate::cuda::{Chosen, DeviceChoice, DeviceError};
+#[cfg(feature = "cuda")]
+use crate::engine::Cuda;
 use crate::engine::{Cpu, Engine, EngineError};
 use crate::export::ExportError;
 use crate::learn::Learner;
@@ -23,7 +28,7 @@ pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS};
 use run::{MOST_NOT_FINITE, Run};
 pub use start::{episodes, initial_parameters};
 
-/// How a run is run; nothing here changes what comes out.
+/// How a run is run; nothing here changes what comes out, but that devices round differently.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// Where its files go.
@@ -36,6 +41,8 @@ pub struct Options<'a> {
     pub stop_after: Option<u64>,
     /// How progress is shown.
     pub progress: Progress,
+    /// On what it computes.
+    pub device: DeviceChoice,
 }
 
 /// How a run ended.
@@ -60,6 +67,9 @@ pub enum TrainError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The bundle.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -133,14 +143,38 @@ pub fn train_among(
     options: &Options<'_>,
     collective: &mut dyn Collective<Aligned>,
 ) -> Result<Trained, TrainError> {
+    let chosen = agree(collective, options.device.open().map_err(TrainError::from))?;
     let threads = config.threads_beside(collective.neighbours());
-    let begun = || -> Result<_, TrainError> {
-        let engine = Cpu::new(&config.network(world.signature())?, threads)?;
-        let learner = run::learner(config, &engine)?;
-        Ok((engine, learner))
-    };
-    let begun = begun();
-    let (engine, learner) = agree(collective, begun)?;
+    let network = agree(collective, config.network(world.signature()).map_err(TrainError::from))?;
+    match chosen {
+        Chosen::Cpu { .. } => {
+            let engine = agree(collective, Cpu::new(&network, threads).map_err(TrainError::from))?;
+            train_on(engine, threads, config, world, options, collective)
+        }
+        #[cfg(feature = "cuda")]
+        Chosen::Cuda(driver) => {
+            let mut together = OnDevices::join(&driver, collective)?;
+            let engine = Cuda::new(*driver, &network).map_err(TrainError::from);
+            let engine = agree::<crate::engine::cuda::Values<_>, _, _>(&mut together, engine)?;
+            train_on(engine, threads, config, world, options, &mut together)
+        }
+    }
+}
+
+/// As [`train_among`], on an engine for the network of this configuration and world; `threads` draw the tasks.
+///
+/// # Errors
+/// As [`train_among`].
+pub fn train_on<E: Engine>(
+    engine: E,
+    threads: usize,
+    config: &Config,
+    world: &dyn World,
+    options: &Options<'_>,
+    collective: &mut dyn Collective<E::Values>,
+) -> Result<Trained, TrainError> {
+    let learner = run::learner(config, &engine);
+    let learner = agree(collective, learner)?;
     let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
     let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;
     let log = run.first().then(|| open_folder(config, run.iteration(), options)).transpose();

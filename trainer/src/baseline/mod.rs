@@ -5,13 +5,12 @@ pub mod fine_tune;
 pub mod linear;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use crate::aligned::Aligned;
 use crate::collective::{Alone, Collective, agree};
 use crate::config::Config;
 use crate::model::{Model, OpenError};
-use crate::train::{self, BUNDLE, Options, Progress, TrainError, Trained};
+use crate::train::{self, BUNDLE, Options, TrainError, Trained};
 use crate::world::World;
 
 /// The folder of the baselines, beside the bundle.
@@ -34,19 +33,12 @@ fn linear_file(folder: &Path) -> PathBuf {
     folder.join(FOLDER).join("linear.safetensors")
 }
 
-/// Trains the baselines of `config` into `folder/baselines`; `None` where it asks for none.
+/// Trains the baselines of `config` beside a run of these options, into `folder/baselines`; `None` where it asks for none.
 ///
 /// # Errors
 /// As [`train::train`].
-pub fn train(
-    config: &Config,
-    world: &dyn World,
-    folder: &Path,
-    resume: bool,
-    stop: &AtomicBool,
-    progress: Progress,
-) -> Result<Option<Trained>, TrainError> {
-    train_among(config, world, folder, resume, stop, progress, &mut Alone)
+pub fn train(config: &Config, world: &dyn World, options: &Options<'_>) -> Result<Option<Trained>, TrainError> {
+    train_among(config, world, options, &mut Alone)
 }
 
 /// As [`train()`], together with the other processes of `collective`.
@@ -56,15 +48,13 @@ pub fn train(
 pub fn train_among(
     config: &Config,
     world: &dyn World,
-    folder: &Path,
-    resume: bool,
-    stop: &AtomicBool,
-    progress: Progress,
+    options: &Options<'_>,
     collective: &mut dyn Collective<Aligned>,
 ) -> Result<Option<Trained>, TrainError> {
     let Some(pooled) = config.pooled() else { return Ok(None) };
-    let options = Options { folder: &pooled_folder(folder), resume, stop, stop_after: None, progress };
-    let trained = train::train_among(&pooled, world, &options, collective)?;
+    let folder = options.folder;
+    let beside = Options { folder: &pooled_folder(folder), stop_after: None, ..*options };
+    let trained = train::train_among(&pooled, world, &beside, collective)?;
     if !trained.stopped {
         let fit = || -> Result<(), TrainError> {
             Ok(linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?)

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 use sinew_runtime::Guard;
 
-use super::{Answer, data_set, evaluate, table};
+use super::{Answer, data_set, evaluate, settle, table};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
+use crate::cuda::DeviceChoice;
 use crate::evaluate::{Evaluation, Settings};
 use crate::train::{BUNDLE, Options, Progress, train};
 use crate::world::World;
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// Replaces the configuration's seed, from which the folds follow, too
     #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
+    /// What to train on: cpu, cuda:N, or auto, the first GPU that can be used (`sinew devices` lists them)
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// Replaces one value, such as train.iterations=100; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -89,14 +93,22 @@ fn over_folds(
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Evaluation>>, Box<dyn std::error::Error>> {
     let steps = if arguments.steps.is_empty() { vec![0, config.learner.steps] } else { arguments.steps.clone() };
+    let device = settle(arguments.device, |words| eprintln!("{words}"));
     let mut joined: Vec<Evaluation> = Vec::new();
     for fold in 0..arguments.folds {
         let world = data.with_fold(fold, arguments.folds, config.seed)?;
         let folder = folder.join(format!("fold-{fold}-of-{}", arguments.folds));
         eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
-        let options = Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown };
+        let options = Options {
+            folder: &folder,
+            resume: true,
+            stop,
+            stop_after: None,
+            progress: Progress::Shown,
+            device,
+        };
         train(config, &world, &options)?;
-        baseline::train(config, &world, &folder, true, stop, Progress::Shown)?;
+        baseline::train(config, &world, &options)?;
         if stop.load(Ordering::Relaxed) {
             eprintln!("stopped; the same command goes on");
             return Ok(None);

@@ -18,6 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use clap::{Parser, Subcommand};
 
+use crate::cuda::DeviceChoice;
 use crate::world::dataset::{Dataset, DatasetError};
 
 /// Meta-train a network, ship it as one file, and let a robot fit it to the task in front of it.
@@ -57,6 +58,17 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// A seed, as TOML can write it down.
 fn seed() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
+/// What a choice of device comes to; says why a GPU that may be used is not.
+fn settle(choice: DeviceChoice, say: impl Fn(String)) -> DeviceChoice {
+    let (device, why) = choice.settled();
+    if let Some(why) = why {
+        say(format!("on the CPU: {why}"));
+    } else if device != DeviceChoice::Cpu {
+        say(format!("on {device}"));
+    }
+    device
 }
 
 /// Opens a data set of which every task gives each of `shots`, and keeps rows to be judged on.

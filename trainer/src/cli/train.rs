@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{Answer, data_set};
+use super::{Answer, data_set, settle};
 use crate::aligned::Aligned;
 use crate::baseline;
 use crate::collective::{Collective, Processes, agree};
 use crate::config::{Config, WorldConfig};
+use crate::cuda::DeviceChoice;
 use crate::train::{BUNDLE, Options, Progress, train_among};
 use crate::world::{World, open};
 
@@ -43,6 +44,10 @@ pub struct Arguments {
     /// Go on from the checkpoint in DIR, with the same configuration
     #[arg(long)]
     resume: bool,
+    /// What to compute on: cpu, cuda:N, or auto, the first GPU that can be used (`sinew devices` lists them); results agree
+    /// to rounding
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
     /// Replaces one value, such as train.iterations=100; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -94,9 +99,10 @@ fn run_among(arguments: &Arguments, stop: &AtomicBool, collective: &mut dyn Coll
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         say(format!("{size} processes, {threads} threads in the first"));
     }
+    let device = settle(arguments.device, say);
     let folder = arguments.out.as_path();
     let progress = if first { Progress::Shown } else { Progress::Hidden };
-    let options = Options { folder, resume: arguments.resume, stop, stop_after: None, progress };
+    let options = Options { folder, resume: arguments.resume, stop, stop_after: None, progress, device };
     let begun = Instant::now();
     say(format!("training on `{}` into {}", world.name(), folder.display()));
     let trained = train_among(&config, &*world, &options, collective)?;
@@ -116,8 +122,7 @@ fn run_among(arguments: &Arguments, stop: &AtomicBool, collective: &mut dyn Coll
     }
     if config.baselines.is_some() {
         say("training the baselines".into());
-        let resume = arguments.resume;
-        let pooled = baseline::train_among(&config, &*world, folder, resume, stop, progress, collective)?;
+        let pooled = baseline::train_among(&config, &*world, &options, collective)?;
         if pooled.is_some_and(|pooled| pooled.stopped) {
             say("stopped in the baselines; go on with --resume".into());
             return Ok(());

@@ -6,6 +6,7 @@
 
 mod alone;
 mod error;
+mod devices;
 mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -18,6 +19,7 @@ use std::ops::Range;
 
 pub use alone::Alone;
 pub use error::CollectiveError;
+pub use devices::OnDevices;
 pub use launcher::{Launched, Processes, expect_one};
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;

@@ -9,9 +9,9 @@ use super::DeviceError;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first CUDA device that can be used, or else the CPU.
-    #[default]
     Auto,
     /// The CPU.
+    #[default]
     Cpu,
     /// The CUDA device of this number, and no other.
     Cuda(usize),
@@ -31,13 +31,25 @@ pub enum Chosen {
 }
 
 impl DeviceChoice {
+    /// What it comes to: never [`DeviceChoice::Auto`]. Of that also why it is the CPU, where it is.
+    pub fn settled(self) -> (Self, Option<DeviceError>) {
+        match self {
+            Self::Auto => match first() {
+                (Chosen::Cpu { why }, _) => (Self::Cpu, why),
+                #[cfg(feature = "cuda")]
+                (Chosen::Cuda(_), number) => (Self::Cuda(number), None),
+            },
+            _ => (self, None),
+        }
+    }
+
     /// Opens it.
     ///
     /// # Errors
     /// If it is a CUDA device that cannot be used. Where the choice is left open that is no error.
     pub fn open(self) -> Result<Chosen, DeviceError> {
         match self {
-            Self::Auto => Ok(first()),
+            Self::Auto => Ok(first().0),
             Self::Cpu => Ok(Chosen::Cpu { why: None }),
             Self::Cuda(number) => number_of(number),
         }
@@ -54,12 +66,12 @@ fn number_of(_: usize) -> Result<Chosen, DeviceError> {
     Err(DeviceError::NotBuilt)
 }
 
-/// The first device that can be used; without one, what is said of the first.
-fn first() -> Chosen {
+/// The first device that can be used, and its number; without one, what is said of the first.
+fn first() -> (Chosen, usize) {
     #[cfg(feature = "cuda")]
     let count = match super::driver::count() {
         Ok(count) => count,
-        Err(why) => return Chosen::Cpu { why: Some(why) },
+        Err(why) => return (Chosen::Cpu { why: Some(why) }, 0),
     };
     #[cfg(not(feature = "cuda"))]
     let count = 0;
@@ -67,11 +79,11 @@ fn first() -> Chosen {
     let mut first = None;
     for number in 0..count.max(1) {
         match number_of(number) {
-            Ok(chosen) => return chosen,
+            Ok(chosen) => return (chosen, number),
             Err(why) => first = first.or(Some(why)),
         }
     }
-    Chosen::Cpu { why: first }
+    (Chosen::Cpu { why: first }, 0)
 }
 
 impl fmt::Display for DeviceChoice {

@@ -21,6 +21,7 @@ use crate::optimiser::{AdamW, Factors, Moments};
 
 pub use candle::CandleNetwork;
 pub use cpu::Cpu;
+pub use cuda::Cuda;
 pub use error::EngineError;
 pub use kept::Kept;
 pub use rows::{Rows, Side, TaskRows};

@@ -144,6 +144,11 @@ impl<D: Device> Values<D> {
         self.held.as_ref().map_or(Address::NONE, Held::address)
     }
 
+    /// The device that they are on; none, if there never were any.
+    pub fn device(&self) -> Option<&D> {
+        self.held.as_ref().map(|held| &held.store.device)
+    }
+
     pub(super) fn held(&self) -> Option<&Held<D>> {
         self.held.as_ref()
     }
