@@ -360,7 +360,8 @@ fn memory_comes_back() {
     let case = Case::new(spec, &[[2, 3], [4, 1]], 3);
     let mut engine = on_shim(&case.spec, Order::Forward);
     let inner = inner(&engine, &Scope::All, Rate::Constant, 2);
-    inner_loop(&mut engine, &case, &inner);
+    // What is given back before the device is waited for comes back after it: two steps have it all.
+    (0..2).for_each(|_| drop(inner_loop(&mut engine, &case, &inner)));
     let (allocations, used) = (engine.device().allocations(), engine.device().used());
     (0..3).for_each(|_| drop(inner_loop(&mut engine, &case, &inner)));
     assert_eq!((engine.device().allocations(), engine.device().used()), (allocations, used));
