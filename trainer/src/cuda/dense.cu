@@ -1,1 +1,829 @@
 #include "sinew.cuh"
+
+// The whole inner loop of a task of a dense network, and the exact way back through it, in one block (dense.rs has the plan and the
+// reasons for the layout; trainer/src/engine/cpu/recursion.rs the mathematics).
+//
+// Blocks stay and take one task after another. A block works in its arena: the parameters, lambda, and the traces of one side, all with
+// rows and units padded to multiples of 4, so that each load of a product is a float4 and no product asks for bounds. What is kept of the
+// steps lies in the archive, which is only copied to and from.
+
+// Threads of a block, and blocks that registers leave room for on a multiprocessor: 128 registers for each thread.
+#define THREADS 256
+#ifdef SINEW_SHIM
+#define RESIDENT THREADS
+#else
+#define RESIDENT THREADS, 2
+#endif
+#define INLINE __device__ __forceinline__
+
+// As dense::Flags.
+enum { GRADIENT = 1, BACK = 2, SECOND = 4, LEARN = 8, ARCHIVE_SHARED = 16 };
+// As rule::Rate.
+enum { CONSTANT, PER_LAYER_STEP, PER_PARAMETER };
+// No layer.
+enum : u32 { NONE = 0xffffffffu };
+enum : u32 { ALL = 0xffffffffu };
+// What a pass is for: a step, the traces alone, the loss on the query.
+enum { STEP, TRACE, QUERY };
+// The products of a layer: x W^T, dz W, dz^T x.
+enum { SUMS, INPUTS, WEIGHTS, PRODUCTS };
+// Words of the table for a layer and for a head; words of the map of a product: one for each lane.
+enum { LAYER = 12, HEAD = 8, MAP = 32 };
+
+struct Dense {
+    const u32* table;
+    const float *params, *rates;
+    const float *support_x, *support_y, *query_x, *query_y;
+    const u32 *support_starts, *query_starts;
+    float *losses, *parts, *scratch;
+    u32 tasks, layers, heads, inputs;
+    u32 outputs, param_count, rate_count, rate;
+    // Which layers are adapted; whose outputs change when these do; whose gradients do. The first head of which one does.
+    u32 steps, segment, adapted, live;
+    u32 moving, first_head, flags, query_rows;
+    // Words of the padded parameters, of a padded row of x, and of a row of the traces, with and without what SiLU needs besides.
+    u32 padded, input_width, width, narrow;
+    // Where in the arena; where the archive has traces, and the words of one of them.
+    u32 lambda, direction, traces, archive_traces;
+    u32 archive_trace, archive, scratch_words, maps;
+    // Where in shared memory.
+    u32 arena, sums;
+};
+ARGUMENTS(Dense, 216);
+
+struct Layer {
+    u32 inputs, outputs, activation, source;
+    // In the flat vector, in the padded one; words of a row of W and of the trace.
+    u32 offset, at, in, out;
+    // Words before it in a row of the trace: the output, and what SiLU needs besides.
+    u32 a, deep, head;
+    INLINE u32 units() const { return (outputs + 3) / 4 * 4; }
+    INLINE bool curved() const { return activation >= TANH; }
+};
+INLINE Layer layer_of(const u32* table, u32 number) {
+    const u32* w = table + number * LAYER;
+    return {w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10]};
+}
+
+struct Head {
+    u32 loss, last, column, outputs;
+    float delta, weight;
+};
+INLINE Head head_of(const u32* words) {
+    return {words[0], words[1], words[2], words[3], __uint_as_float(words[4]), __uint_as_float(words[5])};
+}
+
+INLINE float4 load(const float* at) { return *reinterpret_cast<const float4*>(at); }
+INLINE void store(float* at, float4 value) { *reinterpret_cast<float4*>(at) = value; }
+INLINE void load(const float* at, float (&v)[4]) {
+    const float4 f = load(at);
+    v[0] = f.x, v[1] = f.y, v[2] = f.z, v[3] = f.w;
+}
+INLINE void store(float* at, const float (&v)[4]) { store(at, make_float4(v[0], v[1], v[2], v[3])); }
+
+INLINE bool has(u32 set, u32 layer) { return set >> layer & 1; }
+
+// Whole float4s.
+INLINE void copy(float* to, const float* from, u32 words) {
+    for (u32 i = 4 * threadIdx.x; i < words; i += 4 * THREADS) store(to + i, load(from + i));
+}
+
+// The bits that numbers below `count` have.
+INLINE u32 bits_of(u32 count) {
+    u32 bits = 0;
+    while (bits < 31 && (1u << bits) < count) bits++;
+    return bits;
+}
+
+// Which tile and which part of the depth a lane has, of a product of `down` x `across` tiles over `chunks` of 4 (dense.rs says why so):
+// rows of tiles, columns of tiles, part; bits of each in a warp; which bits of the lane are those of the part.
+INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 lane) {
+    const u32 tiles = down * across;
+    // A sum over 4 lanes at least leaves one row of a tile to a lane, which is all that these epilogues know.
+    u32 depth = product == WEIGHTS ? 0 : 2;
+    if (depth == 0 && 2 * tiles <= THREADS) depth = 2;
+    while (depth >= 2 && depth < 5 && (tiles << (depth + 1)) <= THREADS && (1u << depth) < chunks) depth++;
+    // Half of the other bits to columns and half to rows, as far as there are such tiles.
+    const u32 left = 5 - depth;
+    u32 columns = min(bits_of(across), left - left / 2);
+    const u32 rows = min(bits_of(down), left - columns);
+    columns = left - rows;
+    u32 c = columns, r = rows, d = depth;
+    u32 row = 0, column = 0, part = 0, mask = 0;
+    enum { COLUMN, ROW, PART };
+    for (u32 bit = 0; bit < 5; bit++) {
+        const u32 value = lane >> bit & 1;
+        u32 which;
+        if (bit == 0) which = c ? COLUMN : r ? ROW : PART;
+        else if (bit == 1) which = r ? ROW : d ? PART : COLUMN;
+        else if (bit == 2 || (bit == 3 && product == SUMS)) which = d ? PART : c ? COLUMN : ROW;
+        else if (bit == 3 && depth == 0) which = r ? ROW : COLUMN;
+        else which = c ? COLUMN : d ? PART : ROW;
+        if (which == COLUMN) column |= value << (columns - c--);
+        else if (which == ROW) row |= value << (rows - r--);
+        else part |= value << (depth - d--), mask |= 1u << bit;
+    }
+    return row | column << 5 | part << 10 | rows << 15 | columns << 18 | depth << 21 | mask << 24;
+}
+
+// The two factors of a product, and how far their rows are apart.
+struct Factors {
+    const float* a;
+    u32 a_row;
+    const float* b;
+    u32 b_row;
+};
+
+// sum += A B over chunks of the depth, a 4x4 tile. A factor lies along the depth, or along the tile.
+template <bool A_DEEP, bool B_DEEP>
+INLINE void multiply(float (&sum)[4][4], const Factors& f, u32 row, u32 column, u32 from, u32 by, u32 chunks) {
+    const float* a = f.a + (A_DEEP ? 4 * row * f.a_row + 4 * from : 4 * from * f.a_row + 4 * row);
+    const float* b = f.b + (B_DEEP ? 4 * column * f.b_row + 4 * from : 4 * from * f.b_row + 4 * column);
+    const u32 a_step = A_DEEP ? 4 * by : 4 * by * f.a_row, b_step = B_DEEP ? 4 * by : 4 * by * f.b_row;
+    const u32 a_row = f.a_row, b_row = f.b_row;
+#pragma unroll 1
+    for (u32 chunk = from; chunk < chunks; chunk += by) {
+        float x[4][4], y[4][4];
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) load(a + i * a_row, x[i]);
+#pragma unroll
+        for (u32 i = 0; i < 4; i++) load(b + i * b_row, y[i]);
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+#pragma unroll
+            for (u32 m = 0; m < 4; m++) {
+#pragma unroll
+                for (u32 n = 0; n < 4; n++) {
+                    sum[m][n] += (A_DEEP ? x[m][k] : x[k][m]) * (B_DEEP ? y[n][k] : y[k][n]);
+                }
+            }
+        }
+        a += a_step;
+        b += b_step;
+    }
+}
+
+// From the sums of the parts to the whole sum of one row of the tile, in sum[0]: with each of the first two bits a lane gives half of
+// what it has for the other half, then all lanes have the same. Returns the row.
+INLINE u32 gather(float (&sum)[4][4], u32 mask) {
+    const u32 lane = threadIdx.x % 32;
+    u32 bit = mask & (0u - mask);
+    mask ^= bit;
+    const bool low = lane & bit;
+#pragma unroll
+    for (u32 m = 0; m < 2; m++) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) {
+            const float give = low ? sum[m][n] : sum[m + 2][n], keep = low ? sum[m + 2][n] : sum[m][n];
+            sum[m][n] = keep + __shfl_xor_sync(0xffffffffu, give, bit);
+        }
+    }
+    bit = mask & (0u - mask);
+    mask ^= bit;
+    const bool high = lane & bit;
+#pragma unroll
+    for (u32 n = 0; n < 4; n++) {
+        const float give = high ? sum[0][n] : sum[1][n], keep = high ? sum[1][n] : sum[0][n];
+        sum[0][n] = keep + __shfl_xor_sync(0xffffffffu, give, bit);
+    }
+#pragma unroll 1
+    while (mask) {
+        bit = mask & (0u - mask);
+        mask ^= bit;
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) sum[0][n] += __shfl_xor_sync(0xffffffffu, sum[0][n], bit);
+    }
+    return 2 * low + high;
+}
+
+// out(row, column, values) for each row of each tile of factor * (A B of `first`) + (A B of `second`); either may be missing.
+template <bool A_DEEP, bool B_DEEP, bool WHOLE, class Out>
+INLINE void product(u32 map, u32 down, u32 across, u32 chunks, Factors first, float factor, Factors second, const Out& out) {
+    const u32 rows = map >> 15 & 7, columns = map >> 18 & 7, depth = map >> 21 & 7, mask = map >> 24;
+    const u32 part = map >> 10 & 31;
+    const u32 warps_across = (across + (1u << columns) - 1) >> columns, warps_down = (down + (1u << rows) - 1) >> rows;
+#pragma unroll 1
+    for (u32 warp = threadIdx.x / 32; warp < warps_across * warps_down; warp += THREADS / 32) {
+        const u32 row = (warp / warps_across << rows) + (map & 31), column = (warp % warps_across << columns) + (map >> 5 & 31);
+        const bool inside = row < down && column < across;
+        float sum[4][4];
+#pragma unroll
+        for (u32 m = 0; m < 4; m++) {
+#pragma unroll
+            for (u32 n = 0; n < 4; n++) sum[m][n] = 0.0f;
+        }
+#pragma unroll 1
+        for (u32 pair = first.a ? 0 : 1; pair < 2; pair++) {
+            const Factors f = pair == 0 ? first : second;
+            if (inside && f.a) multiply<A_DEEP, B_DEEP>(sum, f, row, column, part, 1u << depth, chunks);
+            if (pair == 0) {
+#pragma unroll
+                for (u32 m = 0; m < 4; m++) {
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) sum[m][n] *= factor;
+                }
+            }
+        }
+        if (WHOLE && depth == 0) {
+            if (inside) {
+#pragma unroll
+                for (u32 m = 0; m < 4; m++) out(4 * row + m, 4 * column, sum[m]);
+            }
+        } else {
+            const u32 m = gather(sum, mask);
+            // Of lanes that have the same, the first.
+            const u32 same = mask & (mask - 1);
+            if (inside && (threadIdx.x & (same & (same - 1)) & 31) == 0) out(4 * row + m, 4 * column, sum[0]);
+        }
+    }
+}
+
+// One task in one block.
+struct Block {
+    const Dense& a;
+    const u32* table;
+    u32* maps;
+    float* sums;
+    float* arena;
+    float* archive;
+    // The rows of this pass, and with those that pad them.
+    u32 rows, rows4;
+    // The loss, and the gradient by one rate, as far as this thread has it.
+    float loss, gathered;
+
+    INLINE float* theta() const { return arena; }
+    INLINE float* lambda() const { return arena + a.lambda; }
+    INLINE float* x() const { return arena + a.traces; }
+    INLINE float* forward() const { return x() + a.input_width * rows4; }
+    INLINE float* backward() const { return forward() + a.width * rows4; }
+    INLINE float* tangent() const { return backward() + a.width * rows4; }
+    INLINE float* back_tangent() const { return tangent() + a.narrow * rows4; }
+    INLINE Layer layer(u32 number) const { return layer_of(table, number); }
+    INLINE Head head(u32 number) const { return head_of(table + a.layers * LAYER + number * HEAD); }
+    INLINE u32 map(u32 number, u32 product) const { return maps[(number * PRODUCTS + product) * MAP + threadIdx.x % 32]; }
+    // The output of the layer before, or x.
+    INLINE const float* below(const Layer& l) const {
+        return l.source == NONE ? x() : forward() + table[l.source * LAYER + 8] * rows4;
+    }
+    // What the slope is told from.
+    INLINE const float* known(const Layer& l) const { return forward() + (l.activation == SILU ? l.deep : l.a) * rows4; }
+
+    // Whatever the padding of a parameter vector holds is not to be used: of `at` in the padded weights of a layer, whether it is one.
+    template <class Out>
+    INLINE void each_parameter(const Layer& l, const Out& out) const {
+        const u32 units = l.units(), wide = (l.inputs + 3) / 4 * 4;
+        for (u32 i = threadIdx.x; i < units * wide; i += THREADS) {
+            const u32 o = i / wide, in = i % wide;
+            out(l.at + o * l.in + in, l.offset + o * l.inputs + in, o < l.outputs && in < l.inputs);
+        }
+        for (u32 o = threadIdx.x; o < units; o += THREADS) {
+            out(l.at + units * l.in + o, l.offset + l.outputs * l.inputs + o, o < l.outputs);
+        }
+    }
+
+    INLINE void load_params() const {
+        for (u32 number = 0; number < a.layers; number++) {
+            each_parameter(layer(number), [&](u32 at, u32 flat, bool real) { theta()[at] = real ? a.params[flat] : 0.0f; });
+        }
+    }
+
+    // Rows of inputs, padded with zeros, and which lane does what with so many of them.
+    INLINE void load_rows(const float* from) {
+        rows4 = (rows + 3) / 4 * 4;
+        const u32 wide = (a.inputs + 3) / 4 * 4;
+        for (u32 i = threadIdx.x; i < rows4 * wide; i += THREADS) {
+            const u32 row = i / wide, in = i % wide;
+            x()[row * a.input_width + in] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
+        }
+        for (u32 i = threadIdx.x; i < a.layers * PRODUCTS * MAP; i += THREADS) {
+            const u32 number = i / (PRODUCTS * MAP), which = i / MAP % PRODUCTS;
+            const u32 *w = table + number * LAYER, r = rows4 / 4, in = (w[0] + 3) / 4, out = (w[1] + 3) / 4;
+            maps[i] = map_of(which, which == WEIGHTS ? out : r, which == SUMS ? out : in, which == SUMS ? in : which == INPUTS ? out : r, i % 32);
+        }
+    }
+
+    // The rate of a layer at a step, where it is one number.
+    INLINE float rate_of(u32 step, u32 number) const { return a.rates[a.rate == PER_LAYER_STEP ? step * a.layers + number : 0]; }
+
+    // Outputs of the layers in `set`.
+    INLINE void forward(u32 set) const {
+#pragma unroll 1
+        for (u32 number = 0; number < a.layers; number++) {
+            if (!has(set, number)) continue;
+            const Layer l = layer(number);
+            const float *w = theta() + l.at, *bias = w + l.units() * l.in;
+            float *to = forward() + l.a * rows4, *deep = forward() + l.deep * rows4;
+            product<true, true, false>(map(number, SUMS), rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, {}, 1.0f,
+                {below(l), l.in, w, l.in}, [&](u32 row, u32 column, float (&z)[4]) {
+                    float b[4];
+                    load(bias + column, b);
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) z[n] += b[n];
+                    if (l.activation == SILU) store(deep + row * l.out + column, z);
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) {
+                        z[n] = activate(l.activation, z[n]);
+                        // Of a sum of 0 a sigmoid makes 1/2.
+                        if (column + n >= l.outputs) z[n] = 0.0f;
+                    }
+                    store(to + row * l.out + column, z);
+                });
+            __syncthreads();
+        }
+    }
+
+    // Sums, over the outputs of a row, what the lanes of a warp have.
+    INLINE static float over_warp(float value) {
+        for (u32 bit = 16; bit > 0; bit /= 2) value += __shfl_xor_sync(0xffffffffu, value, bit);
+        return value;
+    }
+
+    // For a row of a cross-entropy: the largest of z, and ln of the sum of exp(z - largest).
+    INLINE static float2 log_sum(const float* z, u32 outputs) {
+        const u32 lane = threadIdx.x % 32;
+        float top = __uint_as_float(0xff800000u);
+        for (u32 o = lane; o < outputs; o += 32) top = z[o] > top ? z[o] : top;
+        for (u32 bit = 16; bit > 0; bit /= 2) {
+            const float other = __shfl_xor_sync(0xffffffffu, top, bit);
+            top = other > top ? other : top;
+        }
+        float sum = 0.0f;
+        for (u32 o = lane; o < outputs; o += 32) sum += expf(z[o] - top);
+        return make_float2(top, log1pf(over_warp(sum) - 1.0f));
+    }
+
+    // The loss of rows among `all`, and unless `value_alone` its gradient at the sums of the last layers.
+    INLINE void losses(const float* y, u32 all, u32 set, bool value_alone) {
+#pragma unroll 1
+        for (u32 number = 0; number < a.heads; number++) {
+            const Head h = head(number);
+            if (!has(set, h.last)) continue;
+            const Layer l = layer(h.last);
+            const float *z = forward() + l.a * rows4, *from = known(l);
+            float *dz = backward() + l.a * rows4, *da = backward() + l.deep * rows4;
+            const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs;
+            const float share = h.weight / float(count > 1 ? count : 1);
+            const auto put = [&](u32 at, float d) {
+                if (value_alone) return;
+                if (l.activation == SILU) da[at] = d;
+                dz[at] = l.activation == IDENTITY ? d : d * slope_of(l.activation, from[at]);
+            };
+            const u32 units = l.units();
+            if (h.loss == CROSS_ENTROPY) {
+                const u32 lane = threadIdx.x % 32;
+                for (u32 row = threadIdx.x / 32; row < rows4; row += THREADS / 32) {
+                    const float* of = z + row * l.out;
+                    const float2 log = log_sum(of, h.outputs);
+                    const bool real = row < rows;
+                    const float* target = y + u64(row) * a.outputs + h.column;
+                    float mass = 0.0f, value = 0.0f;
+                    if (real) {
+                        for (u32 o = lane; o < h.outputs; o += 32) {
+                            mass += target[o];
+                            value += target[o] * (log.y - (of[o] - log.x));
+                        }
+                    }
+                    mass = over_warp(mass);
+                    for (u32 o = lane; o < units; o += 32) {
+                        const bool counts = real && o < h.outputs;
+                        put(row * l.out + o, counts ? (mass * expf(of[o] - log.x - log.y) - target[o]) * share : 0.0f);
+                    }
+                    loss += value * share;
+                }
+                continue;
+            }
+            for (u32 i = threadIdx.x; i < rows4 * units; i += THREADS) {
+                const u32 row = i / units, o = i % units, at = row * l.out + o;
+                float d = 0.0f;
+                if (row < rows && o < h.outputs) {
+                    const float target = y[u64(row) * a.outputs + h.column + o], out = z[at], e = out - target;
+                    float value;
+                    if (h.loss == MEAN_SQUARED) {
+                        value = e * e, d = e + e;
+                    } else if (h.loss == HUBER) {
+                        const float size = fabsf(e);
+                        value = size <= h.delta ? 0.5f * e * e : h.delta * (size - 0.5f * h.delta);
+                        // NaN comes to the last, and must stay NaN.
+                        d = size <= h.delta ? e : e > 0.0f ? h.delta : -h.delta + 0.0f * e;
+                    } else {
+                        value = (0.0f > out ? 0.0f : out) - target * out + log1pf(expf(-fabsf(out)));
+                        d = sigmoid_of(out) - target;
+                    }
+                    loss += value * share;
+                    d *= share;
+                }
+                put(at, d);
+            }
+        }
+    }
+
+    // The gradient at the sums of the layer before; the first head to bring one to the backbone replaces what is there.
+    INLINE void inputs(u32 number, const Layer& l) const {
+        const Layer s = layer(l.source);
+        const float* from = known(s);
+        float *dz = backward() + s.a * rows4, *da = backward() + s.deep * rows4;
+        const bool adds = l.head > 1;
+        product<true, false, false>(map(number, INPUTS), rows4 / 4, (l.inputs + 3) / 4, l.units() / 4, {}, 1.0f,
+            {backward() + l.a * rows4, l.out, theta() + l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
+                const u32 at = row * s.out + column;
+                float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+                load(from + at, k);
+                if (s.activation == SILU) {
+                    if (adds) load(da + at, old);
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) old[n] += d[n];
+                    store(da + at, old);
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) old[n] = 0.0f;
+                }
+                if (adds) load(dz + at, old);
+#pragma unroll
+                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
+                store(dz + at, d);
+            });
+    }
+
+    // dz^T x of a layer: weights(unit, input, values) and bias(unit, value).
+    template <class Weights, class Bias>
+    INLINE void weights(u32 number, const Layer& l, Factors first, Factors second, const Weights& out, const Bias& bias) const {
+        product<false, false, true>(map(number, WEIGHTS), l.units() / 4, (l.inputs + 3) / 4, rows4 / 4, first, 1.0f, second, out);
+        // The last threads first: where tiles are few, they have none.
+        for (u32 o = THREADS - 1 - threadIdx.x; o < l.units(); o += THREADS) {
+            float sum = 0.0f;
+            for (u32 row = 0; row < rows4; row++) sum += second.a[row * l.out + o];
+            bias(o, sum);
+        }
+    }
+
+    // What becomes of the gradient of a layer by its parameters: a step, or lambda, or more of lambda.
+    INLINE void update(u32 number, const Layer& l, u32 step, u32 purpose, bool adds) const {
+        const Factors gradient = {backward() + l.a * rows4, l.out, below(l), l.in};
+        float* to = (purpose == QUERY ? lambda() : theta()) + l.at;
+        float* biases = to + l.units() * l.in;
+        const bool each = purpose == STEP && a.rate == PER_PARAMETER;
+        const float old = purpose == STEP || adds ? 1.0f : 0.0f;
+        const float factor = purpose == QUERY ? 1.0f : each ? 0.0f : -rate_of(step, number);
+        const float* rates = a.rates + l.offset;
+        weights(
+            number, l, {}, gradient,
+            [&](u32 o, u32 in, float (&g)[4]) {
+                float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+                if (old != 0.0f) load(to + o * l.in + in, v);
+                if (each) {
+                    if (o < l.outputs) {
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) {
+                            if (in + n < l.inputs) v[n] -= rates[o * l.inputs + in + n] * g[n];
+                        }
+                    }
+                } else {
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) v[n] += factor * g[n];
+                }
+                store(to + o * l.in + in, v);
+            },
+            [&](u32 o, float g) {
+                const float v = old != 0.0f ? biases[o] : 0.0f;
+                const float rate = !each ? factor : o < l.outputs ? -rates[l.outputs * l.inputs + o] : 0.0f;
+                biases[o] = v + rate * g;
+            });
+    }
+
+    // From the gradient at the sums of the last layers to those of all layers in `set`, and what becomes of them. Between a product with
+    // W and what changes W is a barrier; between that and the next product is none.
+    INLINE void back(u32 set, u32 step, u32 purpose, bool adds) const {
+        u32 before = NONE;
+#pragma unroll 1
+        for (u32 at = 0; at <= a.layers; at++) {
+            const u32 number = at < a.layers ? table[at * LAYER + 11] : NONE;
+            if (at < a.layers && !has(set, number)) continue;
+            if (before != NONE && (purpose == QUERY || (purpose == STEP && has(a.adapted, before)))) {
+                update(before, layer(before), step, purpose, adds);
+            }
+            before = number;
+            if (at == a.layers) break;
+            const Layer l = layer(number);
+            if (l.source != NONE && has(set, l.source)) inputs(number, l);
+            __syncthreads();
+        }
+    }
+
+    // The direction -alpha * lambda, where each parameter has a rate.
+    INLINE void direct() const {
+        float* v = arena + a.direction;
+        for (u32 number = 0; number < a.layers; number++) {
+            if (!has(a.adapted, number)) continue;
+            each_parameter(layer(number), [&](u32 at, u32 flat, bool real) { v[at] = real ? -a.rates[flat] * lambda()[at] : 0.0f; });
+        }
+    }
+
+    // The gradient by the rates gathers -lambda * gradient of this step.
+    INLINE void gather_rates(u32 step, float* to) {
+#pragma unroll 1
+        for (u32 number = 0; number < a.layers; number++) {
+            if (!has(a.adapted, number)) continue;
+            const Layer l = layer(number);
+            const float *w = lambda() + l.at, *biases = w + l.units() * l.in;
+            const bool each = a.rate == PER_PARAMETER;
+            float* flat = to + l.offset;
+            weights(
+                number, l, {}, {backward() + l.a * rows4, l.out, below(l), l.in},
+                [&](u32 o, u32 in, float (&g)[4]) {
+                    float v[4];
+                    load(w + o * l.in + in, v);
+                    if (!each) {
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) gathered -= v[n] * g[n];
+                    } else if (o < l.outputs) {
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) {
+                            if (in + n < l.inputs) flat[o * l.inputs + in + n] -= v[n] * g[n];
+                        }
+                    }
+                },
+                [&](u32 o, float g) {
+                    if (!each) gathered -= biases[o] * g;
+                    else if (o < l.outputs) flat[l.outputs * l.inputs + o] -= biases[o] * g;
+                });
+            if (a.rate == PER_LAYER_STEP) {
+                const float sum = sum_over_block(gathered, sums);
+                if (threadIdx.x == 0) to[step * a.layers + number] = sum;
+                gathered = 0.0f;
+            }
+        }
+    }
+
+    // What a step along -alpha * lambda changes in the outputs of the live layers. What it changes in the gradient through the bend of an
+    // activation is put where the gradient's change will be added.
+    INLINE void tangents(u32 step) const {
+        const bool each = a.rate == PER_PARAMETER;
+#pragma unroll 1
+        for (u32 number = 0; number < a.layers; number++) {
+            if (!has(a.live, number)) continue;
+            const Layer l = layer(number);
+            const bool own = has(a.adapted, number);
+            const float* v = (each ? arena + a.direction : lambda()) + l.at;
+            const float factor = each || !own ? 1.0f : -rate_of(step, number);
+            const float *from = known(l), *dz = backward() + l.a * rows4, *da = backward() + l.deep * rows4;
+            float *to = tangent() + l.a * rows4, *bent = back_tangent() + l.a * rows4;
+            const bool below_live = l.source != NONE && has(a.live, l.source);
+            const Factors along = {own ? below(l) : nullptr, l.in, v, l.in};
+            const Factors through = {below_live ? tangent() + table[l.source * LAYER + 8] * rows4 : nullptr, l.in, theta() + l.at, l.in};
+            product<true, true, false>(map(number, SUMS), rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, along, factor, through,
+                [&](u32 row, u32 column, float (&rz)[4]) {
+                    if (own) {
+                        float b[4];
+                        load(v + l.units() * l.in + column, b);
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) rz[n] += factor * b[n];
+                    }
+                    const u32 at = row * l.out + column;
+                    float k[4];
+                    load(from + at, k);
+                    if (l.curved()) {
+                        // Of tanh and sigmoid the bend is a multiple of the slope, which dz has in it.
+                        float d[4];
+                        load((l.activation == SILU ? da : dz) + at, d);
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) {
+                            const float bend = l.activation == TANH ? -2.0f * k[n]
+                                : l.activation == SIGMOID           ? 1.0f - 2.0f * k[n]
+                                                                    : bend_of(SILU, k[n]);
+                            d[n] *= bend * rz[n];
+                        }
+                        store(bent + at, d);
+                    }
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) rz[n] *= slope_of(l.activation, k[n]);
+                    store(to + at, rz);
+                });
+            __syncthreads();
+        }
+    }
+
+    // What it changes in the gradient at the sums of the last layers.
+    INLINE void loss_tangents(const float* y, u32 all) const {
+#pragma unroll 1
+        for (u32 number = 0; number < a.heads; number++) {
+            const Head h = head(number);
+            if (!has(a.live, h.last)) continue;
+            const Layer l = layer(h.last);
+            const float *z = forward() + l.a * rows4, *from = known(l), *ra = tangent() + l.a * rows4;
+            float* rdz = back_tangent() + l.a * rows4;
+            const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs, units = l.units();
+            const float share = h.weight / float(count > 1 ? count : 1);
+            if (h.loss == CROSS_ENTROPY) {
+                const u32 lane = threadIdx.x % 32;
+                for (u32 row = threadIdx.x / 32; row < rows4; row += THREADS / 32) {
+                    const float *of = z + row * l.out, *r = ra + row * l.out;
+                    const float2 log = log_sum(of, h.outputs);
+                    const bool real = row < rows;
+                    const float* target = y + u64(row) * a.outputs + h.column;
+                    float mass = 0.0f, mean = 0.0f;
+                    if (real) {
+                        for (u32 o = lane; o < h.outputs; o += 32) {
+                            mass += target[o];
+                            mean += expf(of[o] - log.x - log.y) * r[o];
+                        }
+                    }
+                    mass = over_warp(mass);
+                    mean = over_warp(mean);
+                    for (u32 o = lane; o < units; o += 32) {
+                        const bool counts = real && o < h.outputs;
+                        rdz[row * l.out + o] = counts ? mass * expf(of[o] - log.x - log.y) * (r[o] - mean) * share : 0.0f;
+                    }
+                }
+                continue;
+            }
+            for (u32 i = threadIdx.x; i < rows4 * units; i += THREADS) {
+                const u32 row = i / units, o = i % units, at = row * l.out + o;
+                float d = 0.0f;
+                if (row < rows && o < h.outputs) {
+                    d = ra[at] * share;
+                    if (h.loss == MEAN_SQUARED) {
+                        d *= 2.0f;
+                    } else if (h.loss == HUBER) {
+                        if (fabsf(z[at] - y[u64(row) * a.outputs + h.column + o]) > h.delta) d = 0.0f;
+                    } else {
+                        const float p = sigmoid_of(z[at]);
+                        d *= p * (1.0f - p);
+                    }
+                    if (l.activation != IDENTITY) d *= slope_of(l.activation, from[at]);
+                    if (l.curved()) d += rdz[at];
+                }
+                rdz[at] = d;
+            }
+        }
+    }
+
+    // What it changes in the gradient at the sums of the layer before.
+    INLINE void input_tangents(u32 number, const Layer& l, u32 step) const {
+        const Layer s = layer(l.source);
+        const bool each = a.rate == PER_PARAMETER, own = has(a.adapted, number);
+        const float* v = (each ? arena + a.direction : lambda()) + l.at;
+        const float factor = each || !own ? 1.0f : -rate_of(step, number);
+        const float* from = known(s);
+        float* rdz = back_tangent() + s.a * rows4;
+        const bool adds = l.head > a.first_head + 1 || (s.curved() && has(a.live, l.source));
+        product<true, false, false>(map(number, INPUTS), rows4 / 4, (l.inputs + 3) / 4, l.units() / 4,
+            {own ? backward() + l.a * rows4 : nullptr, l.out, v, l.in}, factor,
+            {back_tangent() + l.a * rows4, l.out, theta() + l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
+                const u32 at = row * s.out + column;
+                float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+                load(from + at, k);
+                if (adds) load(rdz + at, old);
+#pragma unroll
+                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
+                store(rdz + at, d);
+            });
+    }
+
+    // lambda += H (-alpha * lambda), the derivative of a gradient along a direction (Pearlmutter 1994).
+    INLINE void hessian(u32 step, const float* y, u32 all) const {
+        tangents(step);
+        loss_tangents(y, all);
+        __syncthreads();
+        u32 before = NONE;
+#pragma unroll 1
+        for (u32 at = 0; at <= a.layers; at++) {
+            const u32 number = at < a.layers ? table[at * LAYER + 11] : NONE;
+            if (at < a.layers && !has(a.moving, number)) continue;
+            if (before != NONE) {
+                const Layer l = layer(before);
+                float* to = lambda() + l.at;
+                float* biases = to + l.units() * l.in;
+                const bool below_live = l.source != NONE && has(a.live, l.source);
+                const float* rx = below_live ? tangent() + table[l.source * LAYER + 8] * rows4 : nullptr;
+                weights(
+                    before, l, {rx ? backward() + l.a * rows4 : nullptr, l.out, rx, l.in},
+                    {back_tangent() + l.a * rows4, l.out, below(l), l.in},
+                    [&](u32 o, u32 in, float (&g)[4]) {
+                        float w[4];
+                        load(to + o * l.in + in, w);
+#pragma unroll
+                        for (u32 n = 0; n < 4; n++) w[n] += g[n];
+                        store(to + o * l.in + in, w);
+                    },
+                    [&](u32 o, float g) { biases[o] += g; });
+            }
+            before = number;
+            if (at == a.layers) break;
+            const Layer l = layer(number);
+            if (l.source != NONE) input_tangents(number, l, step);
+            __syncthreads();
+        }
+    }
+};
+
+// The tasks of this block, one after another.
+INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
+    u32* table = reinterpret_cast<u32*>(shared);
+    for (u32 i = threadIdx.x; i < a.layers * LAYER + a.heads * HEAD; i += THREADS) table[i] = a.table[i];
+    const u32 steps = a.steps, length = a.segment, segments = (steps + length - 1) / length;
+    const bool wanted = a.flags & GRADIENT, back = a.flags & BACK;
+    const u32 slots = segments > 0 ? segments - 1 : 0;
+    // Where the archive has the parameters at the start of step `k`, k > 0: first those that segments start from, then those within one.
+    const auto kept = [&](u32 k) { return archive + a.padded * (k % length == 0 ? k / length - 1 : slots + k % length - 1); };
+    const auto traces = [&](u32 k) { return archive + a.archive_traces + a.archive_trace * (k % length); };
+#pragma unroll 1
+    for (u32 task = blockIdx.x; task < a.tasks; task += gridDim.x) {
+        const Span support = rows_of(a.support_starts, task), query = rows_of(a.query_starts, task);
+        const float* support_y = a.support_y + u64(support.first) * a.outputs;
+        float* part = a.parts + u64(task) * (a.param_count + a.rate_count);
+        Block block{a, table, table + a.maps, shared + a.sums, arena, archive, 0, 0, 0.0f, 0.0f};
+        // Nobody is still at the task before, and the table is there.
+        __syncthreads();
+        block.load_params();
+        if (wanted) {
+            for (u32 i = threadIdx.x; i < a.rate_count; i += THREADS) part[a.param_count + i] = 0.0f;
+        }
+        // First all steps and the query, then, from the last segment on: its steps again, but for the last segment, and back through them.
+        const u32 parts = (query.count + a.query_rows - 1) / a.query_rows, rounds = back ? segments : 0;
+#pragma unroll 1
+        for (u32 round = 0; round <= rounds; round++) {
+            const u32 segment = segments - round, first = round == 0 ? 0 : segment * length;
+            const u32 count = round == 0 ? steps : min(length, steps - first);
+            const u32 passes = round == 0 ? steps + max(parts, 1u) : round == 1 ? 0 : count;
+            if (round > 0) {
+                // The support is back in the arena; a segment begins where it began.
+                block.rows = support.count;
+                if (round == 1) block.load_rows(a.support_x + u64(support.first) * a.inputs);
+                else if (first == 0) block.load_params();
+                else copy(block.theta(), kept(first), a.padded);
+                __syncthreads();
+            }
+#pragma unroll 1
+            for (u32 pass = 0; pass < passes; pass++) {
+                const u32 k = first + pass;
+                const bool asks = round == 0 && pass >= steps;
+                const u32 purpose = asks ? QUERY : round > 0 && pass + 1 == count ? TRACE : STEP;
+                const float* y = support_y;
+                if (asks) {
+                    const u32 from = (pass - steps) * a.query_rows;
+                    block.rows = min(a.query_rows, query.count - from);
+                    block.load_rows(a.query_x + u64(query.first + from) * a.inputs);
+                    y = a.query_y + u64(query.first + from) * a.outputs;
+                    __syncthreads();
+                } else if (round == 0 && pass == 0) {
+                    block.rows = support.count;
+                    block.load_rows(a.support_x + u64(support.first) * a.inputs);
+                    __syncthreads();
+                }
+                // Whether this segment is the one that is gone back through next.
+                const bool last = round > 0 || k / length + 1 == segments;
+                if (back && !asks && k > 0 && (k % length == 0 ? round == 0 : last)) copy(kept(k), block.theta(), a.padded);
+                // What does not move need not be made again.
+                block.forward(asks || (round == 0 && k == 0) ? ALL : a.live);
+                block.losses(y, asks ? query.count : support.count, asks ? ALL : a.live, asks && !wanted);
+                __syncthreads();
+                if (asks && !wanted) continue;
+                block.back(asks ? ALL : a.live, k, purpose, pass > steps);
+                if (back && last && purpose == STEP) copy(traces(k), block.forward(), 2 * a.width * block.rows4);
+                __syncthreads();
+            }
+            if (round == 0) {
+                const float loss = sum_over_block(block.loss, block.sums);
+                if (threadIdx.x == 0) a.losses[task] = loss;
+                continue;
+            }
+#pragma unroll 1
+            for (u32 k = first + count; k-- > first;) {
+                // What the steps left behind last is still in the arena.
+                if (round == 1 || k + 1 < first + count) {
+                    if (k == 0) block.load_params();
+                    else copy(block.theta(), kept(k), a.padded);
+                    copy(block.forward(), traces(k), 2 * a.width * block.rows4);
+                }
+                if (a.flags & SECOND && a.rate == PER_PARAMETER) block.direct();
+                __syncthreads();
+                if (a.flags & LEARN) block.gather_rates(k, part + a.param_count);
+                if (a.flags & SECOND) block.hessian(k, support_y, support.count);
+                __syncthreads();
+            }
+        }
+        if (!wanted) continue;
+        for (u32 number = 0; number < a.layers; number++) {
+            block.each_parameter(block.layer(number), [&](u32 at, u32 flat, bool real) {
+                if (real) part[flat] = block.lambda()[at];
+            });
+        }
+        if (a.flags & LEARN && a.rate == CONSTANT) {
+            const float sum = sum_over_block(block.gathered, block.sums);
+            if (threadIdx.x == 0) part[a.param_count] = sum;
+        }
+    }
+}
+
+// The arena in shared memory.
+KERNEL(dense_shared, Dense, RESIDENT) {
+    DYNAMIC_SHARED(shared);
+    float* archive = a.flags & ARCHIVE_SHARED ? shared + a.archive : a.scratch + u64(blockIdx.x) * a.scratch_words + a.archive;
+    run(a, shared, shared + a.arena, archive);
+}
+
+// The arena in global memory.
+KERNEL(dense_global, Dense, RESIDENT) {
+    DYNAMIC_SHARED(shared);
+    float* slice = a.scratch + u64(blockIdx.x) * a.scratch_words;
+    run(a, shared, slice, slice + a.archive);
+}
