@@ -8,6 +8,7 @@
 //! Every kernel takes one argument, a structure of addresses and numbers that the `.cu` and its launcher both declare; `ARGUMENTS` in the
 //! `.cu` holds their sizes together.
 
+pub mod dense;
 pub mod device;
 pub mod kernel;
 

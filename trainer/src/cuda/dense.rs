@@ -1,0 +1,236 @@
+//! The launcher of `dense.cu`: the whole inner loop of a task of a dense network, and the exact way back through it, in one block.
+//!
+//! # Why so
+//!
+//! A task of 16-64-64-4 with 16 rows is 0.4 million multiply-adds for a Hessian-vector product: too little for a launch of its own, too
+//! much for a warp. A block of 256 threads has it in its shared memory from the first step to the last, and two blocks on a
+//! multiprocessor fill each other's barriers and copies.
+//!
+//! **The tile.** Each thread has 4×4 outputs of a product and takes 4 of its depth at once: 64 multiply-adds for 8 loads of 16 bytes,
+//! whichever way a factor lies. Such a load needs 4 wavefronts of 128 bytes in general, but 2 where each lane has the address of its
+//! neighbour (lane xor 1, or lane xor 2), half a warp at a time. So bit 0 of a lane is a bit of its column and bit 1 one of its row: the
+//! first factor is the same across the one, the second across the other. 64 multiply-adds of a warp take 16 cycles of a
+//! multiprocessor's four schedulers, and 8 loads 16 cycles of its shared memory: the two run side by side.
+//!
+//! **The depth.** 16 rows by 64 units are 64 tiles, a quarter of the threads: then 4 neighbouring lanes share a tile, each with every
+//! fourth part of the depth. They sum by 8 + 4 shuffles, after which each lane has one row of the tile. Longer sums go on with all lanes
+//! having the same. The order is fixed, so that bits depend on nothing but the task.
+//!
+//! **The stride.** A row of units takes an odd number of 16 bytes (17 for 64 units). Half a warp has 8 addresses in a load. Along the depth: 4 parts side by side, and of
+//! two tiles, whose rows are 4 · odd apart: places 0 to 3 and 4 to 7 of the 8 that 128 bytes have, no conflict. Along the tile: 4 tiles
+//! side by side and of two parts, 4 rows apart: the same. So bit 2 of a lane is one of its part, and bit 3 in `x Wᵀ`, where both factors
+//! lie along the depth, too; in `dz W` it is a column.
+//!
+//! **What is kept where.** Arena and archive as in `dense.cu`. θ and λ are all that the products need of vectors: at one rate for a layer
+//! −α∘λ is λ with a factor between the two halves of a tangent's sum. Of activations two values for each unit are kept, the output and
+//! the gradient at the sum: what the bend of tanh and sigmoid needs of the gradient at the output is a multiple of the latter. SiLU needs
+//! two more.
+
+mod geometry;
+mod plan;
+
+use bytemuck::{NoUninit, Zeroable};
+use sinew_models::rule::Rate;
+
+use super::{Address, Kernel, Launch};
+use crate::engine::InnerLoop;
+
+pub use geometry::{Archive, Geometry};
+pub use plan::Plan;
+
+/// Threads of a block.
+pub const THREADS: u32 = 256;
+/// Registers of a thread, as `__launch_bounds__` in `dense.cu` has them.
+pub const REGISTERS: u32 = 128;
+
+/// What one launch is to do.
+#[derive(Clone, Debug)]
+pub struct Work<'a> {
+    /// The inner loop.
+    pub inner: &'a InnerLoop,
+    /// Whether the gradient is wanted, besides the losses.
+    pub gradient: bool,
+    /// Tasks.
+    pub tasks: usize,
+    /// The most rows that the support of a task has, and the most that a query has.
+    pub rows: [usize; 2],
+}
+
+impl Work<'_> {
+    /// Whether a gradient goes back through steps.
+    fn back(&self) -> bool {
+        let inner = self.inner;
+        self.gradient && inner.steps > 0 && (!inner.first_order || inner.learn_rates)
+    }
+
+    /// Whether it does so by the Hessian.
+    fn second_order(&self) -> bool {
+        self.back() && !self.inner.first_order
+    }
+
+    /// Whether −α∘λ is a vector of its own.
+    fn has_direction(&self) -> bool {
+        self.second_order() && self.inner.rate == Rate::PerParameter
+    }
+
+    /// The length of segments, and how many there are.
+    fn segments(&self) -> (usize, usize) {
+        let length = self.inner.kept.segment(self.inner.steps);
+        (length, self.inner.steps.div_ceil(length))
+    }
+}
+
+/// One side of all tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SideAddresses {
+    /// Inputs as the first layer sees them, `[rows, inputs]`, tasks one after another.
+    pub x: Address,
+    /// Targets, `[rows, outputs]`.
+    pub y: Address,
+    /// Where the rows of each task begin, and where the last ends: `[tasks + 1]`, u32.
+    pub starts: Address,
+}
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addresses {
+    /// [`Plan::table`].
+    pub table: Address,
+    /// Parameters that all tasks start from, flat.
+    pub params: Address,
+    /// Inner rates.
+    pub rates: Address,
+    /// What the inner loop sees.
+    pub support: SideAddresses,
+    /// What the adapted parameters are judged on.
+    pub query: SideAddresses,
+    /// Query losses, `[tasks]`.
+    pub losses: Address,
+    /// Gradients, `[tasks, params + rates]`; the latter only if rates are learned. Not used where no gradient is wanted.
+    pub parts: Address,
+    /// [`Geometry::scratch`] words for each block; an address that is a multiple of 16.
+    pub scratch: Address,
+}
+
+/// As `Dense` in `dense.cu`.
+#[derive(Clone, Copy, NoUninit, Zeroable)]
+#[repr(C)]
+struct Dense {
+    table: Address,
+    params: Address,
+    rates: Address,
+    support_x: Address,
+    support_y: Address,
+    query_x: Address,
+    query_y: Address,
+    support_starts: Address,
+    query_starts: Address,
+    losses: Address,
+    parts: Address,
+    scratch: Address,
+    tasks: u32,
+    layers: u32,
+    heads: u32,
+    inputs: u32,
+    outputs: u32,
+    param_count: u32,
+    rate_count: u32,
+    rate: u32,
+    steps: u32,
+    segment: u32,
+    adapted: u32,
+    live: u32,
+    moving: u32,
+    first_head: u32,
+    flags: u32,
+    query_rows: u32,
+    padded: u32,
+    input_width: u32,
+    width: u32,
+    narrow: u32,
+    lambda: u32,
+    direction: u32,
+    traces: u32,
+    archive_traces: u32,
+    archive_trace: u32,
+    archive: u32,
+    scratch_words: u32,
+    maps: u32,
+    arena: u32,
+    sums: u32,
+}
+
+// The kernel reads `layers`, and so the bits of its sets, and counts rows in 32 bits.
+const _: () = assert!(sinew_models::spec::MAX_LAYERS <= 32);
+
+/// The flags of the argument.
+mod flags {
+    pub const GRADIENT: u32 = 1;
+    pub const BACK: u32 = 2;
+    pub const SECOND: u32 = 4;
+    pub const LEARN: u32 = 8;
+    pub const ARCHIVE_SHARED: u32 = 16;
+}
+
+/// The launch that does `work`, to which `geometry` belongs.
+pub fn launch(plan: &Plan, work: &Work<'_>, geometry: &Geometry, at: &Addresses) -> Launch {
+    let inner = work.inner;
+    let sets = plan.sets(inner.adapted);
+    let flag = |which: u32, set: bool| if set { which } else { 0 };
+    let learns = work.gradient && inner.learn_rates;
+    let arguments = Dense {
+        table: at.table,
+        params: at.params,
+        rates: at.rates,
+        support_x: at.support.x,
+        support_y: at.support.y,
+        query_x: at.query.x,
+        query_y: at.query.y,
+        support_starts: at.support.starts,
+        query_starts: at.query.starts,
+        losses: at.losses,
+        parts: at.parts,
+        scratch: at.scratch,
+        tasks: work.tasks as u32,
+        layers: plan.layers.len() as u32,
+        heads: plan.heads.len() as u32,
+        inputs: plan.inputs,
+        outputs: plan.outputs,
+        param_count: plan.params,
+        rate_count: if learns { plan.rates(inner) } else { 0 },
+        rate: match inner.rate {
+            Rate::Constant => 0,
+            Rate::PerLayerStep => 1,
+            Rate::PerParameter => 2,
+        },
+        steps: inner.steps as u32,
+        segment: work.segments().0 as u32,
+        adapted: sets.adapted,
+        live: sets.live,
+        moving: sets.moving,
+        first_head: sets.first_head,
+        flags: flag(flags::GRADIENT, work.gradient)
+            | flag(flags::BACK, work.back())
+            | flag(flags::SECOND, work.second_order())
+            | flag(flags::LEARN, learns)
+            | flag(flags::ARCHIVE_SHARED, geometry.archive == Archive::Shared),
+        query_rows: geometry.query_rows,
+        padded: plan.padded,
+        input_width: plan.input_width,
+        width: plan.width,
+        narrow: plan.narrow,
+        lambda: geometry.at.lambda,
+        direction: geometry.at.direction,
+        traces: geometry.at.traces,
+        archive_traces: geometry.at.archive_traces,
+        archive_trace: geometry.at.archive_trace,
+        archive: geometry.at.archive,
+        scratch_words: geometry.scratch,
+        maps: plan.table_words(),
+        arena: plan.head_words(),
+        sums: plan.table_words() + plan.map_words(),
+    };
+    let kernel = if geometry.archive == Archive::AllGlobal { Kernel::DenseGlobal } else { Kernel::DenseShared };
+    let launch = Launch::new(kernel, [geometry.blocks, 1, 1], THREADS, &arguments);
+    Launch { shared: geometry.shared, ..launch }
+}
