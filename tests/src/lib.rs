@@ -7,3 +7,5 @@ pub mod bundle;
 pub mod reference;
 pub mod rules;
 pub mod sample;
+#[cfg(feature = "shim")]
+pub mod shim;

@@ -9,6 +9,7 @@
 //! `.cu` holds their sizes together.
 
 pub mod dense;
+mod cards;
 pub mod device;
 pub mod kernel;
 

@@ -11,6 +11,9 @@ typedef unsigned long long u64;
 #define DYNAMIC_SHARED(name)               \
     extern __shared__ float4 name##_all[]; \
     float* const name = reinterpret_cast<float*>(name##_all)
+// Shared memory of a size that is known, as in SHARED(float, tile, [16][33]) or SHARED(Chunks, chunks, ): the shim sees each as memory of
+// its own, where __shared__ itself would hide what lies behind it and what was never written.
+#define SHARED(type, name, dimensions) __shared__ type name dimensions
 #endif
 // The size of an argument, as the launcher has it.
 #define ARGUMENTS(Arguments, bytes) static_assert(sizeof(Arguments) == bytes, "as the launcher has it")
