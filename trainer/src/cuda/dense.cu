@@ -759,6 +759,8 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 const u32 purpose = asks ? QUERY : round > 0 && pass + 1 == count ? TRACE : STEP;
                 const float* y = support_y;
                 if (asks) {
+                    // What the steps left there is of the support.
+                    if (pass == steps) block.loss = 0.0f;
                     const u32 from = (pass - steps) * a.query_rows;
                     block.rows = min(a.query_rows, query.count - from);
                     block.load_rows(a.query_x + u64(query.first + from) * a.inputs);
