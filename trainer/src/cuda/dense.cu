@@ -27,8 +27,8 @@ enum : u32 { ALL = 0xffffffffu };
 enum { STEP, TRACE, QUERY };
 // The products of a layer: x W^T, dz W, dz^T x.
 enum { SUMS, INPUTS, WEIGHTS, PRODUCTS };
-// Words of the table for a layer and for a head; words of the map of a product: one for each lane.
-enum { LAYER = 12, HEAD = 8, MAP = 32 };
+// Words of the table for a layer and for a head; words of the map of a product: one for each lane, and 4 for all.
+enum { LAYER = 12, HEAD = 8, MAP = 36 };
 
 struct Dense {
     const u32* table;
@@ -95,9 +95,12 @@ INLINE u32 bits_of(u32 count) {
     return bits;
 }
 
-// Which tile and which part of the depth a lane has, of a product of `down` x `across` tiles over `chunks` of 4 (dense.rs says why so):
-// rows of tiles, columns of tiles, part; bits of each in a warp; which bits of the lane are those of the part.
-INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 lane) {
+// Who does what in a product of `down` x `across` tiles over `chunks` of 4 (dense.rs says why so). For a lane: its row and column of
+// tiles among those of its warp, and its part of the depth. For all: how to divide by the warps that lie side by side, how many these
+// are, and all warps; then bits of rows, columns and parts of a warp, and which bits of a lane those of the part are: the first, the
+// second, all others.
+INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 word) {
+    const u32 lane = word;
     const u32 tiles = down * across;
     // A sum over 4 lanes at least leaves one row of a tile to a lane, which is all that these epilogues know.
     u32 depth = product == WEIGHTS ? 0 : 2;
@@ -123,22 +126,29 @@ INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 lane) {
         else if (which == ROW) row |= value << (rows - r--);
         else part |= value << (depth - d--), mask |= 1u << bit;
     }
-    return row | column << 5 | part << 10 | rows << 15 | columns << 18 | depth << 21 | mask << 24;
+    const u32 warps = (across + (1u << columns) - 1) >> columns;
+    const u32 first = mask & (0u - mask), others = mask ^ first, second = others & (0u - others);
+    switch (word) {
+        case 32: return warps > 1 ? 0xffffffffu / warps + 1 : 0;
+        case 33: return warps;
+        case 34: return warps * ((down + (1u << rows) - 1) >> rows);
+        case 35: return rows | columns << 3 | depth << 6 | first << 9 | second << 14 | (others ^ second) << 19;
+        default: return row | column << 5 | part << 10;
+    }
 }
 
-// The two factors of a product, and how far their rows are apart.
+// The two factors of a product, in the arena, and how far their rows are apart; NONE where there is no product.
 struct Factors {
-    const float* a;
-    u32 a_row;
-    const float* b;
-    u32 b_row;
+    u32 a, a_row, b, b_row;
 };
+
+#define NOTHING Factors{NONE, 0, 0, 0}
 
 // sum += A B over chunks of the depth, a 4x4 tile. A factor lies along the depth, or along the tile.
 template <bool A_DEEP, bool B_DEEP>
-INLINE void multiply(float (&sum)[4][4], const Factors& f, u32 row, u32 column, u32 from, u32 by, u32 chunks) {
-    const float* a = f.a + (A_DEEP ? 4 * row * f.a_row + 4 * from : 4 * from * f.a_row + 4 * row);
-    const float* b = f.b + (B_DEEP ? 4 * column * f.b_row + 4 * from : 4 * from * f.b_row + 4 * column);
+INLINE void multiply(float (&sum)[4][4], const float* arena, const Factors& f, u32 row, u32 column, u32 from, u32 by, u32 chunks) {
+    const float* a = arena + f.a + (A_DEEP ? 4 * row * f.a_row + 4 * from : 4 * from * f.a_row + 4 * row);
+    const float* b = arena + f.b + (B_DEEP ? 4 * column * f.b_row + 4 * from : 4 * from * f.b_row + 4 * column);
     const u32 a_step = A_DEEP ? 4 * by : 4 * by * f.a_row, b_step = B_DEEP ? 4 * by : 4 * by * f.b_row;
     const u32 a_row = f.a_row, b_row = f.b_row;
 #pragma unroll 1
@@ -165,31 +175,25 @@ INLINE void multiply(float (&sum)[4][4], const Factors& f, u32 row, u32 column, 
 
 // From the sums of the parts to the whole sum of one row of the tile, in sum[0]: with each of the first two bits a lane gives half of
 // what it has for the other half, then all lanes have the same. Returns the row.
-INLINE u32 gather(float (&sum)[4][4], u32 mask) {
-    const u32 lane = threadIdx.x % 32;
-    u32 bit = mask & (0u - mask);
-    mask ^= bit;
-    const bool low = lane & bit;
+INLINE u32 gather(float (&sum)[4][4], u32 first, u32 second, u32 others) {
+    const bool low = threadIdx.x & first, high = threadIdx.x & second;
 #pragma unroll
     for (u32 m = 0; m < 2; m++) {
 #pragma unroll
         for (u32 n = 0; n < 4; n++) {
             const float give = low ? sum[m][n] : sum[m + 2][n], keep = low ? sum[m + 2][n] : sum[m][n];
-            sum[m][n] = keep + __shfl_xor_sync(0xffffffffu, give, bit);
+            sum[m][n] = keep + __shfl_xor_sync(0xffffffffu, give, first);
         }
     }
-    bit = mask & (0u - mask);
-    mask ^= bit;
-    const bool high = lane & bit;
 #pragma unroll
     for (u32 n = 0; n < 4; n++) {
         const float give = high ? sum[0][n] : sum[1][n], keep = high ? sum[1][n] : sum[0][n];
-        sum[0][n] = keep + __shfl_xor_sync(0xffffffffu, give, bit);
+        sum[0][n] = keep + __shfl_xor_sync(0xffffffffu, give, second);
     }
 #pragma unroll 1
-    while (mask) {
-        bit = mask & (0u - mask);
-        mask ^= bit;
+    while (others) {
+        const u32 bit = others & (0u - others);
+        others ^= bit;
 #pragma unroll
         for (u32 n = 0; n < 4; n++) sum[0][n] += __shfl_xor_sync(0xffffffffu, sum[0][n], bit);
     }
@@ -198,13 +202,14 @@ INLINE u32 gather(float (&sum)[4][4], u32 mask) {
 
 // out(row, column, values) for each row of each tile of factor * (A B of `first`) + (A B of `second`); either may be missing.
 template <bool A_DEEP, bool B_DEEP, bool WHOLE, class Out>
-INLINE void product(u32 map, u32 down, u32 across, u32 chunks, Factors first, float factor, Factors second, const Out& out) {
-    const u32 rows = map >> 15 & 7, columns = map >> 18 & 7, depth = map >> 21 & 7, mask = map >> 24;
-    const u32 part = map >> 10 & 31;
-    const u32 warps_across = (across + (1u << columns) - 1) >> columns, warps_down = (down + (1u << rows) - 1) >> rows;
+INLINE void product(const u32* map, const float* arena, u32 down, u32 across, u32 chunks, Factors first, float factor,
+    Factors second, const Out& out) {
+    const u32 own = map[threadIdx.x % 32], inverse = map[32], warps_across = map[33], warps = map[34], bits = map[35];
+    const u32 rows = bits & 7, columns = bits >> 3 & 7, depth = bits >> 6 & 7;
 #pragma unroll 1
-    for (u32 warp = threadIdx.x / 32; warp < warps_across * warps_down; warp += THREADS / 32) {
-        const u32 row = (warp / warps_across << rows) + (map & 31), column = (warp % warps_across << columns) + (map >> 5 & 31);
+    for (u32 warp = threadIdx.x / 32; warp < warps; warp += THREADS / 32) {
+        const u32 above = inverse ? u32(u64(warp) * inverse >> 32) : warp;
+        const u32 row = (above << rows) + (own & 31), column = ((warp - above * warps_across) << columns) + (own >> 5 & 31);
         const bool inside = row < down && column < across;
         float sum[4][4];
 #pragma unroll
@@ -213,9 +218,9 @@ INLINE void product(u32 map, u32 down, u32 across, u32 chunks, Factors first, fl
             for (u32 n = 0; n < 4; n++) sum[m][n] = 0.0f;
         }
 #pragma unroll 1
-        for (u32 pair = first.a ? 0 : 1; pair < 2; pair++) {
+        for (u32 pair = first.a != NONE ? 0 : 1; pair < 2; pair++) {
             const Factors f = pair == 0 ? first : second;
-            if (inside && f.a) multiply<A_DEEP, B_DEEP>(sum, f, row, column, part, 1u << depth, chunks);
+            if (inside && f.a != NONE) multiply<A_DEEP, B_DEEP>(sum, arena, f, row, column, own >> 10, 1u << depth, chunks);
             if (pair == 0) {
 #pragma unroll
                 for (u32 m = 0; m < 4; m++) {
@@ -230,10 +235,10 @@ INLINE void product(u32 map, u32 down, u32 across, u32 chunks, Factors first, fl
                 for (u32 m = 0; m < 4; m++) out(4 * row + m, 4 * column, sum[m]);
             }
         } else {
-            const u32 m = gather(sum, mask);
+            const u32 others = bits >> 19;
+            const u32 m = gather(sum, bits >> 9 & 31, bits >> 14 & 31, others);
             // Of lanes that have the same, the first.
-            const u32 same = mask & (mask - 1);
-            if (inside && (threadIdx.x & (same & (same - 1)) & 31) == 0) out(4 * row + m, 4 * column, sum[0]);
+            if (inside && (threadIdx.x & others) == 0) out(4 * row + m, 4 * column, sum[0]);
         }
     }
 }
@@ -253,20 +258,25 @@ struct Block {
 
     INLINE float* theta() const { return arena; }
     INLINE float* lambda() const { return arena + a.lambda; }
-    INLINE float* x() const { return arena + a.traces; }
-    INLINE float* forward() const { return x() + a.input_width * rows4; }
-    INLINE float* backward() const { return forward() + a.width * rows4; }
-    INLINE float* tangent() const { return backward() + a.width * rows4; }
-    INLINE float* back_tangent() const { return tangent() + a.narrow * rows4; }
+    // Where traces begin in the arena: x, outputs, gradients at sums, and what a tangent changes in both.
+    INLINE u32 x() const { return a.traces; }
+    INLINE u32 forward() const { return x() + a.input_width * rows4; }
+    INLINE u32 backward() const { return forward() + a.width * rows4; }
+    INLINE u32 tangent() const { return backward() + a.width * rows4; }
+    INLINE u32 back_tangent() const { return tangent() + a.narrow * rows4; }
     INLINE Layer layer(u32 number) const { return layer_of(table, number); }
     INLINE Head head(u32 number) const { return head_of(table + a.layers * LAYER + number * HEAD); }
-    INLINE u32 map(u32 number, u32 product) const { return maps[(number * PRODUCTS + product) * MAP + threadIdx.x % 32]; }
+    INLINE const u32* map(u32 number, u32 product) const { return maps + (number * PRODUCTS + product) * MAP; }
     // The output of the layer before, or x.
-    INLINE const float* below(const Layer& l) const {
-        return l.source == NONE ? x() : forward() + table[l.source * LAYER + 8] * rows4;
+    INLINE u32 below(const Layer& l) const { return l.source == NONE ? x() : forward() + table[l.source * LAYER + 8] * rows4; }
+    // The same of what a tangent changes in it, if it does.
+    INLINE u32 tangent_below(const Layer& l) const {
+        return l.source != NONE && has(a.live, l.source) ? tangent() + table[l.source * LAYER + 8] * rows4 : NONE;
     }
     // What the slope is told from.
-    INLINE const float* known(const Layer& l) const { return forward() + (l.activation == SILU ? l.deep : l.a) * rows4; }
+    INLINE const float* known(const Layer& l) const {
+        return arena + forward() + (l.activation == SILU ? l.deep : l.a) * rows4;
+    }
 
     // Whatever the padding of a parameter vector holds is not to be used: of `at` in the padded weights of a layer, whether it is one.
     template <class Out>
@@ -293,12 +303,12 @@ struct Block {
         const u32 wide = (a.inputs + 3) / 4 * 4;
         for (u32 i = threadIdx.x; i < rows4 * wide; i += THREADS) {
             const u32 row = i / wide, in = i % wide;
-            x()[row * a.input_width + in] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
+            arena[x() + row * a.input_width + in] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
         }
         for (u32 i = threadIdx.x; i < a.layers * PRODUCTS * MAP; i += THREADS) {
             const u32 number = i / (PRODUCTS * MAP), which = i / MAP % PRODUCTS;
             const u32 *w = table + number * LAYER, r = rows4 / 4, in = (w[0] + 3) / 4, out = (w[1] + 3) / 4;
-            maps[i] = map_of(which, which == WEIGHTS ? out : r, which == SUMS ? out : in, which == SUMS ? in : which == INPUTS ? out : r, i % 32);
+            maps[i] = map_of(which, which == WEIGHTS ? out : r, which == SUMS ? out : in, which == SUMS ? in : which == INPUTS ? out : r, i % MAP);
         }
     }
 
@@ -311,10 +321,10 @@ struct Block {
         for (u32 number = 0; number < a.layers; number++) {
             if (!has(set, number)) continue;
             const Layer l = layer(number);
-            const float *w = theta() + l.at, *bias = w + l.units() * l.in;
-            float *to = forward() + l.a * rows4, *deep = forward() + l.deep * rows4;
-            product<true, true, false>(map(number, SUMS), rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, {}, 1.0f,
-                {below(l), l.in, w, l.in}, [&](u32 row, u32 column, float (&z)[4]) {
+            const float* bias = theta() + l.at + l.units() * l.in;
+            float *to = arena + forward() + l.a * rows4, *deep = arena + forward() + l.deep * rows4;
+            product<true, true, false>(map(number, SUMS), arena, rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, NOTHING, 1.0f,
+                {below(l), l.in, l.at, l.in}, [&](u32 row, u32 column, float (&z)[4]) {
                     float b[4];
                     load(bias + column, b);
 #pragma unroll
@@ -359,8 +369,8 @@ struct Block {
             const Head h = head(number);
             if (!has(set, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = forward() + l.a * rows4, *from = known(l);
-            float *dz = backward() + l.a * rows4, *da = backward() + l.deep * rows4;
+            const float *z = arena + forward() + l.a * rows4, *from = known(l);
+            float *dz = arena + backward() + l.a * rows4, *da = arena + backward() + l.deep * rows4;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs;
             const float share = h.weight / float(count > 1 ? count : 1);
             const auto put = [&](u32 at, float d) {
@@ -421,10 +431,10 @@ struct Block {
     INLINE void inputs(u32 number, const Layer& l) const {
         const Layer s = layer(l.source);
         const float* from = known(s);
-        float *dz = backward() + s.a * rows4, *da = backward() + s.deep * rows4;
+        float *dz = arena + backward() + s.a * rows4, *da = arena + backward() + s.deep * rows4;
         const bool adds = l.head > 1;
-        product<true, false, false>(map(number, INPUTS), rows4 / 4, (l.inputs + 3) / 4, l.units() / 4, {}, 1.0f,
-            {backward() + l.a * rows4, l.out, theta() + l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
+        product<true, false, false>(map(number, INPUTS), arena, rows4 / 4, (l.inputs + 3) / 4, l.units() / 4, NOTHING, 1.0f,
+            {backward() + l.a * rows4, l.out, l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
                 const u32 at = row * s.out + column;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 load(from + at, k);
@@ -446,11 +456,11 @@ struct Block {
     // dz^T x of a layer: weights(unit, input, values) and bias(unit, value).
     template <class Weights, class Bias>
     INLINE void weights(u32 number, const Layer& l, Factors first, Factors second, const Weights& out, const Bias& bias) const {
-        product<false, false, true>(map(number, WEIGHTS), l.units() / 4, (l.inputs + 3) / 4, rows4 / 4, first, 1.0f, second, out);
+        product<false, false, true>(map(number, WEIGHTS), arena, l.units() / 4, (l.inputs + 3) / 4, rows4 / 4, first, 1.0f, second, out);
         // The last threads first: where tiles are few, they have none.
         for (u32 o = THREADS - 1 - threadIdx.x; o < l.units(); o += THREADS) {
             float sum = 0.0f;
-            for (u32 row = 0; row < rows4; row++) sum += second.a[row * l.out + o];
+            for (u32 row = 0; row < rows4; row++) sum += arena[second.a + row * l.out + o];
             bias(o, sum);
         }
     }
@@ -465,7 +475,7 @@ struct Block {
         const float factor = purpose == QUERY ? 1.0f : each ? 0.0f : -rate_of(step, number);
         const float* rates = a.rates + l.offset;
         weights(
-            number, l, {}, gradient,
+            number, l, NOTHING, gradient,
             [&](u32 o, u32 in, float (&g)[4]) {
                 float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 if (old != 0.0f) load(to + o * l.in + in, v);
@@ -527,7 +537,7 @@ struct Block {
             const bool each = a.rate == PER_PARAMETER;
             float* flat = to + l.offset;
             weights(
-                number, l, {}, {backward() + l.a * rows4, l.out, below(l), l.in},
+                number, l, NOTHING, {backward() + l.a * rows4, l.out, below(l), l.in},
                 [&](u32 o, u32 in, float (&g)[4]) {
                     float v[4];
                     load(w + o * l.in + in, v);
@@ -562,18 +572,17 @@ struct Block {
             if (!has(a.live, number)) continue;
             const Layer l = layer(number);
             const bool own = has(a.adapted, number);
-            const float* v = (each ? arena + a.direction : lambda()) + l.at;
+            const u32 v = (each ? a.direction : a.lambda) + l.at;
             const float factor = each || !own ? 1.0f : -rate_of(step, number);
-            const float *from = known(l), *dz = backward() + l.a * rows4, *da = backward() + l.deep * rows4;
-            float *to = tangent() + l.a * rows4, *bent = back_tangent() + l.a * rows4;
-            const bool below_live = l.source != NONE && has(a.live, l.source);
-            const Factors along = {own ? below(l) : nullptr, l.in, v, l.in};
-            const Factors through = {below_live ? tangent() + table[l.source * LAYER + 8] * rows4 : nullptr, l.in, theta() + l.at, l.in};
-            product<true, true, false>(map(number, SUMS), rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, along, factor, through,
+            const float* from = known(l);
+            const float *dz = arena + backward() + l.a * rows4, *da = arena + backward() + l.deep * rows4;
+            float *to = arena + tangent() + l.a * rows4, *bent = arena + back_tangent() + l.a * rows4;
+            product<true, true, false>(map(number, SUMS), arena, rows4 / 4, l.units() / 4, (l.inputs + 3) / 4,
+                {own ? below(l) : NONE, l.in, v, l.in}, factor, {tangent_below(l), l.in, l.at, l.in},
                 [&](u32 row, u32 column, float (&rz)[4]) {
                     if (own) {
                         float b[4];
-                        load(v + l.units() * l.in + column, b);
+                        load(arena + v + l.units() * l.in + column, b);
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) rz[n] += factor * b[n];
                     }
@@ -608,8 +617,8 @@ struct Block {
             const Head h = head(number);
             if (!has(a.live, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = forward() + l.a * rows4, *from = known(l), *ra = tangent() + l.a * rows4;
-            float* rdz = back_tangent() + l.a * rows4;
+            const float *z = arena + forward() + l.a * rows4, *from = known(l), *ra = arena + tangent() + l.a * rows4;
+            float* rdz = arena + back_tangent() + l.a * rows4;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs, units = l.units();
             const float share = h.weight / float(count > 1 ? count : 1);
             if (h.loss == CROSS_ENTROPY) {
@@ -660,14 +669,14 @@ struct Block {
     INLINE void input_tangents(u32 number, const Layer& l, u32 step) const {
         const Layer s = layer(l.source);
         const bool each = a.rate == PER_PARAMETER, own = has(a.adapted, number);
-        const float* v = (each ? arena + a.direction : lambda()) + l.at;
+        const u32 v = (each ? a.direction : a.lambda) + l.at;
         const float factor = each || !own ? 1.0f : -rate_of(step, number);
         const float* from = known(s);
-        float* rdz = back_tangent() + s.a * rows4;
+        float* rdz = arena + back_tangent() + s.a * rows4;
         const bool adds = l.head > a.first_head + 1 || (s.curved() && has(a.live, l.source));
-        product<true, false, false>(map(number, INPUTS), rows4 / 4, (l.inputs + 3) / 4, l.units() / 4,
-            {own ? backward() + l.a * rows4 : nullptr, l.out, v, l.in}, factor,
-            {back_tangent() + l.a * rows4, l.out, theta() + l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
+        product<true, false, false>(map(number, INPUTS), arena, rows4 / 4, (l.inputs + 3) / 4, l.units() / 4,
+            {own ? backward() + l.a * rows4 : NONE, l.out, v, l.in}, factor,
+            {back_tangent() + l.a * rows4, l.out, l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
                 const u32 at = row * s.out + column;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 load(from + at, k);
@@ -692,10 +701,9 @@ struct Block {
                 const Layer l = layer(before);
                 float* to = lambda() + l.at;
                 float* biases = to + l.units() * l.in;
-                const bool below_live = l.source != NONE && has(a.live, l.source);
-                const float* rx = below_live ? tangent() + table[l.source * LAYER + 8] * rows4 : nullptr;
+                const u32 rx = tangent_below(l);
                 weights(
-                    before, l, {rx ? backward() + l.a * rows4 : nullptr, l.out, rx, l.in},
+                    before, l, {rx == NONE ? NONE : backward() + l.a * rows4, l.out, rx, l.in},
                     {back_tangent() + l.a * rows4, l.out, below(l), l.in},
                     [&](u32 o, u32 in, float (&g)[4]) {
                         float w[4];
@@ -780,7 +788,7 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 __syncthreads();
                 if (asks && !wanted) continue;
                 block.back(asks ? ALL : a.live, k, purpose, pass > steps);
-                if (back && last && purpose == STEP) copy(traces(k), block.forward(), 2 * a.width * block.rows4);
+                if (back && last && purpose == STEP) copy(traces(k), arena + block.forward(), 2 * a.width * block.rows4);
                 __syncthreads();
             }
             if (round == 0) {
@@ -794,7 +802,7 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 if (round == 1 || k + 1 < first + count) {
                     if (k == 0) block.load_params();
                     else copy(block.theta(), kept(k), a.padded);
-                    copy(block.forward(), traces(k), 2 * a.width * block.rows4);
+                    copy(arena + block.forward(), traces(k), 2 * a.width * block.rows4);
                 }
                 if (a.flags & SECOND && a.rate == PER_PARAMETER) block.direct();
                 __syncthreads();
