@@ -41,7 +41,7 @@ struct Dense {
     // Which layers are adapted; whose outputs change when these do; whose gradients do. The first head of which one does.
     u32 steps, segment, adapted, live;
     u32 moving, first_head, flags, query_rows;
-    // Words of the padded parameters, of a padded row of x, and of a row of the traces, with and without what SiLU needs besides.
+    // Words of the padded parameters; of a panel of x, and of all panels of 4 rows of a trace, with and without what SiLU needs besides.
     u32 padded, input_width, width, narrow;
     // Where in the arena; where the archive has traces, and the words of one of them.
     u32 lambda, direction, traces, archive_traces;
@@ -53,11 +53,13 @@ ARGUMENTS(Dense, 216);
 
 struct Layer {
     u32 inputs, outputs, activation, source;
-    // In the flat vector, in the padded one; words of a row of W and of the trace.
+    // In the flat vector, in the padded one; words of a panel of W and of the trace.
     u32 offset, at, in, out;
-    // Words before it in a row of the trace: the output, and what SiLU needs besides.
+    // Words before it in the trace of 4 rows: the output, and what SiLU needs besides.
     u32 a, deep, head;
     INLINE u32 units() const { return (outputs + 3) / 4 * 4; }
+    // Where the bias begins behind the weights.
+    INLINE u32 bias() const { return at + (outputs + 3) / 4 * in; }
     INLINE bool curved() const { return activation >= TANH; }
 };
 INLINE Layer layer_of(const u32* table, u32 number) {
@@ -71,6 +73,13 @@ struct Head {
 };
 INLINE Head head_of(const u32* words) {
     return {words[0], words[1], words[2], words[3], __uint_as_float(words[4]), __uint_as_float(words[5])};
+}
+
+// How rows lie: 4 of them in a panel, which has 4x16 values side by side, row after row, then the next 16 columns. So the 4 rows of a
+// tile are 64 bytes apart, whatever array it is of. `along` is where 4 columns begin.
+INLINE u32 along(u32 column) { return (column >> 2) * 64 + (column & 3) * 4; }
+INLINE u32 place(u32 row, u32 column, u32 panel) {
+    return (row >> 2) * panel + (row & 3) * 16 + (column >> 4) * 64 + (column & 15);
 }
 
 INLINE float4 load(const float* at) { return *reinterpret_cast<const float4*>(at); }
@@ -137,9 +146,9 @@ INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 word) {
     }
 }
 
-// The two factors of a product, in the arena, and how far their rows are apart; NONE where there is no product.
+// The two factors of a product, in the arena, and the words of their panels; NONE where there is no product.
 struct Factors {
-    u32 a, a_row, b, b_row;
+    u32 a, a_panel, b, b_panel;
 };
 
 #define NOTHING Factors{NONE, 0, 0, 0}
@@ -147,17 +156,17 @@ struct Factors {
 // sum += A B over chunks of the depth, a 4x4 tile. A factor lies along the depth, or along the tile.
 template <bool A_DEEP, bool B_DEEP>
 INLINE void multiply(float (&sum)[4][4], const float* arena, const Factors& f, u32 row, u32 column, u32 from, u32 by, u32 chunks) {
-    const float* a = arena + f.a + (A_DEEP ? 4 * row * f.a_row + 4 * from : 4 * from * f.a_row + 4 * row);
-    const float* b = arena + f.b + (B_DEEP ? 4 * column * f.b_row + 4 * from : 4 * from * f.b_row + 4 * column);
-    const u32 a_step = A_DEEP ? 4 * by : 4 * by * f.a_row, b_step = B_DEEP ? 4 * by : 4 * by * f.b_row;
-    const u32 a_row = f.a_row, b_row = f.b_row;
+    const float* a = arena + f.a + (A_DEEP ? row * f.a_panel + along(from) : from * f.a_panel + along(row));
+    const float* b = arena + f.b + (B_DEEP ? column * f.b_panel + along(from) : from * f.b_panel + along(column));
+    // Along the depth there are 4 lanes at least.
+    const u32 a_step = by * (A_DEEP ? 16 : f.a_panel), b_step = by * (B_DEEP ? 16 : f.b_panel);
 #pragma unroll 1
     for (u32 chunk = from; chunk < chunks; chunk += by) {
         float x[4][4], y[4][4];
 #pragma unroll
-        for (u32 i = 0; i < 4; i++) load(a + i * a_row, x[i]);
+        for (u32 i = 0; i < 4; i++) load(a + 16 * i, x[i]);
 #pragma unroll
-        for (u32 i = 0; i < 4; i++) load(b + i * b_row, y[i]);
+        for (u32 i = 0; i < 4; i++) load(b + 16 * i, y[i]);
 #pragma unroll
         for (u32 k = 0; k < 4; k++) {
 #pragma unroll
@@ -200,7 +209,7 @@ INLINE u32 gather(float (&sum)[4][4], u32 first, u32 second, u32 others) {
     return 2 * low + high;
 }
 
-// out(row, column, values) for each row of each tile of factor * (A B of `first`) + (A B of `second`); either may be missing.
+// out(row, m, column, values) for each row m of each tile of factor * (A B of `first`) + (A B of `second`); either may be missing.
 template <bool A_DEEP, bool B_DEEP, bool WHOLE, class Out>
 INLINE void product(const u32* map, const float* arena, u32 down, u32 across, u32 chunks, Factors first, float factor,
     Factors second, const Out& out) {
@@ -232,13 +241,13 @@ INLINE void product(const u32* map, const float* arena, u32 down, u32 across, u3
         if (WHOLE && depth == 0) {
             if (inside) {
 #pragma unroll
-                for (u32 m = 0; m < 4; m++) out(4 * row + m, 4 * column, sum[m]);
+                for (u32 m = 0; m < 4; m++) out(row, m, column, sum[m]);
             }
         } else {
             const u32 others = bits >> 19;
             const u32 m = gather(sum, bits >> 9 & 31, bits >> 14 & 31, others);
             // Of lanes that have the same, the first.
-            if (inside && (threadIdx.x & others) == 0) out(4 * row + m, 4 * column, sum[0]);
+            if (inside && (threadIdx.x & others) == 0) out(row, m, column, sum[0]);
         }
     }
 }
@@ -251,8 +260,8 @@ struct Block {
     float* sums;
     float* arena;
     float* archive;
-    // The rows of this pass, and with those that pad them.
-    u32 rows, rows4;
+    // The rows of this pass, and their panels.
+    u32 rows, panels;
     // The loss, and the gradient by one rate, as far as this thread has it.
     float loss, gathered;
 
@@ -260,22 +269,22 @@ struct Block {
     INLINE float* lambda() const { return arena + a.lambda; }
     // Where traces begin in the arena: x, outputs, gradients at sums, and what a tangent changes in both.
     INLINE u32 x() const { return a.traces; }
-    INLINE u32 forward() const { return x() + a.input_width * rows4; }
-    INLINE u32 backward() const { return forward() + a.width * rows4; }
-    INLINE u32 tangent() const { return backward() + a.width * rows4; }
-    INLINE u32 back_tangent() const { return tangent() + a.narrow * rows4; }
+    INLINE u32 forward() const { return x() + a.input_width * panels; }
+    INLINE u32 backward() const { return forward() + a.width * panels; }
+    INLINE u32 tangent() const { return backward() + a.width * panels; }
+    INLINE u32 back_tangent() const { return tangent() + a.narrow * panels; }
     INLINE Layer layer(u32 number) const { return layer_of(table, number); }
     INLINE Head head(u32 number) const { return head_of(table + a.layers * LAYER + number * HEAD); }
     INLINE const u32* map(u32 number, u32 product) const { return maps + (number * PRODUCTS + product) * MAP; }
     // The output of the layer before, or x.
-    INLINE u32 below(const Layer& l) const { return l.source == NONE ? x() : forward() + table[l.source * LAYER + 8] * rows4; }
+    INLINE u32 below(const Layer& l) const { return l.source == NONE ? x() : forward() + table[l.source * LAYER + 8] * panels; }
     // The same of what a tangent changes in it, if it does.
     INLINE u32 tangent_below(const Layer& l) const {
-        return l.source != NONE && has(a.live, l.source) ? tangent() + table[l.source * LAYER + 8] * rows4 : NONE;
+        return l.source != NONE && has(a.live, l.source) ? tangent() + table[l.source * LAYER + 8] * panels : NONE;
     }
     // What the slope is told from.
     INLINE const float* known(const Layer& l) const {
-        return arena + forward() + (l.activation == SILU ? l.deep : l.a) * rows4;
+        return arena + forward() + (l.activation == SILU ? l.deep : l.a) * panels;
     }
 
     // Whatever the padding of a parameter vector holds is not to be used: of `at` in the padded weights of a layer, whether it is one.
@@ -284,10 +293,10 @@ struct Block {
         const u32 units = l.units(), wide = (l.inputs + 3) / 4 * 4;
         for (u32 i = threadIdx.x; i < units * wide; i += THREADS) {
             const u32 o = i / wide, in = i % wide;
-            out(l.at + o * l.in + in, l.offset + o * l.inputs + in, o < l.outputs && in < l.inputs);
+            out(l.at + place(o, in, l.in), l.offset + o * l.inputs + in, o < l.outputs && in < l.inputs);
         }
         for (u32 o = threadIdx.x; o < units; o += THREADS) {
-            out(l.at + units * l.in + o, l.offset + l.outputs * l.inputs + o, o < l.outputs);
+            out(l.bias() + o, l.offset + l.outputs * l.inputs + o, o < l.outputs);
         }
     }
 
@@ -299,15 +308,15 @@ struct Block {
 
     // Rows of inputs, padded with zeros, and which lane does what with so many of them.
     INLINE void load_rows(const float* from) {
-        rows4 = (rows + 3) / 4 * 4;
+        panels = (rows + 3) / 4;
         const u32 wide = (a.inputs + 3) / 4 * 4;
-        for (u32 i = threadIdx.x; i < rows4 * wide; i += THREADS) {
+        for (u32 i = threadIdx.x; i < 4 * panels * wide; i += THREADS) {
             const u32 row = i / wide, in = i % wide;
-            arena[x() + row * a.input_width + in] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
+            arena[x() + place(row, in, a.input_width)] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
         }
         for (u32 i = threadIdx.x; i < a.layers * PRODUCTS * MAP; i += THREADS) {
             const u32 number = i / (PRODUCTS * MAP), which = i / MAP % PRODUCTS;
-            const u32 *w = table + number * LAYER, r = rows4 / 4, in = (w[0] + 3) / 4, out = (w[1] + 3) / 4;
+            const u32 *w = table + number * LAYER, r = panels, in = (w[0] + 3) / 4, out = (w[1] + 3) / 4;
             maps[i] = map_of(which, which == WEIGHTS ? out : r, which == SUMS ? out : in, which == SUMS ? in : which == INPUTS ? out : r, i % MAP);
         }
     }
@@ -321,22 +330,23 @@ struct Block {
         for (u32 number = 0; number < a.layers; number++) {
             if (!has(set, number)) continue;
             const Layer l = layer(number);
-            const float* bias = theta() + l.at + l.units() * l.in;
-            float *to = arena + forward() + l.a * rows4, *deep = arena + forward() + l.deep * rows4;
-            product<true, true, false>(map(number, SUMS), arena, rows4 / 4, l.units() / 4, (l.inputs + 3) / 4, NOTHING, 1.0f,
-                {below(l), l.in, l.at, l.in}, [&](u32 row, u32 column, float (&z)[4]) {
+            const float* bias = theta() + l.bias();
+            float *to = arena + forward() + l.a * panels, *deep = arena + forward() + l.deep * panels;
+            product<true, true, false>(map(number, SUMS), arena, panels, l.units() / 4, (l.inputs + 3) / 4, NOTHING, 1.0f,
+                {below(l), l.in, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&z)[4]) {
+                    const u32 at = row * l.out + along(column) + 16 * m;
                     float b[4];
-                    load(bias + column, b);
+                    load(bias + 4 * column, b);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) z[n] += b[n];
-                    if (l.activation == SILU) store(deep + row * l.out + column, z);
+                    if (l.activation == SILU) store(deep + at, z);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) {
                         z[n] = activate(l.activation, z[n]);
                         // Of a sum of 0 a sigmoid makes 1/2.
-                        if (column + n >= l.outputs) z[n] = 0.0f;
+                        if (4 * column + n >= l.outputs) z[n] = 0.0f;
                     }
-                    store(to + row * l.out + column, z);
+                    store(to + at, z);
                 });
             __syncthreads();
         }
@@ -349,16 +359,19 @@ struct Block {
     }
 
     // For a row of a cross-entropy: the largest of z, and ln of the sum of exp(z - largest).
-    INLINE static float2 log_sum(const float* z, u32 outputs) {
+    INLINE static float2 log_sum(const float* z, u32 row, u32 panel, u32 outputs) {
         const u32 lane = threadIdx.x % 32;
         float top = __uint_as_float(0xff800000u);
-        for (u32 o = lane; o < outputs; o += 32) top = z[o] > top ? z[o] : top;
+        for (u32 o = lane; o < outputs; o += 32) {
+            const float value = z[place(row, o, panel)];
+            top = value > top ? value : top;
+        }
         for (u32 bit = 16; bit > 0; bit /= 2) {
             const float other = __shfl_xor_sync(0xffffffffu, top, bit);
             top = other > top ? other : top;
         }
         float sum = 0.0f;
-        for (u32 o = lane; o < outputs; o += 32) sum += expf(z[o] - top);
+        for (u32 o = lane; o < outputs; o += 32) sum += expf(z[place(row, o, panel)] - top);
         return make_float2(top, log1pf(over_warp(sum) - 1.0f));
     }
 
@@ -369,8 +382,8 @@ struct Block {
             const Head h = head(number);
             if (!has(set, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = arena + forward() + l.a * rows4, *from = known(l);
-            float *dz = arena + backward() + l.a * rows4, *da = arena + backward() + l.deep * rows4;
+            const float *z = arena + forward() + l.a * panels, *from = known(l);
+            float *dz = arena + backward() + l.a * panels, *da = arena + backward() + l.deep * panels;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs;
             const float share = h.weight / float(count > 1 ? count : 1);
             const auto put = [&](u32 at, float d) {
@@ -381,29 +394,29 @@ struct Block {
             const u32 units = l.units();
             if (h.loss == CROSS_ENTROPY) {
                 const u32 lane = threadIdx.x % 32;
-                for (u32 row = threadIdx.x / 32; row < rows4; row += THREADS / 32) {
-                    const float* of = z + row * l.out;
-                    const float2 log = log_sum(of, h.outputs);
+                for (u32 row = threadIdx.x / 32; row < 4 * panels; row += THREADS / 32) {
+                    const float2 log = log_sum(z, row, l.out, h.outputs);
                     const bool real = row < rows;
                     const float* target = y + u64(row) * a.outputs + h.column;
                     float mass = 0.0f, value = 0.0f;
                     if (real) {
                         for (u32 o = lane; o < h.outputs; o += 32) {
                             mass += target[o];
-                            value += target[o] * (log.y - (of[o] - log.x));
+                            value += target[o] * (log.y - (z[place(row, o, l.out)] - log.x));
                         }
                     }
                     mass = over_warp(mass);
                     for (u32 o = lane; o < units; o += 32) {
                         const bool counts = real && o < h.outputs;
-                        put(row * l.out + o, counts ? (mass * expf(of[o] - log.x - log.y) - target[o]) * share : 0.0f);
+                        const u32 at = place(row, o, l.out);
+                        put(at, counts ? (mass * expf(z[at] - log.x - log.y) - target[o]) * share : 0.0f);
                     }
                     loss += value * share;
                 }
                 continue;
             }
-            for (u32 i = threadIdx.x; i < rows4 * units; i += THREADS) {
-                const u32 row = i / units, o = i % units, at = row * l.out + o;
+            for (u32 i = threadIdx.x; i < 4 * panels * units; i += THREADS) {
+                const u32 row = i / units, o = i % units, at = place(row, o, l.out);
                 float d = 0.0f;
                 if (row < rows && o < h.outputs) {
                     const float target = y[u64(row) * a.outputs + h.column + o], out = z[at], e = out - target;
@@ -431,11 +444,11 @@ struct Block {
     INLINE void inputs(u32 number, const Layer& l) const {
         const Layer s = layer(l.source);
         const float* from = known(s);
-        float *dz = arena + backward() + s.a * rows4, *da = arena + backward() + s.deep * rows4;
+        float *dz = arena + backward() + s.a * panels, *da = arena + backward() + s.deep * panels;
         const bool adds = l.head > 1;
-        product<true, false, false>(map(number, INPUTS), arena, rows4 / 4, (l.inputs + 3) / 4, l.units() / 4, NOTHING, 1.0f,
-            {backward() + l.a * rows4, l.out, l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
-                const u32 at = row * s.out + column;
+        product<true, false, false>(map(number, INPUTS), arena, panels, (l.inputs + 3) / 4, l.units() / 4, NOTHING, 1.0f,
+            {backward() + l.a * panels, l.out, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&d)[4]) {
+                const u32 at = row * s.out + along(column) + 16 * m;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 load(from + at, k);
                 if (s.activation == SILU) {
@@ -453,33 +466,36 @@ struct Block {
             });
     }
 
-    // dz^T x of a layer: weights(unit, input, values) and bias(unit, value).
+    // dz^T x of a layer: weights(row, m, column, values) and bias(unit, value).
     template <class Weights, class Bias>
     INLINE void weights(u32 number, const Layer& l, Factors first, Factors second, const Weights& out, const Bias& bias) const {
-        product<false, false, true>(map(number, WEIGHTS), arena, l.units() / 4, (l.inputs + 3) / 4, rows4 / 4, first, 1.0f, second, out);
+        product<false, false, true>(map(number, WEIGHTS), arena, l.units() / 4, (l.inputs + 3) / 4, panels, first, 1.0f, second, out);
         // The last threads first: where tiles are few, they have none.
         for (u32 o = THREADS - 1 - threadIdx.x; o < l.units(); o += THREADS) {
             float sum = 0.0f;
-            for (u32 row = 0; row < rows4; row++) sum += arena[second.a + row * l.out + o];
+            const float* of = arena + second.a + place(0, o, l.out);
+            for (u32 panel = 0; panel < panels; panel++, of += l.out) sum += of[0] + of[16] + (of[32] + of[48]);
             bias(o, sum);
         }
     }
 
     // What becomes of the gradient of a layer by its parameters: a step, or lambda, or more of lambda.
     INLINE void update(u32 number, const Layer& l, u32 step, u32 purpose, bool adds) const {
-        const Factors gradient = {backward() + l.a * rows4, l.out, below(l), l.in};
-        float* to = (purpose == QUERY ? lambda() : theta()) + l.at;
-        float* biases = to + l.units() * l.in;
+        const Factors gradient = {backward() + l.a * panels, l.out, below(l), l.in};
+        float* whole = purpose == QUERY ? lambda() : theta();
+        float *to = whole + l.at, *biases = whole + l.bias();
         const bool each = purpose == STEP && a.rate == PER_PARAMETER;
         const float old = purpose == STEP || adds ? 1.0f : 0.0f;
         const float factor = purpose == QUERY ? 1.0f : each ? 0.0f : -rate_of(step, number);
         const float* rates = a.rates + l.offset;
         weights(
             number, l, NOTHING, gradient,
-            [&](u32 o, u32 in, float (&g)[4]) {
+            [&](u32 row, u32 m, u32 column, float (&g)[4]) {
+                const u32 at = row * l.in + along(column) + 16 * m;
                 float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                if (old != 0.0f) load(to + o * l.in + in, v);
+                if (old != 0.0f) load(to + at, v);
                 if (each) {
+                    const u32 o = 4 * row + m, in = 4 * column;
                     if (o < l.outputs) {
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) {
@@ -490,7 +506,7 @@ struct Block {
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) v[n] += factor * g[n];
                 }
-                store(to + o * l.in + in, v);
+                store(to + at, v);
             },
             [&](u32 o, float g) {
                 const float v = old != 0.0f ? biases[o] : 0.0f;
@@ -533,14 +549,15 @@ struct Block {
         for (u32 number = 0; number < a.layers; number++) {
             if (!has(a.adapted, number)) continue;
             const Layer l = layer(number);
-            const float *w = lambda() + l.at, *biases = w + l.units() * l.in;
+            const float *w = lambda() + l.at, *biases = lambda() + l.bias();
             const bool each = a.rate == PER_PARAMETER;
             float* flat = to + l.offset;
             weights(
-                number, l, NOTHING, {backward() + l.a * rows4, l.out, below(l), l.in},
-                [&](u32 o, u32 in, float (&g)[4]) {
+                number, l, NOTHING, {backward() + l.a * panels, l.out, below(l), l.in},
+                [&](u32 row, u32 m, u32 column, float (&g)[4]) {
+                    const u32 o = 4 * row + m, in = 4 * column;
                     float v[4];
-                    load(w + o * l.in + in, v);
+                    load(w + row * l.in + along(column) + 16 * m, v);
                     if (!each) {
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) gathered -= v[n] * g[n];
@@ -572,21 +589,21 @@ struct Block {
             if (!has(a.live, number)) continue;
             const Layer l = layer(number);
             const bool own = has(a.adapted, number);
-            const u32 v = (each ? a.direction : a.lambda) + l.at;
+            const u32 v = each ? a.direction : a.lambda;
             const float factor = each || !own ? 1.0f : -rate_of(step, number);
             const float* from = known(l);
-            const float *dz = arena + backward() + l.a * rows4, *da = arena + backward() + l.deep * rows4;
-            float *to = arena + tangent() + l.a * rows4, *bent = arena + back_tangent() + l.a * rows4;
-            product<true, true, false>(map(number, SUMS), arena, rows4 / 4, l.units() / 4, (l.inputs + 3) / 4,
-                {own ? below(l) : NONE, l.in, v, l.in}, factor, {tangent_below(l), l.in, l.at, l.in},
-                [&](u32 row, u32 column, float (&rz)[4]) {
+            const float *dz = arena + backward() + l.a * panels, *da = arena + backward() + l.deep * panels;
+            float *to = arena + tangent() + l.a * panels, *bent = arena + back_tangent() + l.a * panels;
+            product<true, true, false>(map(number, SUMS), arena, panels, l.units() / 4, (l.inputs + 3) / 4,
+                {own ? below(l) : NONE, l.in, v + l.at, l.in}, factor, {tangent_below(l), l.in, l.at, l.in},
+                [&](u32 row, u32 m, u32 column, float (&rz)[4]) {
                     if (own) {
                         float b[4];
-                        load(arena + v + l.units() * l.in + column, b);
+                        load(arena + v + l.bias() + 4 * column, b);
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) rz[n] += factor * b[n];
                     }
-                    const u32 at = row * l.out + column;
+                    const u32 at = row * l.out + along(column) + 16 * m;
                     float k[4];
                     load(from + at, k);
                     if (l.curved()) {
@@ -617,35 +634,36 @@ struct Block {
             const Head h = head(number);
             if (!has(a.live, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = arena + forward() + l.a * rows4, *from = known(l), *ra = arena + tangent() + l.a * rows4;
-            float* rdz = arena + back_tangent() + l.a * rows4;
+            const float *z = arena + forward() + l.a * panels, *from = known(l), *ra = arena + tangent() + l.a * panels;
+            float* rdz = arena + back_tangent() + l.a * panels;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs, units = l.units();
             const float share = h.weight / float(count > 1 ? count : 1);
             if (h.loss == CROSS_ENTROPY) {
                 const u32 lane = threadIdx.x % 32;
-                for (u32 row = threadIdx.x / 32; row < rows4; row += THREADS / 32) {
-                    const float *of = z + row * l.out, *r = ra + row * l.out;
-                    const float2 log = log_sum(of, h.outputs);
+                for (u32 row = threadIdx.x / 32; row < 4 * panels; row += THREADS / 32) {
+                    const float2 log = log_sum(z, row, l.out, h.outputs);
                     const bool real = row < rows;
                     const float* target = y + u64(row) * a.outputs + h.column;
                     float mass = 0.0f, mean = 0.0f;
                     if (real) {
                         for (u32 o = lane; o < h.outputs; o += 32) {
                             mass += target[o];
-                            mean += expf(of[o] - log.x - log.y) * r[o];
+                            const u32 at = place(row, o, l.out);
+                            mean += expf(z[at] - log.x - log.y) * ra[at];
                         }
                     }
                     mass = over_warp(mass);
                     mean = over_warp(mean);
                     for (u32 o = lane; o < units; o += 32) {
                         const bool counts = real && o < h.outputs;
-                        rdz[row * l.out + o] = counts ? mass * expf(of[o] - log.x - log.y) * (r[o] - mean) * share : 0.0f;
+                        const u32 at = place(row, o, l.out);
+                        rdz[at] = counts ? mass * expf(z[at] - log.x - log.y) * (ra[at] - mean) * share : 0.0f;
                     }
                 }
                 continue;
             }
-            for (u32 i = threadIdx.x; i < rows4 * units; i += THREADS) {
-                const u32 row = i / units, o = i % units, at = row * l.out + o;
+            for (u32 i = threadIdx.x; i < 4 * panels * units; i += THREADS) {
+                const u32 row = i / units, o = i % units, at = place(row, o, l.out);
                 float d = 0.0f;
                 if (row < rows && o < h.outputs) {
                     d = ra[at] * share;
@@ -672,12 +690,12 @@ struct Block {
         const u32 v = (each ? a.direction : a.lambda) + l.at;
         const float factor = each || !own ? 1.0f : -rate_of(step, number);
         const float* from = known(s);
-        float* rdz = arena + back_tangent() + s.a * rows4;
+        float* rdz = arena + back_tangent() + s.a * panels;
         const bool adds = l.head > a.first_head + 1 || (s.curved() && has(a.live, l.source));
-        product<true, false, false>(map(number, INPUTS), arena, rows4 / 4, (l.inputs + 3) / 4, l.units() / 4,
-            {own ? backward() + l.a * rows4 : NONE, l.out, v, l.in}, factor,
-            {back_tangent() + l.a * rows4, l.out, l.at, l.in}, [&](u32 row, u32 column, float (&d)[4]) {
-                const u32 at = row * s.out + column;
+        product<true, false, false>(map(number, INPUTS), arena, panels, (l.inputs + 3) / 4, l.units() / 4,
+            {own ? backward() + l.a * panels : NONE, l.out, v, l.in}, factor,
+            {back_tangent() + l.a * panels, l.out, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&d)[4]) {
+                const u32 at = row * s.out + along(column) + 16 * m;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 load(from + at, k);
                 if (adds) load(rdz + at, old);
@@ -699,18 +717,18 @@ struct Block {
             if (at < a.layers && !has(a.moving, number)) continue;
             if (before != NONE) {
                 const Layer l = layer(before);
-                float* to = lambda() + l.at;
-                float* biases = to + l.units() * l.in;
+                float *to = lambda() + l.at, *biases = lambda() + l.bias();
                 const u32 rx = tangent_below(l);
                 weights(
-                    before, l, {rx == NONE ? NONE : backward() + l.a * rows4, l.out, rx, l.in},
-                    {back_tangent() + l.a * rows4, l.out, below(l), l.in},
-                    [&](u32 o, u32 in, float (&g)[4]) {
+                    before, l, {rx == NONE ? NONE : backward() + l.a * panels, l.out, rx, l.in},
+                    {back_tangent() + l.a * panels, l.out, below(l), l.in},
+                    [&](u32 row, u32 m, u32 column, float (&g)[4]) {
+                        const u32 at = row * l.in + along(column) + 16 * m;
                         float w[4];
-                        load(to + o * l.in + in, w);
+                        load(to + at, w);
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) w[n] += g[n];
-                        store(to + o * l.in + in, w);
+                        store(to + at, w);
                     },
                     [&](u32 o, float g) { biases[o] += g; });
             }
@@ -788,7 +806,7 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 __syncthreads();
                 if (asks && !wanted) continue;
                 block.back(asks ? ALL : a.live, k, purpose, pass > steps);
-                if (back && last && purpose == STEP) copy(traces(k), arena + block.forward(), 2 * a.width * block.rows4);
+                if (back && last && purpose == STEP) copy(traces(k), arena + block.forward(), 2 * a.width * block.panels);
                 __syncthreads();
             }
             if (round == 0) {
@@ -802,7 +820,7 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 if (round == 1 || k + 1 < first + count) {
                     if (k == 0) block.load_params();
                     else copy(block.theta(), kept(k), a.padded);
-                    copy(arena + block.forward(), traces(k), 2 * a.width * block.rows4);
+                    copy(arena + block.forward(), traces(k), 2 * a.width * block.panels);
                 }
                 if (a.flags & SECOND && a.rate == PER_PARAMETER) block.direct();
                 __syncthreads();

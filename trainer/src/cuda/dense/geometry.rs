@@ -1,13 +1,13 @@
 //! How much memory a block needs, where it lies, and how many blocks there are.
 
-use super::plan::{Plan, padded};
+use super::plan::Plan;
 use super::{REGISTERS, THREADS, Work};
 use crate::cuda::Limits;
 
 /// Bytes of shared memory that CUDA keeps of each block for itself, from compute capability 8.0 on.
 const RESERVED: u32 = 1024;
-/// The least rows of a query that go together where they are more than the support's traces have room for: 8 rows of tiles.
-const QUERY_ROWS: u32 = 32;
+/// The least panels of a query that go together where they are more than the support's traces have room for: 32 rows.
+const QUERY_PANELS: u32 = 8;
 
 /// Where arena and archive lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,16 +111,15 @@ impl Words {
         let Plan { padded: params, input_width, width, narrow, .. } = *plan;
         let steps = work.inner.steps > 0;
         let when = |is: bool, words: u32| if is { words } else { 0 };
-        // Words of a row: x, outputs, gradients at sums, and what a tangent changes in both.
+        // Words of four rows: x, outputs, gradients at sums, and what a tangent changes in both.
         let tangents = when(work.second_order(), 2 * narrow);
-        let support_row = input_width + 2 * width + tangents;
-        let query_row = input_width + width + when(work.gradient, width);
-        let rows = |side: usize| u32::try_from(work.rows[side]).ok().map(padded);
-        let support_rows = when(steps, rows(0)?);
-        let support = support_rows.checked_mul(support_row)?;
-        let room = (support / query_row / 4 * 4).max(QUERY_ROWS);
-        let query_rows = rows(1)?.min(room).max(4);
-        let traces = support.max(query_rows.checked_mul(query_row)?);
+        let support_panel = input_width + 2 * width + tangents;
+        let query_panel = input_width + width + when(work.gradient, width);
+        let panels = |side: usize| u32::try_from(work.rows[side]).ok().map(|rows| rows.div_ceil(4));
+        let support_panels = when(steps, panels(0)?);
+        let support = support_panels.checked_mul(support_panel)?;
+        let query_panels = panels(1)?.min((support / query_panel).max(QUERY_PANELS)).max(1);
+        let traces = support.max(query_panels.checked_mul(query_panel)?);
         let mut arena = params;
         let mut place = |is: bool, words: u32| {
             let at = arena;
@@ -134,9 +133,9 @@ impl Words {
         let within = length.min(work.inner.steps);
         let (vectors, kept) = if work.back() { (segments + within - 2, within) } else { (0, 0) };
         let archive_traces = u32::try_from(vectors).ok()?.checked_mul(params)?;
-        let archive_trace = (2 * width).checked_mul(support_rows)?;
+        let archive_trace = (2 * width).checked_mul(support_panels)?;
         let archive = u32::try_from(kept).ok()?.checked_mul(archive_trace)?.checked_add(archive_traces)?;
         let at = Places { lambda, direction, traces, archive_traces, archive_trace, archive: 0 };
-        Some(Self { arena, archive, query_rows, at })
+        Some(Self { arena, archive, query_rows: 4 * query_panels, at })
     }
 }

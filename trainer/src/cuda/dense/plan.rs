@@ -21,9 +21,9 @@ pub(super) const fn padded(count: u32) -> u32 {
     count.next_multiple_of(4)
 }
 
-/// Words of a row of so many units: an odd number of four of them.
-const fn row(units: u32) -> u32 {
-    4 * (units.div_ceil(4) | 1)
+/// Words of a panel: four rows of so many values, 16 of each side by side, and 16 words by which panels do not get into each other's banks.
+const fn panel(values: u32) -> u32 {
+    64 * values.div_ceil(16) + 16
 }
 
 /// One layer.
@@ -33,10 +33,10 @@ pub(super) struct PlannedLayer {
     outputs: u32,
     activation: Activation,
     source: Option<usize>,
-    /// In the flat vector, and in the padded one: W of `[padded outputs, row of inputs]`, then the bias.
+    /// In the flat vector, and in the padded one: the panels of W, then the bias.
     offset: u32,
     padded: u32,
-    /// Words before its output, and before what SiLU needs besides, in a row of the trace.
+    /// Words before its output, and before what SiLU needs besides, in the trace of four rows.
     a: u32,
     deep: u32,
     place: Place,
@@ -64,9 +64,9 @@ pub struct Plan {
     pub(super) params: u32,
     /// Words of the padded parameters.
     pub(super) padded: u32,
-    /// Words of a row of inputs.
+    /// Words of a panel of inputs.
     pub(super) input_width: u32,
-    /// Words of a row of the trace, and of one without what SiLU needs besides.
+    /// Words of the panels of four rows of the trace, and without what SiLU needs besides.
     pub(super) width: u32,
     pub(super) narrow: u32,
 }
@@ -94,7 +94,7 @@ impl Plan {
             outputs: spec.output_len() as u32,
             params: spec.param_len() as u32,
             padded: 0,
-            input_width: row(spec.input.presented_len() as u32),
+            input_width: panel(spec.input.presented_len() as u32),
             width: 0,
             narrow: 0,
         };
@@ -117,13 +117,13 @@ impl Plan {
                 place: placed.place,
                 first: placed.index == 0,
             });
-            plan.padded += padded(outputs) * (row(inputs) + 1);
-            plan.narrow += row(outputs);
+            plan.padded += outputs.div_ceil(4) * (panel(inputs) + 4);
+            plan.narrow += panel(outputs);
         }
         plan.width = plan.narrow;
         for layer in plan.layers.iter_mut().filter(|layer| layer.activation == Activation::Silu) {
             layer.deep = plan.width;
-            plan.width += row(layer.outputs);
+            plan.width += panel(layer.outputs);
         }
         let (mut first, mut column) = (backbone, 0);
         for head in &spec.heads {
@@ -153,7 +153,7 @@ impl Plan {
             };
             let source = layer.source.map_or(NONE, |source| source as u32);
             words.extend([layer.inputs, layer.outputs, activation, source, layer.offset, layer.padded]);
-            words.extend([row(layer.inputs), row(layer.outputs), layer.a, layer.deep, head, back as u32]);
+            words.extend([panel(layer.inputs), panel(layer.outputs), layer.a, layer.deep, head, back as u32]);
         }
         for head in &self.heads {
             let (loss, delta) = match head.loss {
