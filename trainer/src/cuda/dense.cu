@@ -259,7 +259,6 @@ struct Block {
     u32* maps;
     float* sums;
     float* arena;
-    float* archive;
     // The rows of this pass, and their panels.
     u32 rows, panels;
     // The loss, and the gradient by one rate, as far as this thread has it.
@@ -283,9 +282,7 @@ struct Block {
         return l.source != NONE && has(a.live, l.source) ? tangent() + table[l.source * LAYER + 8] * panels : NONE;
     }
     // What the slope is told from.
-    INLINE const float* known(const Layer& l) const {
-        return arena + forward() + (l.activation == SILU ? l.deep : l.a) * panels;
-    }
+    INLINE u32 known(const Layer& l) const { return forward() + (l.activation == SILU ? l.deep : l.a) * panels; }
 
     // Whatever the padding of a parameter vector holds is not to be used: of `at` in the padded weights of a layer, whether it is one.
     template <class Out>
@@ -330,23 +327,22 @@ struct Block {
         for (u32 number = 0; number < a.layers; number++) {
             if (!has(set, number)) continue;
             const Layer l = layer(number);
-            const float* bias = theta() + l.bias();
-            float *to = arena + forward() + l.a * panels, *deep = arena + forward() + l.deep * panels;
+            const u32 to = forward() + l.a * panels, deep = forward() + l.deep * panels;
             product<true, true, false>(map(number, SUMS), arena, panels, l.units() / 4, (l.inputs + 3) / 4, NOTHING, 1.0f,
                 {below(l), l.in, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&z)[4]) {
                     const u32 at = row * l.out + along(column) + 16 * m;
                     float b[4];
-                    load(bias + 4 * column, b);
+                    load(theta() + l.bias() + 4 * column, b);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) z[n] += b[n];
-                    if (l.activation == SILU) store(deep + at, z);
+                    if (l.activation == SILU) store(arena + deep + at, z);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) {
                         z[n] = activate(l.activation, z[n]);
                         // Of a sum of 0 a sigmoid makes 1/2.
                         if (4 * column + n >= l.outputs) z[n] = 0.0f;
                     }
-                    store(to + at, z);
+                    store(arena + to + at, z);
                 });
             __syncthreads();
         }
@@ -382,7 +378,7 @@ struct Block {
             const Head h = head(number);
             if (!has(set, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = arena + forward() + l.a * panels, *from = known(l);
+            const float *z = arena + forward() + l.a * panels, *from = arena + known(l);
             float *dz = arena + backward() + l.a * panels, *da = arena + backward() + l.deep * panels;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs;
             const float share = h.weight / float(count > 1 ? count : 1);
@@ -443,26 +439,25 @@ struct Block {
     // The gradient at the sums of the layer before; the first head to bring one to the backbone replaces what is there.
     INLINE void inputs(u32 number, const Layer& l) const {
         const Layer s = layer(l.source);
-        const float* from = known(s);
-        float *dz = arena + backward() + s.a * panels, *da = arena + backward() + s.deep * panels;
+        const u32 from = known(s), dz = backward() + s.a * panels, da = backward() + s.deep * panels;
         const bool adds = l.head > 1;
         product<true, false, false>(map(number, INPUTS), arena, panels, (l.inputs + 3) / 4, l.units() / 4, NOTHING, 1.0f,
             {backward() + l.a * panels, l.out, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&d)[4]) {
                 const u32 at = row * s.out + along(column) + 16 * m;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                load(from + at, k);
+                load(arena + from + at, k);
                 if (s.activation == SILU) {
-                    if (adds) load(da + at, old);
+                    if (adds) load(arena + da + at, old);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) old[n] += d[n];
-                    store(da + at, old);
+                    store(arena + da + at, old);
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) old[n] = 0.0f;
                 }
-                if (adds) load(dz + at, old);
+                if (adds) load(arena + dz + at, old);
 #pragma unroll
                 for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
-                store(dz + at, d);
+                store(arena + dz + at, d);
             });
     }
 
@@ -482,8 +477,7 @@ struct Block {
     // What becomes of the gradient of a layer by its parameters: a step, or lambda, or more of lambda.
     INLINE void update(u32 number, const Layer& l, u32 step, u32 purpose, bool adds) const {
         const Factors gradient = {backward() + l.a * panels, l.out, below(l), l.in};
-        float* whole = purpose == QUERY ? lambda() : theta();
-        float *to = whole + l.at, *biases = whole + l.bias();
+        const u32 to = purpose == QUERY ? a.lambda : 0;
         const bool each = purpose == STEP && a.rate == PER_PARAMETER;
         const float old = purpose == STEP || adds ? 1.0f : 0.0f;
         const float factor = purpose == QUERY ? 1.0f : each ? 0.0f : -rate_of(step, number);
@@ -493,7 +487,7 @@ struct Block {
             [&](u32 row, u32 m, u32 column, float (&g)[4]) {
                 const u32 at = row * l.in + along(column) + 16 * m;
                 float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                if (old != 0.0f) load(to + at, v);
+                if (old != 0.0f) load(arena + to + l.at + at, v);
                 if (each) {
                     const u32 o = 4 * row + m, in = 4 * column;
                     if (o < l.outputs) {
@@ -506,12 +500,13 @@ struct Block {
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) v[n] += factor * g[n];
                 }
-                store(to + at, v);
+                store(arena + to + l.at + at, v);
             },
             [&](u32 o, float g) {
-                const float v = old != 0.0f ? biases[o] : 0.0f;
+                float* bias = arena + to + l.bias() + o;
+                const float v = old != 0.0f ? *bias : 0.0f;
                 const float rate = !each ? factor : o < l.outputs ? -rates[l.outputs * l.inputs + o] : 0.0f;
-                biases[o] = v + rate * g;
+                *bias = v + rate * g;
             });
     }
 
@@ -549,7 +544,6 @@ struct Block {
         for (u32 number = 0; number < a.layers; number++) {
             if (!has(a.adapted, number)) continue;
             const Layer l = layer(number);
-            const float *w = lambda() + l.at, *biases = lambda() + l.bias();
             const bool each = a.rate == PER_PARAMETER;
             float* flat = to + l.offset;
             weights(
@@ -557,7 +551,7 @@ struct Block {
                 [&](u32 row, u32 m, u32 column, float (&g)[4]) {
                     const u32 o = 4 * row + m, in = 4 * column;
                     float v[4];
-                    load(w + row * l.in + along(column) + 16 * m, v);
+                    load(lambda() + l.at + row * l.in + along(column) + 16 * m, v);
                     if (!each) {
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) gathered -= v[n] * g[n];
@@ -569,8 +563,9 @@ struct Block {
                     }
                 },
                 [&](u32 o, float g) {
-                    if (!each) gathered -= biases[o] * g;
-                    else if (o < l.outputs) flat[l.outputs * l.inputs + o] -= biases[o] * g;
+                    const float v = lambda()[l.bias() + o];
+                    if (!each) gathered -= v * g;
+                    else if (o < l.outputs) flat[l.outputs * l.inputs + o] -= v * g;
                 });
             if (a.rate == PER_LAYER_STEP) {
                 const float sum = sum_over_block(gathered, sums);
@@ -591,9 +586,9 @@ struct Block {
             const bool own = has(a.adapted, number);
             const u32 v = each ? a.direction : a.lambda;
             const float factor = each || !own ? 1.0f : -rate_of(step, number);
-            const float* from = known(l);
-            const float *dz = arena + backward() + l.a * panels, *da = arena + backward() + l.deep * panels;
-            float *to = arena + tangent() + l.a * panels, *bent = arena + back_tangent() + l.a * panels;
+            const u32 from = known(l), to = tangent() + l.a * panels, bent = back_tangent() + l.a * panels;
+            // Of tanh and sigmoid the bend is a multiple of the slope, which the gradient at the sum has in it.
+            const u32 bends = backward() + (l.activation == SILU ? l.deep : l.a) * panels;
             product<true, true, false>(map(number, SUMS), arena, panels, l.units() / 4, (l.inputs + 3) / 4,
                 {own ? below(l) : NONE, l.in, v + l.at, l.in}, factor, {tangent_below(l), l.in, l.at, l.in},
                 [&](u32 row, u32 m, u32 column, float (&rz)[4]) {
@@ -605,11 +600,10 @@ struct Block {
                     }
                     const u32 at = row * l.out + along(column) + 16 * m;
                     float k[4];
-                    load(from + at, k);
+                    load(arena + from + at, k);
                     if (l.curved()) {
-                        // Of tanh and sigmoid the bend is a multiple of the slope, which dz has in it.
                         float d[4];
-                        load((l.activation == SILU ? da : dz) + at, d);
+                        load(arena + bends + at, d);
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) {
                             const float bend = l.activation == TANH ? -2.0f * k[n]
@@ -617,11 +611,11 @@ struct Block {
                                                                     : bend_of(SILU, k[n]);
                             d[n] *= bend * rz[n];
                         }
-                        store(bent + at, d);
+                        store(arena + bent + at, d);
                     }
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) rz[n] *= slope_of(l.activation, k[n]);
-                    store(to + at, rz);
+                    store(arena + to + at, rz);
                 });
             __syncthreads();
         }
@@ -634,7 +628,7 @@ struct Block {
             const Head h = head(number);
             if (!has(a.live, h.last)) continue;
             const Layer l = layer(h.last);
-            const float *z = arena + forward() + l.a * panels, *from = known(l), *ra = arena + tangent() + l.a * panels;
+            const float *z = arena + forward() + l.a * panels, *from = arena + known(l), *ra = arena + tangent() + l.a * panels;
             float* rdz = arena + back_tangent() + l.a * panels;
             const u32 count = h.loss == CROSS_ENTROPY ? all : all * h.outputs, units = l.units();
             const float share = h.weight / float(count > 1 ? count : 1);
@@ -689,19 +683,18 @@ struct Block {
         const bool each = a.rate == PER_PARAMETER, own = has(a.adapted, number);
         const u32 v = (each ? a.direction : a.lambda) + l.at;
         const float factor = each || !own ? 1.0f : -rate_of(step, number);
-        const float* from = known(s);
-        float* rdz = arena + back_tangent() + s.a * panels;
+        const u32 from = known(s), rdz = back_tangent() + s.a * panels;
         const bool adds = l.head > a.first_head + 1 || (s.curved() && has(a.live, l.source));
         product<true, false, false>(map(number, INPUTS), arena, panels, (l.inputs + 3) / 4, l.units() / 4,
             {own ? backward() + l.a * panels : NONE, l.out, v, l.in}, factor,
             {back_tangent() + l.a * panels, l.out, l.at, l.in}, [&](u32 row, u32 m, u32 column, float (&d)[4]) {
                 const u32 at = row * s.out + along(column) + 16 * m;
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                load(from + at, k);
-                if (adds) load(rdz + at, old);
+                load(arena + from + at, k);
+                if (adds) load(arena + rdz + at, old);
 #pragma unroll
                 for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
-                store(rdz + at, d);
+                store(arena + rdz + at, d);
             });
     }
 
@@ -717,7 +710,6 @@ struct Block {
             if (at < a.layers && !has(a.moving, number)) continue;
             if (before != NONE) {
                 const Layer l = layer(before);
-                float *to = lambda() + l.at, *biases = lambda() + l.bias();
                 const u32 rx = tangent_below(l);
                 weights(
                     before, l, {rx == NONE ? NONE : backward() + l.a * panels, l.out, rx, l.in},
@@ -725,12 +717,12 @@ struct Block {
                     [&](u32 row, u32 m, u32 column, float (&g)[4]) {
                         const u32 at = row * l.in + along(column) + 16 * m;
                         float w[4];
-                        load(to + at, w);
+                        load(lambda() + l.at + at, w);
 #pragma unroll
                         for (u32 n = 0; n < 4; n++) w[n] += g[n];
-                        store(to + at, w);
+                        store(lambda() + l.at + at, w);
                     },
-                    [&](u32 o, float g) { biases[o] += g; });
+                    [&](u32 o, float g) { lambda()[l.bias() + o] += g; });
             }
             before = number;
             if (at == a.layers) break;
@@ -741,30 +733,32 @@ struct Block {
     }
 };
 
-// The tasks of this block, one after another.
-INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
+// The tasks of this block, one after another; `archive()` is where the archive begins.
+template <class Archive>
+INLINE void run(const Dense& a, float* shared, float* arena, const Archive& archive) {
     u32* table = reinterpret_cast<u32*>(shared);
     for (u32 i = threadIdx.x; i < a.layers * LAYER + a.heads * HEAD; i += THREADS) table[i] = a.table[i];
     const u32 steps = a.steps, length = a.segment, segments = (steps + length - 1) / length;
     const bool wanted = a.flags & GRADIENT, back = a.flags & BACK;
     const u32 slots = segments > 0 ? segments - 1 : 0;
     // Where the archive has the parameters at the start of step `k`, k > 0: first those that segments start from, then those within one.
-    const auto kept = [&](u32 k) { return archive + a.padded * (k % length == 0 ? k / length - 1 : slots + k % length - 1); };
-    const auto traces = [&](u32 k) { return archive + a.archive_traces + a.archive_trace * (k % length); };
+    const auto kept = [&](u32 k) { return archive() + a.padded * (k % length == 0 ? k / length - 1 : slots + k % length - 1); };
+    const auto traces = [&](u32 k) { return archive() + a.archive_traces + a.archive_trace * (k % length); };
 #pragma unroll 1
     for (u32 task = blockIdx.x; task < a.tasks; task += gridDim.x) {
-        const Span support = rows_of(a.support_starts, task), query = rows_of(a.query_starts, task);
-        const float* support_y = a.support_y + u64(support.first) * a.outputs;
-        float* part = a.parts + u64(task) * (a.param_count + a.rate_count);
-        Block block{a, table, table + a.maps, shared + a.sums, arena, archive, 0, 0, 0.0f, 0.0f};
+        // Asked for where it is needed, rather than held in registers.
+        const auto support = [&] { return rows_of(a.support_starts, task); };
+        const auto query = [&] { return rows_of(a.query_starts, task); };
+        const auto part = [&] { return a.parts + u64(task) * (a.param_count + a.rate_count); };
+        Block block{a, table, table + a.maps, shared + a.sums, arena, 0, 0, 0.0f, 0.0f};
         // Nobody is still at the task before, and the table is there.
         __syncthreads();
         block.load_params();
         if (wanted) {
-            for (u32 i = threadIdx.x; i < a.rate_count; i += THREADS) part[a.param_count + i] = 0.0f;
+            for (u32 i = threadIdx.x; i < a.rate_count; i += THREADS) part()[a.param_count + i] = 0.0f;
         }
         // First all steps and the query, then, from the last segment on: its steps again, but for the last segment, and back through them.
-        const u32 parts = (query.count + a.query_rows - 1) / a.query_rows, rounds = back ? segments : 0;
+        const u32 parts = (query().count + a.query_rows - 1) / a.query_rows, rounds = back ? segments : 0;
 #pragma unroll 1
         for (u32 round = 0; round <= rounds; round++) {
             const u32 segment = segments - round, first = round == 0 ? 0 : segment * length;
@@ -772,8 +766,8 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
             const u32 passes = round == 0 ? steps + max(parts, 1u) : round == 1 ? 0 : count;
             if (round > 0) {
                 // The support is back in the arena; a segment begins where it began.
-                block.rows = support.count;
-                if (round == 1) block.load_rows(a.support_x + u64(support.first) * a.inputs);
+                block.rows = support().count;
+                if (round == 1) block.load_rows(a.support_x + u64(support().first) * a.inputs);
                 else if (first == 0) block.load_params();
                 else copy(block.theta(), kept(first), a.padded);
                 __syncthreads();
@@ -783,18 +777,16 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 const u32 k = first + pass;
                 const bool asks = round == 0 && pass >= steps;
                 const u32 purpose = asks ? QUERY : round > 0 && pass + 1 == count ? TRACE : STEP;
-                const float* y = support_y;
                 if (asks) {
                     // What the steps left there is of the support.
                     if (pass == steps) block.loss = 0.0f;
                     const u32 from = (pass - steps) * a.query_rows;
-                    block.rows = min(a.query_rows, query.count - from);
-                    block.load_rows(a.query_x + u64(query.first + from) * a.inputs);
-                    y = a.query_y + u64(query.first + from) * a.outputs;
+                    block.rows = min(a.query_rows, query().count - from);
+                    block.load_rows(a.query_x + u64(query().first + from) * a.inputs);
                     __syncthreads();
                 } else if (round == 0 && pass == 0) {
-                    block.rows = support.count;
-                    block.load_rows(a.support_x + u64(support.first) * a.inputs);
+                    block.rows = support().count;
+                    block.load_rows(a.support_x + u64(support().first) * a.inputs);
                     __syncthreads();
                 }
                 // Whether this segment is the one that is gone back through next.
@@ -802,7 +794,10 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 if (back && !asks && k > 0 && (k % length == 0 ? round == 0 : last)) copy(kept(k), block.theta(), a.padded);
                 // What does not move need not be made again.
                 block.forward(asks || (round == 0 && k == 0) ? ALL : a.live);
-                block.losses(y, asks ? query.count : support.count, asks ? ALL : a.live, asks && !wanted);
+                const Span side = asks ? query() : support();
+                const u32 from = side.first + (asks ? (pass - steps) * a.query_rows : 0);
+                const float* y = (asks ? a.query_y : a.support_y) + u64(from) * a.outputs;
+                block.losses(y, side.count, asks ? ALL : a.live, asks && !wanted);
                 __syncthreads();
                 if (asks && !wanted) continue;
                 block.back(asks ? ALL : a.live, k, purpose, pass > steps);
@@ -824,20 +819,20 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
                 }
                 if (a.flags & SECOND && a.rate == PER_PARAMETER) block.direct();
                 __syncthreads();
-                if (a.flags & LEARN) block.gather_rates(k, part + a.param_count);
-                if (a.flags & SECOND) block.hessian(k, support_y, support.count);
+                if (a.flags & LEARN) block.gather_rates(k, part() + a.param_count);
+                if (a.flags & SECOND) block.hessian(k, a.support_y + u64(support().first) * a.outputs, support().count);
                 __syncthreads();
             }
         }
         if (!wanted) continue;
         for (u32 number = 0; number < a.layers; number++) {
             block.each_parameter(block.layer(number), [&](u32 at, u32 flat, bool real) {
-                if (real) part[flat] = block.lambda()[at];
+                if (real) part()[flat] = block.lambda()[at];
             });
         }
         if (a.flags & LEARN && a.rate == CONSTANT) {
             const float sum = sum_over_block(block.gathered, block.sums);
-            if (threadIdx.x == 0) part[a.param_count] = sum;
+            if (threadIdx.x == 0) part()[a.param_count] = sum;
         }
     }
 }
@@ -845,13 +840,14 @@ INLINE void run(const Dense& a, float* shared, float* arena, float* archive) {
 // The arena in shared memory.
 KERNEL(dense_shared, Dense, RESIDENT) {
     DYNAMIC_SHARED(shared);
-    float* archive = a.flags & ARCHIVE_SHARED ? shared + a.archive : a.scratch + u64(blockIdx.x) * a.scratch_words + a.archive;
-    run(a, shared, shared + a.arena, archive);
+    run(a, shared, shared + a.arena, [&] {
+        return a.archive + (a.flags & ARCHIVE_SHARED ? shared : a.scratch + u64(blockIdx.x) * a.scratch_words);
+    });
 }
 
 // The arena in global memory.
 KERNEL(dense_global, Dense, RESIDENT) {
     DYNAMIC_SHARED(shared);
     float* slice = a.scratch + u64(blockIdx.x) * a.scratch_words;
-    run(a, shared, slice, slice + a.archive);
+    run(a, shared, slice, [&] { return slice + a.archive; });
 }
