@@ -6,7 +6,7 @@ use sinew_models::rule::{Rate, Scope};
 use sinew_models::spec::{Activation, Layer, Window};
 use sinew_runtime::Path;
 use sinew_trainer::aligned::Aligned;
-use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Rows, TaskRows};
+use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Learned, OuterStep, Rows, TaskRows};
 use sinew_trainer::optimiser::{AdamW, Moments};
 
 use crate::problem::Problem;
@@ -87,16 +87,17 @@ impl MetaStep {
         let (steps, rate) = (self.steps, Rate::Constant);
         let inner = InnerLoop { steps, rate, adapted, learn_rates: false, first_order: false, kept };
         let operations = start.count().meta_step(self.tasks, self.support, self.query, self.steps as u64);
-        let (mut params, rates) = (Aligned::copy_of(&start.parameters), Aligned::copy_of(&[0.01]));
-        let mut moments = Moments { first: params.clone(), second: params.clone(), steps: 0 };
-        moments.first.fill(0.0);
-        moments.second.fill(0.0);
+        let (mut params, mut rates) = (Aligned::copy_of(&start.parameters), Aligned::copy_of(&[0.01]));
+        let zeros = |len| Moments { first: Aligned::zeros(len), second: Aligned::zeros(len), steps: 0 };
+        let mut moments = [params.len(), rates.len()].map(zeros);
+        // A rate of 0 keeps every run the same work; the arithmetic is that of any other rate.
+        let step = OuterStep { adam: AdamW::default(), clip: None, rate: 0.0, rate_of_rates: 0.0 };
         let mut gradient = BatchGradient::default();
         Workload::new(id, operations, move || {
             let params = black_box(&mut params);
             engine.meta_gradient(&inner, params, &rates, &tasks, &mut gradient).expect("the lengths are right");
-            // A rate of 0 keeps every run the same work; the arithmetic is that of any other rate.
-            engine.step(&AdamW::default(), 0.0, &mut moments, params, &gradient.params).expect("the lengths are right");
+            let learned = Learned { params, rates: &mut rates, moments: moments.each_mut() };
+            engine.update(&step, learned, &mut gradient).expect("the lengths are right");
         })
     }
 }

@@ -340,7 +340,7 @@ fn a_task_that_is_not_finite_spoils_no_other_loss() {
     engine.meta_gradient(&inner, &params, &rates, &tasks, &mut sound).unwrap();
     tasks[4].support.x[0] = f32::NAN;
     engine.meta_gradient(&inner, &params, &rates, &tasks, &mut spoiled).unwrap();
-    for (task, (sound, spoiled)) in sound.losses.iter().zip(&spoiled.losses).enumerate() {
+    for (task, (sound, spoiled)) in sound.losses.iter().zip(spoiled.losses.iter()).enumerate() {
         assert!(if task == 4 { spoiled.is_nan() } else { sound == spoiled }, "task {task}: {sound} {spoiled}");
     }
     assert!(spoiled.params.iter().any(|value| value.is_nan()), "a mean with a task that is not finite says so");
@@ -368,7 +368,7 @@ fn tasks_without_rows() {
     tasks.push(TaskRows { support: Rows::default(), query: query.clone() });
     tasks.extend((0..8).map(|_| TaskRows::default()));
     let more = run(&mut engine, &tasks);
-    assert_eq!(more.losses[..9], whole.losses);
+    assert_eq!(more.losses[..9], whole.losses[..]);
     assert_eq!(more.losses[9], 0.0);
     assert!(more.losses[11..].iter().all(|loss| *loss == 0.0));
     let still = InnerLoop { steps: 0, ..inner.clone() };

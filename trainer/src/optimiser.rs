@@ -41,25 +41,68 @@ impl Moments {
     }
 }
 
+/// What one step of AdamW multiplies by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factors {
+    /// The rate.
+    pub rate: f32,
+    /// What is kept of the parameters.
+    pub keep: f32,
+    /// β₁
+    pub beta1: f32,
+    /// 1 − β₁
+    pub rest1: f32,
+    /// β₂
+    pub beta2: f32,
+    /// 1 − β₂
+    pub rest2: f32,
+    /// What the mean of gradients is multiplied by, because it began at 0.
+    pub scale_first: f32,
+    /// What the mean of squares is multiplied by.
+    pub scale_second: f32,
+    /// Added to the root of the mean of squares.
+    pub epsilon: f32,
+}
+
 impl AdamW {
-    /// One step of `params` against `gradient`, at rate `rate`.
+    /// The factors of the step after so many, at rate `rate`.
+    pub fn factors(&self, rate: f64, steps: u64) -> Factors {
+        let number = steps.saturating_add(1).min(i32::MAX as u64) as i32;
+        Factors {
+            rate: rate as f32,
+            keep: (1.0 - rate * self.weight_decay) as f32,
+            beta1: self.beta1 as f32,
+            rest1: (1.0 - self.beta1) as f32,
+            beta2: self.beta2 as f32,
+            rest2: (1.0 - self.beta2) as f32,
+            scale_first: (1.0 / (1.0 - self.beta1.powi(number))) as f32,
+            scale_second: (1.0 / (1.0 - self.beta2.powi(number))) as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+
+    /// One step of `params` against `gradient`, at rate `rate`; counts it.
     pub fn step<V>(&self, rate: f64, moments: &mut Moments<V>, params: &mut [f32], gradient: &[f32])
     where
         V: DerefMut<Target = [f32]>,
     {
+        self.factors(rate, moments.steps).step(moments, params, gradient);
         moments.steps += 1;
-        let steps = moments.steps.min(i32::MAX as u64) as i32;
-        let scale_first = (1.0 / (1.0 - self.beta1.powi(steps))) as f32;
-        let scale_second = (1.0 / (1.0 - self.beta2.powi(steps))) as f32;
-        let (beta1, rest1) = (self.beta1 as f32, (1.0 - self.beta1) as f32);
-        let (beta2, rest2) = (self.beta2 as f32, (1.0 - self.beta2) as f32);
-        let (keep, epsilon, rate) = ((1.0 - rate * self.weight_decay) as f32, self.epsilon as f32, rate as f32);
+    }
+}
+
+impl Factors {
+    /// The step itself; does not count it.
+    pub fn step<V>(&self, moments: &mut Moments<V>, params: &mut [f32], gradient: &[f32])
+    where
+        V: DerefMut<Target = [f32]>,
+    {
         let remembered = moments.first.iter_mut().zip(moments.second.iter_mut());
         for ((param, gradient), (first, second)) in params.iter_mut().zip(gradient).zip(remembered) {
-            *first = beta1 * *first + rest1 * gradient;
-            *second = beta2 * *second + rest2 * gradient * gradient;
-            let step = *first * scale_first / ((*second * scale_second).sqrt() + epsilon);
-            *param = *param * keep - rate * step;
+            *first = self.beta1 * *first + self.rest1 * gradient;
+            *second = self.beta2 * *second + self.rest2 * gradient * gradient;
+            let step = *first * self.scale_first / ((*second * self.scale_second).sqrt() + self.epsilon);
+            *param = *param * self.keep - self.rate * step;
         }
     }
 }

@@ -35,6 +35,8 @@
 
 mod geometry;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use bytemuck::{NoUninit, Zeroable};
 use sinew_models::rule::Rate;

@@ -1,7 +1,10 @@
 //! Which kernels there are, and where their text is.
 
-/// What every `.cu` begins with, in place of its `#include "sinew.cuh"`.
-const PRELUDE: &str = include_str!("sinew.cuh");
+/// What a `.cu` may include: NVRTC gets it in place of the line.
+const HEADERS: [(&str, &str); 2] = [
+    ("#include \"sinew.cuh\"\n", include_str!("sinew.cuh")),
+    ("#include \"window.cuh\"\n", include_str!("window.cuh")),
+];
 
 macro_rules! sources {
     ($($(#[doc = $about:literal])+ $source:ident, $file:literal, [$($kernel:ident $name:literal),+ $(,)?];)+) => {
@@ -96,7 +99,7 @@ sources! {
     /// Sums over tasks.
     Reduce, "reduce.cu", [Parts "parts", Mean "mean"];
     /// AdamW.
-    Adam, "adam.cu", [AdamStep "adam_step"];
+    Adam, "adam.cu", [Squares "squares", AdamStep "adam_step"];
     /// The whole inner loop of a task of a dense network, and the way back through it, in one block.
     Dense, "dense.cu", [DenseShared "dense_shared", DenseGlobal "dense_global"];
 }
@@ -104,7 +107,7 @@ sources! {
 impl Source {
     /// Its whole text, for a compiler.
     pub fn text(self) -> String {
-        self.own().replace("#include \"sinew.cuh\"\n", PRELUDE)
+        HEADERS.iter().fold(self.own().to_owned(), |text, (line, header)| text.replace(line, header))
     }
 }
 
@@ -116,7 +119,7 @@ mod tests {
     fn every_kernel_is_in_its_file_once() {
         for source in Source::ALL {
             let text = source.text();
-            assert!(text.starts_with(PRELUDE) && !text.contains("#include"), "{}", source.file());
+            assert!(text.starts_with(HEADERS[0].1) && !text.contains("#include"), "{}", source.file());
             for kernel in source.kernels() {
                 assert_eq!(kernel.source(), *source);
                 let head = format!("KERNEL({},", kernel.name());

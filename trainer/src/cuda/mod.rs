@@ -8,10 +8,55 @@
 //! Every kernel takes one argument, a structure of addresses and numbers that the `.cu` and its launcher both declare; `ARGUMENTS` in the
 //! `.cu` holds their sizes together.
 
-pub mod dense;
+pub mod activation;
+pub mod adam;
+pub mod adapt;
+pub mod arrange;
 mod cards;
+pub mod convolve;
+pub mod dense;
 pub mod device;
 pub mod kernel;
+pub mod loss;
+pub mod norm;
+pub mod pool;
+pub mod reduce;
+pub mod window;
 
 pub use device::{Address, Arguments, Device, DeviceError, Launch, Limits};
 pub use kernel::{Kernel, Source};
+
+/// Values that each task has of its own, `stride` words apart, or that all have together, 0 apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerTask {
+    /// Those of the first task.
+    pub at: Address,
+    /// Words from one task's to the next.
+    pub stride: usize,
+}
+
+impl PerTask {
+    /// What lies so many words further on.
+    #[must_use]
+    pub const fn plus(self, words: usize) -> Self {
+        Self { at: self.at.plus(words), stride: self.stride }
+    }
+}
+
+/// The rows of one side of a batch, tasks one after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ragged {
+    /// The number of the first row of each task, and behind them that of all rows: `[tasks + 1]`, u32.
+    pub starts: Address,
+    /// How many tasks.
+    pub tasks: usize,
+    /// The most rows of a task.
+    pub most: usize,
+    /// The rows of all.
+    pub rows: usize,
+}
+
+/// How many blocks of so many threads have one for each of `count` values.
+fn blocks(count: usize, threads: usize) -> u32 {
+    count.div_ceil(threads) as u32
+}

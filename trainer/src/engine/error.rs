@@ -17,6 +17,9 @@ pub enum EngineError {
         /// Why.
         source: rayon::ThreadPoolBuildError,
     },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] crate::cuda::DeviceError),
     /// Something has another length than network and tasks ask for.
     #[error("{what}: expected {expected} values, got {got}")]
     Length {

@@ -5,7 +5,9 @@
 
 pub mod candle;
 pub mod cpu;
+pub mod cuda;
 mod error;
+mod kept;
 mod rows;
 
 use std::fmt;
@@ -15,11 +17,12 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::{LayerSet, Network};
 use sinew_runtime::rule::gradient::Rates;
 
-use crate::optimiser::{AdamW, Moments};
+use crate::optimiser::{AdamW, Factors, Moments};
 
 pub use candle::CandleNetwork;
 pub use cpu::Cpu;
 pub use error::EngineError;
+pub use kept::Kept;
 pub use rows::{Rows, Side, TaskRows};
 
 /// Passes of one network over batches of tasks, and the steps of an optimiser.
@@ -31,7 +34,7 @@ pub use rows::{Rows, Side, TaskRows};
 /// task.
 pub trait Engine {
     /// Numbers where this engine computes.
-    type Values: Clone + fmt::Debug + Default;
+    type Values: fmt::Debug + Default;
     /// A batch of tasks where this engine computes.
     type Tasks: fmt::Debug;
 
@@ -155,24 +158,57 @@ pub trait Engine {
         into: &mut BatchGradient<Self::Values>,
     ) -> Result<(), EngineError>;
 
-    /// Scales a gradient so that its Euclidean norm, over parameters and rates together, is at most `most`; returns the norm before.
+    /// One step of the optimiser against a gradient, which is first scaled so that its Euclidean norm, over parameters and rates together, is
+    /// at most `step.clip`. Where that norm is not finite nothing is done. The moments' steps are read, and left to the caller to count, for
+    /// the engine may not know the norm yet: [`Engine::outcome`] tells.
     ///
     /// # Errors
-    /// If the engine failed.
-    fn clip(&mut self, gradient: &mut BatchGradient<Self::Values>, most: Option<f64>) -> Result<f64, EngineError>;
-
-    /// One step of AdamW.
-    ///
-    /// # Errors
-    /// If the engine failed.
-    fn step(
+    /// If the gradient is not of what is learned, or the engine failed.
+    fn update(
         &mut self,
-        adam: &AdamW,
-        rate: f64,
-        moments: &mut Moments<Self::Values>,
-        params: &mut Self::Values,
-        gradient: &Self::Values,
+        step: &OuterStep,
+        learned: Learned<'_, Self::Values>,
+        gradient: &mut BatchGradient<Self::Values>,
     ) -> Result<(), EngineError>;
+
+    /// Waits for all that was asked of the engine: the norm that the last [`Engine::update`] found, before it scaled, and the losses of a
+    /// batch. It is the one call of a training step that waits for a device.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn outcome(&mut self, gradient: &BatchGradient<Self::Values>, losses: &mut Vec<f32>) -> Result<f64, EngineError>;
+}
+
+/// How the optimiser steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OuterStep {
+    /// The optimiser of the parameters; rates are not pulled to 0.
+    pub adam: AdamW,
+    /// The most that the norm of the gradient may be.
+    pub clip: Option<f64>,
+    /// The outer rate β of the parameters.
+    pub rate: f64,
+    /// That of the inner rates.
+    pub rate_of_rates: f64,
+}
+
+impl OuterStep {
+    /// The factors of a step of parameters and rates after so many steps of each.
+    pub(crate) fn factors(&self, steps: [u64; 2]) -> [Factors; 2] {
+        let of_rates = AdamW { weight_decay: 0.0, ..self.adam };
+        [self.adam.factors(self.rate, steps[0]), of_rates.factors(self.rate_of_rates, steps[1])]
+    }
+}
+
+/// What is learned, and what the optimiser remembers of it.
+#[derive(Debug)]
+pub struct Learned<'a, V> {
+    /// Parameters, `[params]`.
+    pub params: &'a mut V,
+    /// Inner rates; left alone where the gradient has none.
+    pub rates: &'a mut V,
+    /// The moments of both.
+    pub moments: [&'a mut Moments<V>; 2],
 }
 
 /// The parameters at which tasks are looked at.
@@ -218,33 +254,6 @@ pub struct InnerLoop {
     pub kept: Kept,
 }
 
-/// What is kept of an inner loop of S steps for the way back through it, for each task that is under way: time against memory, the same
-/// bits. Where nothing goes back through the steps (first order at rates that are not learned, losses alone), nothing is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kept {
-    /// The parameters and all activations of every step. Nothing is computed twice.
-    #[default]
-    Activations,
-    /// The parameters of every step. Activations are computed again.
-    Parameters,
-    /// The parameters of every √S-th step; those between, and activations, are computed again (Griewank 1992, with one level of
-    /// recursion).
-    Checkpoints,
-}
-
-impl Kept {
-    /// The length of the segments into which `steps` inner steps fall: parameters are kept at their starts, activations within one.
-    pub fn segment(self, steps: usize) -> usize {
-        let least = match self {
-            Self::Activations => steps,
-            Self::Parameters => 1,
-            Self::Checkpoints => steps.isqrt() + usize::from(steps.isqrt().pow(2) < steps),
-        };
-        least.max(1)
-    }
-}
-
 impl InnerLoop {
     fn rates<'a>(&self, values: &'a [f32]) -> Rates<'a> {
         Rates { kind: self.rate, values, adapted: self.adapted }
@@ -273,14 +282,8 @@ pub struct BatchGradient<V> {
     pub params: V,
     /// With respect to the inner rates, in the layout of `rule.rate`; `None` where they are not learned.
     pub rates: Option<V>,
-    /// Query loss after the inner loop of each task.
-    pub losses: Vec<f32>,
-}
-
-impl<V> BatchGradient<V> {
-    /// The median loss: one task that blew up does not hide the others.
-    pub fn median_loss(&self) -> f64 {
-        let losses: Vec<f64> = self.losses.iter().map(|loss| f64::from(*loss)).collect();
-        crate::metric::Summary::of(&losses).median
-    }
+    /// Query loss after the inner loop of each task: `[tasks]`.
+    pub losses: V,
+    /// How many tasks.
+    pub tasks: usize,
 }

@@ -14,11 +14,12 @@ use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, T
 use crate::checkpoint::{Best, Checkpoint};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
 use crate::config::{Config, LearnerKind};
-use crate::engine::{BatchGradient, Engine, TaskRows};
+use crate::engine::{BatchGradient, Engine, Learned, OuterStep, TaskRows};
 use crate::export::{About, Column};
 use crate::learn::maml::Maml;
 use crate::learn::pooled::Pooled;
 use crate::learn::{Learner, State};
+use crate::metric::Summary;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments};
 use crate::scaling::Scaling;
@@ -77,7 +78,6 @@ pub(super) struct Run<'a, E: Engine> {
     learner: Box<dyn Learner<E>>,
     threads: usize,
     collective: &'a mut dyn Collective<E::Values>,
-    adam: AdamW,
     /// This process' share; `None` where there is no validation.
     validation: Option<E::Tasks>,
     losses: Vec<f32>,
@@ -116,7 +116,6 @@ impl<'a, E: Engine> Run<'a, E> {
         };
         let taken = take();
         let (validation, state, params_moments, rates_moments) = agree(collective, taken)?;
-        let adam = AdamW { weight_decay: config.train.weight_decay, ..AdamW::default() };
         let losses = Vec::new();
         Ok(Self {
             config,
@@ -126,7 +125,6 @@ impl<'a, E: Engine> Run<'a, E> {
             learner,
             threads,
             collective,
-            adam,
             validation,
             losses,
             state,
@@ -136,9 +134,14 @@ impl<'a, E: Engine> Run<'a, E> {
         })
     }
 
-    /// This process' share of the tasks of an iteration.
-    fn batch(&self) -> Vec<TaskRows> {
-        let (seed, iteration) = (self.config.seed, self.at.iteration);
+    /// This process' share of the tasks of an iteration, where the engine computes.
+    fn batch(&mut self, iteration: u64) -> Result<E::Tasks, TrainError> {
+        let batch = self.draw(iteration);
+        Ok(self.engine.take(batch)?)
+    }
+
+    fn draw(&self, iteration: u64) -> Vec<TaskRows> {
+        let seed = self.config.seed;
         let list = self.config.train.shots.all();
         let shots = *list.choose(&mut rng(seed, Purpose::Training, iteration, 0)).unwrap_or(&1);
         let (world, scaling) = (self.world, &self.at.scaling);
@@ -203,12 +206,21 @@ impl<'a, E: Engine> Run<'a, E> {
         self.agree(written)
     }
 
-    /// The gradient over the tasks of all processes, from those over the tasks of each, and all their losses; and whether any process
-    /// was `told` to stop.
+    /// The gradient over the tasks of all processes, from those over the tasks of each; and whether any process was `told` to stop.
     fn gather(&mut self, gradient: &mut BatchGradient<E::Values>, told: bool) -> Result<bool, TrainError> {
-        let mine = gradient.losses.len();
-        let told = gather_values(self.collective, &mut gradient.losses, told)?;
-        let share = mine as f32 / gradient.losses.len().max(1) as f32;
+        if self.collective.size() == 1 {
+            return Ok(told);
+        }
+        let mut said = vec![u8::from(told)];
+        said.extend((gradient.tasks as u64).to_le_bytes());
+        let (mut told, mut tasks) = (false, 0);
+        for said in self.collective.gather(&said)? {
+            if let Some((yes, count)) = said.split_first() {
+                told |= *yes == 1;
+                tasks += count.try_into().map_or(0, u64::from_le_bytes);
+            }
+        }
+        let share = gradient.tasks as f32 / tasks.max(1) as f32;
         let mut values: Vec<_> = iter::once(&mut gradient.params).chain(&mut gradient.rates).collect();
         self.collective.sum(&mut values, share)?;
         Ok(told)
@@ -222,6 +234,7 @@ impl<'a, E: Engine> Run<'a, E> {
         let begun_at = self.at.iteration;
         let asked = || options.stop.load(Ordering::Relaxed);
         let mut heard = any(self.collective, asked())?;
+        let mut ahead = None;
         while self.at.iteration < settings.iterations {
             // What all processes have heard decides, so that all of them stop here or none; one process hears itself at once.
             let told = heard || (self.collective.size() == 1 && asked());
@@ -229,12 +242,19 @@ impl<'a, E: Engine> Run<'a, E> {
                 self.write(&checkpoint)?;
                 return Ok(true);
             }
-            let batch = self.batch();
-            let batch = self.engine.take(batch)?;
+            let batch = match ahead.take() {
+                Some(batch) => batch,
+                None => self.batch(self.at.iteration)?,
+            };
             self.learner.gradient(&mut self.engine, &self.state, &batch, &mut gradient)?;
             heard = self.gather(&mut gradient, asked())?;
-            let loss = gradient.median_loss();
-            if self.step(&mut gradient)? {
+            self.update(&mut gradient)?;
+            // While a device computes.
+            if self.at.iteration + 1 < settings.iterations {
+                ahead = Some(self.batch(self.at.iteration + 1)?);
+            }
+            let (loss, finite) = self.outcome(&gradient)?;
+            if finite {
                 self.at.loss_sum += loss;
                 self.at.loss_count += 1;
                 self.at.not_finite = 0;
@@ -266,24 +286,31 @@ impl<'a, E: Engine> Run<'a, E> {
         Ok(false)
     }
 
-    /// One step of the optimiser; false, and nothing done, if the gradient is not finite.
-    fn step(&mut self, gradient: &mut BatchGradient<E::Values>) -> Result<bool, TrainError> {
+    /// One step of the optimiser, which does nothing if the gradient is not finite.
+    fn update(&mut self, gradient: &mut BatchGradient<E::Values>) -> Result<(), TrainError> {
         let settings = &self.config.train;
-        let norm = self.engine.clip(gradient, settings.clip)?;
-        if !norm.is_finite() {
-            return Ok(false);
-        }
         let share = settings.schedule.share(self.at.iteration, settings.iterations);
-        let rate = settings.outer_rate * share;
-        let (state, params_moments) = (&mut self.state, &mut self.params_moments);
-        self.engine.step(&self.adam, rate, params_moments, &mut state.params, &gradient.params)?;
-        if let Some(rates) = &gradient.rates {
-            // Rates are not pulled to 0.
-            let adam = AdamW { weight_decay: 0.0, ..self.adam };
-            let rate = settings.rate_outer_rate.unwrap_or(settings.outer_rate) * share;
-            self.engine.step(&adam, rate, &mut self.rates_moments, &mut state.rates, rates)?;
+        let step = OuterStep {
+            adam: AdamW { weight_decay: settings.weight_decay, ..AdamW::default() },
+            clip: settings.clip,
+            rate: settings.outer_rate * share,
+            rate_of_rates: settings.rate_outer_rate.unwrap_or(settings.outer_rate) * share,
+        };
+        let State { params, rates } = &mut self.state;
+        let moments = [&mut self.params_moments, &mut self.rates_moments];
+        Ok(self.engine.update(&step, Learned { params, rates, moments }, gradient)?)
+    }
+
+    /// The median loss of the tasks of all processes, so that one task that blew up does not hide the others, and whether the step was taken.
+    fn outcome(&mut self, gradient: &BatchGradient<E::Values>) -> Result<(f64, bool), TrainError> {
+        let norm = self.engine.outcome(gradient, &mut self.losses)?;
+        gather_values(self.collective, &mut self.losses, false)?;
+        let losses: Vec<f64> = self.losses.iter().map(|loss| f64::from(*loss)).collect();
+        if norm.is_finite() {
+            self.params_moments.steps += 1;
+            self.rates_moments.steps += u64::from(gradient.rates.is_some());
         }
-        Ok(true)
+        Ok((Summary::of(&losses).median, norm.is_finite()))
     }
 
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {

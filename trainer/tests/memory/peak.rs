@@ -17,8 +17,8 @@ fn measure(problem: &Problem, steps: usize, kept: Kept, how: How, threads: usize
     let (inner, rates) = problem.inner(steps, kept, how);
     // The caller's.
     let rate_gradient = inner.learn_rates.then(|| rates.clone());
-    let losses = Vec::with_capacity(problem.tasks.len());
-    let mut gradient = BatchGradient { params: problem.params.clone(), rates: rate_gradient, losses };
+    let losses = Aligned::zeros(problem.tasks.len());
+    let mut gradient = BatchGradient { params: problem.params.clone(), rates: rate_gradient, losses, tasks: 0 };
     let mut made = None;
     let taken = taken(|| {
         let engine = made.insert(Cpu::new(&problem.spec, threads).unwrap());

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sinew_trainer::aligned::Aligned;
-use sinew_trainer::engine::{BatchGradient, Cpu, Depth, Engine, InnerLoop, Parameters, Side, TaskRows};
+use sinew_trainer::engine::{
+    BatchGradient, Cpu, Depth, Engine, InnerLoop, Learned, OuterStep, Parameters, Side, TaskRows,
+};
 use sinew_trainer::optimiser::{AdamW, Moments};
 
 use crate::counting::taken;
@@ -16,7 +18,7 @@ struct Run<'a> {
     inner: InnerLoop,
     rates: Aligned,
     params: Aligned,
-    moments: Moments<Aligned>,
+    moments: [Moments<Aligned>; 2],
     gradient: BatchGradient<Aligned>,
     pooled: BatchGradient<Aligned>,
     losses: Vec<f32>,
@@ -35,10 +37,12 @@ const HANDED: [usize; 2] = [ROUNDS * 2 * 3, ROUNDS * 4 * 4];
 impl Run<'_> {
     fn meta_step(&mut self) {
         let Self { engine, inner, params, rates, .. } = self;
+        let step = OuterStep { adam: AdamW::default(), clip: Some(1.0), rate: 1e-3, rate_of_rates: 1e-3 };
         for batch in self.batches {
             engine.meta_gradient(inner, params, rates, batch, &mut self.gradient).unwrap();
-            engine.clip(&mut self.gradient, Some(1.0)).unwrap();
-            engine.step(&AdamW::default(), 1e-3, &mut self.moments, params, &self.gradient.params).unwrap();
+            let learned = Learned { params, rates, moments: self.moments.each_mut() };
+            engine.update(&step, learned, &mut self.gradient).unwrap();
+            engine.outcome(&self.gradient, &mut self.losses).unwrap();
             engine.meta_losses(inner, params, rates, batch, &mut self.losses).unwrap();
             engine.pooled_gradient(params, batch, &mut self.pooled).unwrap();
         }
@@ -66,14 +70,15 @@ pub fn nothing_allocates_after_the_first(threads: usize) {
                 // A second batch is smaller: what is there suffices.
                 let fewer = problem.tasks[problem.tasks.len() / 2..].to_vec();
                 let (inner, rates) = problem.inner(5, kept, how);
-                let zeros = || Aligned::zeros(problem.params.len());
+                let zeros = |len| Moments { first: Aligned::zeros(len), second: Aligned::zeros(len), steps: 0 };
+                let moments = [problem.params.len(), rates.len()].map(zeros);
                 let mut run = Run {
                     engine: lasting(Cpu::new(&problem.spec, threads).unwrap()),
                     batches: [&problem.tasks, &fewer],
                     inner,
                     rates,
                     params: problem.params.clone(),
-                    moments: Moments { first: zeros(), second: zeros(), steps: 0 },
+                    moments,
                     gradient: BatchGradient::default(),
                     pooled: BatchGradient::default(),
                     losses: Vec::new(),
@@ -107,7 +112,12 @@ pub fn an_empty_batch_gives_nothing(threads: usize) {
             let (inner, rates) = problem.inner(3, KEPT[0], how);
             let engine = lasting(Cpu::new(&problem.spec, threads).unwrap());
             let (none, params) = (Vec::new(), &problem.params);
-            let stale = || BatchGradient { params: params.clone(), rates: Some(rates.clone()), losses: vec![1.0] };
+            let stale = || BatchGradient {
+                params: params.clone(),
+                rates: Some(rates.clone()),
+                losses: Aligned::copy_of(&[1.0]),
+                tasks: 1,
+            };
             let zero = |values: &Aligned, len: usize| values.len() == len && values.iter().all(|value| *value == 0.0);
 
             let mut gradient = stale();

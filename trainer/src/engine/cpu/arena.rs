@@ -1,7 +1,7 @@
 //! The memory of one worker: everything that the passes of one item of work leave behind, allocated once and grown as items grow.
 
 use crate::aligned::Aligned;
-use crate::engine::InnerLoop;
+use crate::engine::kept::Held;
 
 /// What one pass leaves behind.
 #[derive(Debug, Default)]
@@ -52,26 +52,6 @@ pub(super) struct Arena {
     pub scratch: Scratch,
     /// Inputs and targets of support and query, where they are laid out anew.
     pub laid_out: [Aligned; 2],
-}
-
-/// How many parameter vectors and traces of steps an inner loop keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Held {
-    pub params: usize,
-    pub traces: usize,
-}
-
-impl Held {
-    /// With a gradient `wanted`, or for losses alone.
-    pub fn of(inner: &InnerLoop, wanted: bool) -> Self {
-        if wanted && inner.goes_back() {
-            let segment = inner.kept.segment(inner.steps);
-            let traces = segment.min(inner.steps);
-            Self { params: inner.steps.div_ceil(segment) + traces.saturating_sub(1), traces }
-        } else {
-            Self { params: inner.steps.min(2), traces: inner.steps.min(1) }
-        }
-    }
 }
 
 /// The lengths of what an item of work needs, in values.

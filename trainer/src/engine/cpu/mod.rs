@@ -16,11 +16,14 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 use sinew_runtime::{Network, Path};
 
-use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Parameters, Rows, Side, TaskRows};
+use super::kept::Held;
+use super::{
+    BatchGradient, Depth, Engine, EngineError, InnerLoop, Learned, OuterStep, Parameters, Rows, Side, TaskRows,
+};
 use crate::aligned::Aligned;
-use crate::optimiser::{self, AdamW, Moments};
+use crate::optimiser;
 use alone::Alone;
-use arena::{Adjoint, Arena, Held, Lengths};
+use arena::{Adjoint, Arena, Lengths};
 use lanes::{LaneNetwork, Lanes};
 use reduction::{Layout, Reduction};
 use work::{Item, Work};
@@ -51,6 +54,8 @@ pub struct Cpu {
     /// What items leave behind, side by side.
     parts: Aligned,
     sums: Aligned,
+    /// Of the gradient of the last update.
+    norm: f64,
 }
 
 impl Cpu {
@@ -78,7 +83,7 @@ impl Cpu {
         let arenas = (0..threads).map(|_| Mutex::default()).collect();
         let (work, parts, sums) = (Work::default(), Aligned::default(), Aligned::default());
         let lanes = LaneNetwork::new(spec, path);
-        Ok(Self { spec: spec.clone(), network, lanes, pool, arenas, work, parts, sums })
+        Ok(Self { spec: spec.clone(), network, lanes, pool, arenas, work, parts, sums, norm: 0.0 })
     }
 
     /// Bytes of the heap that this engine holds after one meta-gradient over `tasks`, which is also their peak, where it is the first:
@@ -196,7 +201,7 @@ impl Cpu {
         (tasks, steps): (&[TaskRows], Option<usize>),
         held: Held,
         lengths: impl Fn(&Self, &TaskRows, bool) -> Lengths + Sync,
-        losses: &mut Vec<f32>,
+        losses: &mut [f32],
         (params, rates): (&mut [f32], &mut [f32]),
         one: impl Fn(&Self, &Item, &[usize], &mut Arena, &mut [f32], Adjoint<'_>) + Sync,
     ) {
@@ -243,8 +248,6 @@ impl Cpu {
                 reduce(&parts, &mut sums, false);
             }
         }
-        losses.clear();
-        losses.resize(tasks.len(), f32::NAN);
         for (item, part) in work.items.iter().zip(parts.chunks_exact(layout.stride)) {
             work.tasks(item).iter().zip(&part[layout.losses..]).for_each(|(task, loss)| losses[*task] = *loss);
         }
@@ -257,7 +260,7 @@ impl Cpu {
         inner: &InnerLoop,
         (params, rates): (&[f32], &[f32]),
         tasks: &[TaskRows],
-        losses: &mut Vec<f32>,
+        losses: &mut [f32],
         gradients: Option<(&mut [f32], &mut [f32])>,
     ) {
         let batch = (tasks, Some(inner.steps));
@@ -399,8 +402,10 @@ impl Engine for Cpu {
     ) -> Result<(), EngineError> {
         self.expect_inner(inner, params, rates)?;
         self.expect_tasks(tasks)?;
-        let BatchGradient { params: to, rates: rates_to, losses } = into;
+        let BatchGradient { params: to, rates: rates_to, losses, tasks: count } = into;
         to.resize(params.len());
+        losses.resize(tasks.len());
+        *count = tasks.len();
         if inner.learn_rates {
             rates_to.get_or_insert_default().resize(rates.len());
         } else {
@@ -422,6 +427,8 @@ impl Engine for Cpu {
         self.expect_inner(inner, params, rates)?;
         self.expect_tasks(tasks)?;
         let inner = InnerLoop { learn_rates: false, first_order: true, ..inner.clone() };
+        losses.clear();
+        losses.resize(tasks.len(), f32::NAN);
         self.over_inner_loops(&inner, (params, rates), tasks, losses, None);
         Ok(())
     }
@@ -434,9 +441,11 @@ impl Engine for Cpu {
     ) -> Result<(), EngineError> {
         Self::expect("parameters", params, self.network.param_len())?;
         self.expect_tasks(tasks)?;
-        let BatchGradient { params: to, rates, losses } = into;
+        let BatchGradient { params: to, rates, losses, tasks: count } = into;
         *rates = None;
         to.resize(params.len());
+        losses.resize(tasks.len());
+        *count = tasks.len();
         let lengths =
             |this: &Self, task: &TaskRows, _| single::lengths(&this.network, task.support.rows.max(task.query.rows));
         let gradients = (&mut to[..], &mut [][..]);
@@ -453,21 +462,32 @@ impl Engine for Cpu {
         Ok(())
     }
 
-    fn clip(&mut self, gradient: &mut BatchGradient<Aligned>, most: Option<f64>) -> Result<f64, EngineError> {
-        let rates = gradient.rates.as_deref_mut().unwrap_or_default();
-        Ok(optimiser::clip([&mut gradient.params, rates], most))
+    fn update(
+        &mut self,
+        step: &OuterStep,
+        learned: Learned<'_, Aligned>,
+        gradient: &mut BatchGradient<Aligned>,
+    ) -> Result<(), EngineError> {
+        let Learned { params, rates, moments: [of_params, of_rates] } = learned;
+        let BatchGradient { params: by_params, rates: by_rates, .. } = gradient;
+        Self::expect("a gradient by the parameters", by_params, params.len())?;
+        if let Some(by_rates) = by_rates {
+            Self::expect("a gradient by the rates", by_rates, rates.len())?;
+        }
+        self.norm = optimiser::clip([by_params, by_rates.as_deref_mut().unwrap_or_default()], step.clip);
+        if self.norm.is_finite() {
+            let [for_params, for_rates] = step.factors([of_params.steps, of_rates.steps]);
+            for_params.step(of_params, params, by_params);
+            if let Some(by_rates) = by_rates {
+                for_rates.step(of_rates, rates, by_rates);
+            }
+        }
+        Ok(())
     }
 
-    fn step(
-        &mut self,
-        adam: &AdamW,
-        rate: f64,
-        moments: &mut Moments<Aligned>,
-        params: &mut Aligned,
-        gradient: &Aligned,
-    ) -> Result<(), EngineError> {
-        Self::expect("a gradient", gradient, params.len())?;
-        adam.step(rate, moments, params, gradient);
-        Ok(())
+    fn outcome(&mut self, gradient: &BatchGradient<Aligned>, losses: &mut Vec<f32>) -> Result<f64, EngineError> {
+        losses.clear();
+        losses.extend_from_slice(&gradient.losses);
+        Ok(self.norm)
     }
 }

@@ -7,6 +7,7 @@
 use super::arena::{Adjoint, Arena, Scratch, Trace};
 use crate::aligned::Aligned;
 use crate::engine::InnerLoop;
+use crate::engine::kept::Segments;
 
 /// The parameters of a pass.
 #[derive(Clone, Copy)]
@@ -57,41 +58,18 @@ fn onward<'a>(
     steps.checked_sub(1).map_or(Theta::Shared(params), |last| Theta::Own(&vectors[last % 2]))
 }
 
-/// The segments of an inner loop of which something is kept.
-#[derive(Clone, Copy)]
-struct Segments {
-    steps: usize,
-    length: usize,
-}
-
-impl Segments {
-    fn of(inner: &InnerLoop) -> Self {
-        Self { steps: inner.steps, length: inner.kept.segment(inner.steps) }
-    }
-
-    /// How many there are.
-    fn count(self) -> usize {
-        self.steps.div_ceil(self.length)
-    }
-
-    /// The first step of a segment, and how many it has.
-    fn extent(self, number: usize) -> (usize, usize) {
-        (number * self.length, self.length.min(self.steps - number * self.length))
-    }
-
-    /// Runs one from where it starts; leaves what its steps leave, and θ at its end.
-    fn run(self, passes: &impl Passes, number: usize, params: &[f32], arena: &mut Arena) {
-        let (first, count) = self.extent(number);
-        let Arena { params: vectors, traces, scratch, .. } = arena;
-        let (checkpoints, within) = vectors.split_at_mut(self.count());
-        let (before, after) = checkpoints.split_at_mut(number);
-        let start = start_of(number, params, before);
-        for (index, trace) in traces[..count].iter_mut().enumerate() {
-            let (done, ahead) = within.split_at_mut(index);
-            let theta = done.last().map_or(start, |own| Theta::Own(own));
-            let next = if index + 1 < count { &mut ahead[0] } else { &mut after[0] };
-            passes.step(first + index, theta, trace, scratch, next);
-        }
+/// Runs a segment from where it starts; leaves what its steps leave, and θ at its end.
+fn run_segment(passes: &impl Passes, segments: Segments, number: usize, params: &[f32], arena: &mut Arena) {
+    let (first, count) = segments.extent(number);
+    let Arena { params: vectors, traces, scratch, .. } = arena;
+    let (checkpoints, within) = vectors.split_at_mut(segments.count());
+    let (before, after) = checkpoints.split_at_mut(number);
+    let start = start_of(number, params, before);
+    for (index, trace) in traces[..count].iter_mut().enumerate() {
+        let (done, ahead) = within.split_at_mut(index);
+        let theta = done.last().map_or(start, |own| Theta::Own(own));
+        let next = if index + 1 < count { &mut ahead[0] } else { &mut after[0] };
+        passes.step(first + index, theta, trace, scratch, next);
     }
 }
 
@@ -107,7 +85,7 @@ pub(super) fn run(
     let segments = Segments::of(inner);
     let goes_back = adjoint.is_some() && inner.goes_back();
     if goes_back {
-        (0..segments.count()).for_each(|number| segments.run(passes, number, params, arena));
+        (0..segments.count()).for_each(|number| run_segment(passes, segments, number, params, arena));
     }
     let Arena { params: vectors, traces, query, scratch, .. } = arena;
     let theta = if goes_back {
@@ -124,7 +102,7 @@ pub(super) fn run(
     for number in (0..segments.count()).rev() {
         // What the last segment left behind is still there.
         if number + 1 < segments.count() {
-            segments.run(passes, number, params, arena);
+            run_segment(passes, segments, number, params, arena);
         }
         let (first, count) = segments.extent(number);
         let Arena { params: vectors, traces, scratch, .. } = arena;

@@ -6,8 +6,9 @@ use sinew_runtime::kernel::scale::add_scaled;
 use sinew_runtime::network::{Batch, Cotangent, Destination, LayerSet, Network};
 
 use super::Cpu;
-use super::arena::{Arena, Held, Lengths};
+use super::arena::{Arena, Lengths};
 use crate::aligned::Aligned;
+use crate::engine::kept::Held;
 use crate::engine::{Depth, EngineError, Parameters, Rows, Side, TaskRows};
 
 /// What each pass of one task is: `params`, where the task is in the batch, its rows, and where its result goes; returns its loss, 0 if
