@@ -51,7 +51,8 @@ impl Case {
             let y = single(&sample::targets(&spec, rows, &mut numbers));
             Rows { x, y, rows }
         };
-        let tasks = rows.iter().map(|&[support, query]| TaskRows { support: side(support), query: side(query) }).collect();
+        let tasks =
+            rows.iter().map(|&[support, query]| TaskRows { support: side(support), query: side(query) }).collect();
         Self { spec, inner, params, rates, tasks }
     }
 
@@ -215,7 +216,9 @@ fn networks() -> impl Strategy<Value = NetworkSpec> {
         let plain: Vec<_> = heads.iter().map(|&(outputs, hidden, loss, _)| (outputs, hidden, loss)).collect();
         let mut spec = sample::network(inputs, &hidden, &plain);
         for (head, (_, _, _, chosen)) in spec.heads.iter_mut().zip(&heads) {
-            if let (false, Some(Layer::Dense { activation, .. })) = (head.loss.is_classification(), head.layers.last_mut()) {
+            if let (false, Some(Layer::Dense { activation, .. })) =
+                (head.loss.is_classification(), head.layers.last_mut())
+            {
                 *activation = *chosen;
             }
         }
@@ -241,7 +244,7 @@ impl std::fmt::Debug for Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_network_agrees_with_the_engine_on_cpu(case in cases(), seed in 0..4_u64, place in 0..3_usize) {
@@ -253,7 +256,14 @@ proptest! {
 /// 16-64-64-4 and an inner loop of three steps.
 fn whole(rate: Rate, activation: sinew_models::spec::Activation, rows: &[[usize; 2]]) -> Case {
     let spec = sample::network(16, &[(64, activation), (64, activation)], &[(4, None, LOSSES[0])]);
-    let inner = InnerLoop { steps: 3, rate, adapted: LayerSet::ALL, learn_rates: true, first_order: false, kept: Kept::Checkpoints };
+    let inner = InnerLoop {
+        steps: 3,
+        rate,
+        adapted: LayerSet::ALL,
+        learn_rates: true,
+        first_order: false,
+        kept: Kept::Checkpoints,
+    };
     let mut case = Case::new(spec, inner, rows, 5);
     // As large as they are drawn for networks.
     case.params.iter_mut().for_each(|param| *param *= 0.3);
@@ -271,8 +281,19 @@ fn a_network_of_the_usual_size_agrees() {
 #[test]
 fn bits_depend_on_neither_blocks_nor_places_nor_threads() {
     let rows = [[3, 9], [7, 2], [0, 5], [16, 33], [2, 2], [9, 1], [4, 0]];
-    let spec = sample::network(5, &[(9, ACTIVATIONS[2]), (18, ACTIVATIONS[3])], &[(3, None, LOSSES[3]), (2, Some((6, ACTIVATIONS[4])), LOSSES[1])]);
-    let inner = InnerLoop { steps: 4, rate: Rate::PerLayerStep, adapted: LayerSet::ALL, learn_rates: true, first_order: false, kept: Kept::Checkpoints };
+    let spec = sample::network(
+        5,
+        &[(9, ACTIVATIONS[2]), (18, ACTIVATIONS[3])],
+        &[(3, None, LOSSES[3]), (2, Some((6, ACTIVATIONS[4])), LOSSES[1])],
+    );
+    let inner = InnerLoop {
+        steps: 4,
+        rate: Rate::PerLayerStep,
+        adapted: LayerSet::ALL,
+        learn_rates: true,
+        first_order: false,
+        kept: Kept::Checkpoints,
+    };
     let case = Case::new(spec, inner, &rows, 11);
     let first = case.run(true, &card(1 << 30, 2), Order::Forward);
     for (place, limits) in cards(&case, true) {
@@ -288,7 +309,13 @@ fn bits_depend_on_neither_blocks_nor_places_nor_threads() {
     }
     for kept in [Kept::Activations, Kept::Parameters] {
         let inner = InnerLoop { kept, ..case.inner.clone() };
-        let case = Case { inner, spec: case.spec.clone(), params: case.params.clone(), rates: case.rates.clone(), tasks: case.tasks.clone() };
+        let case = Case {
+            inner,
+            spec: case.spec.clone(),
+            params: case.params.clone(),
+            rates: case.rates.clone(),
+            tasks: case.tasks.clone(),
+        };
         assert!(case.run(true, &card(1 << 30, 2), Order::Forward) == first, "{kept:?}");
     }
 }

@@ -191,7 +191,8 @@ impl Plan {
             live |= u32::from(adapted.has(number) || below) << number;
         }
         let moves = |head: &&PlannedHead| live >> (head.layers.end - 1) & 1 == 1;
-        let mut moving = self.heads.iter().filter(moves).flat_map(|head| head.layers.clone()).fold(0, |set, at| set | 1 << at);
+        let mut moving =
+            self.heads.iter().filter(moves).flat_map(|head| head.layers.clone()).fold(0, |set, at| set | 1 << at);
         if live != 0 {
             let backbone = self.layers.iter().take_while(|layer| layer.place == Place::Backbone).count();
             moving |= (1_u32 << backbone) - 1;

@@ -98,7 +98,10 @@ fn a_large_network_lies_in_global_memory() {
     let inner = inner(5);
     let work = Work { inner: &inner, gradient: true, tasks: 50, rows: [16, 16] };
     let made = launch(&plan, &work, &all, &Addresses { table: Address(256), ..Addresses::default() });
-    assert_eq!((made.kernel, made.grid, made.threads, made.shared), (Kernel::DenseGlobal, [50, 1, 1], THREADS, all.shared));
+    assert_eq!(
+        (made.kernel, made.grid, made.threads, made.shared),
+        (Kernel::DenseGlobal, [50, 1, 1], THREADS, all.shared)
+    );
     assert_eq!((made.arguments.len(), made.arguments[0]), (216 / 8, 256));
     // More than 32 bits count.
     let many = InnerLoop { steps: 100_000, ..inner.clone() };
