@@ -25,6 +25,11 @@ mod shim {
             let mut build = cc::Build::new();
             build.cpp(true).std("c++17").opt_level(2).warnings(true).extra_warnings(true);
             build.flag("-ffp-contract=off").flag("-Wno-unknown-pragmas").include(&own).include(&kernels);
+            // Without the instruction, `fmaf` is a function to call. No result depends on it.
+            #[cfg(target_arch = "x86_64")]
+            if env::var("TARGET") == env::var("HOST") && std::arch::is_x86_feature_detected!("fma") {
+                build.flag("-mfma");
+            }
             build
         };
         // One file for each `.cu`, in a nameless namespace of its own: they may share names. Kernels enter themselves into a list; that a
@@ -44,7 +49,8 @@ mod shim {
             called += &format!("    sinew_shim_has_{stem}();\n");
         }
         let all = out.join("sinew_shim_all.cpp");
-        fs::write(&all, format!("{declared}extern \"C\" void sinew_shim_all() {{\n{called}}}\n")).expect("OUT_DIR can be written");
+        fs::write(&all, format!("{declared}extern \"C\" void sinew_shim_all() {{\n{called}}}\n"))
+            .expect("OUT_DIR can be written");
         let mut fibers = compiler();
         fibers.file(own.join("fibers.cpp")).file(all);
         if sanitize {

@@ -72,7 +72,7 @@ sinew_switch:
 )");
 
 void begin(Context& context, const Stack& stack) {
-    void** top = reinterpret_cast<void**>(stack.low() + Stack::BYTES);
+    void** top = reinterpret_cast<void**>((stack.low() + Stack::BYTES));
     // As a call would leave it: the return address at 8 below a multiple of 16, and no frame above.
     top[-1] = nullptr;
     top[-2] = reinterpret_cast<void*>(&work);

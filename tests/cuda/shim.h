@@ -63,6 +63,8 @@ void* dynamic_shared();
 // Static shared memory of this block, one for each key.
 void* static_shared(const void* key, std::size_t bytes, std::size_t alignment);
 
+inline void sync_warp(Site site, unsigned mask = 0xffffffffu) { wait_for_warp(site, mask, 0); }
+
 template <typename T>
 T from_lane(Site site, unsigned mask, T value, unsigned lane) {
     static_assert(sizeof(T) <= 8, "a shuffle carries at most 8 bytes");
@@ -75,8 +77,48 @@ T from_lane(Site site, unsigned mask, T value, unsigned lane) {
 
 inline unsigned lane() { return threadIdx.x % 32; }
 
-// The first lane of the group of `width` to which this lane belongs.
-inline unsigned group(int width) { return lane() / static_cast<unsigned>(width) * static_cast<unsigned>(width); }
+// The first lane of the group of `width` to which this lane belongs, and the first of the next.
+inline unsigned first(unsigned width) { return lane() / width * width; }
+inline unsigned end(unsigned width) { return first(width) + width; }
+
+template <typename T>
+T shuffle(Site site, unsigned mask, T value, unsigned from, unsigned width = 32) {
+    return from_lane(site, mask, value, first(width) + from % width);
+}
+
+// A lane of a later group is out of reach, one of an earlier is not.
+template <typename T>
+T shuffle_xor(Site site, unsigned mask, T value, unsigned bits, unsigned width = 32) {
+    const unsigned other = lane() ^ bits;
+    return from_lane(site, mask, value, other < end(width) ? other : lane());
+}
+
+template <typename T>
+T shuffle_down(Site site, unsigned mask, T value, unsigned by, unsigned width = 32) {
+    const unsigned other = lane() + by;
+    return from_lane(site, mask, value, other < end(width) ? other : lane());
+}
+
+template <typename T>
+T shuffle_up(Site site, unsigned mask, T value, unsigned by, unsigned width = 32) {
+    return from_lane(site, mask, value, lane() >= first(width) + by ? lane() - by : lane());
+}
+
+inline unsigned ballot(Site site, unsigned mask, bool predicate) {
+    const std::uint64_t* words = wait_for_warp(site, mask, predicate);
+    unsigned votes = 0;
+    // What a lane that does not exist has brought is no vote.
+    for (unsigned lane = 0; lane < 32; lane++) votes |= static_cast<unsigned>(words[lane] == 1) << lane;
+    return votes;
+}
+
+template <typename To, typename From>
+To bits_of(From from) {
+    To to;
+    static_assert(sizeof to == sizeof from, "bits are as many");
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
 
 }  // namespace shim
 
@@ -99,49 +141,14 @@ inline unsigned group(int width) { return lane() / static_cast<unsigned>(width) 
     shim::Site { what, __builtin_FILE(), __builtin_LINE() }
 #define __syncthreads() shim::wait_for_block(SHIM_SITE("__syncthreads"))
 
-inline void __syncwarp(unsigned mask = 0xffffffffu, shim::Site site = SHIM_SITE("__syncwarp")) {
-    shim::wait_for_warp(site, mask, 0);
-}
-
-template <typename T>
-T __shfl_sync(unsigned mask, T value, int from, int width = 32, shim::Site site = SHIM_SITE("__shfl_sync")) {
-    return shim::from_lane(site, mask, value, shim::group(width) + static_cast<unsigned>(from) % static_cast<unsigned>(width));
-}
-
-template <typename T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, shim::Site site = SHIM_SITE("__shfl_xor_sync")) {
-    // A lane of a later group is out of reach, one of an earlier is not.
-    const unsigned other = shim::lane() ^ static_cast<unsigned>(bits);
-    return shim::from_lane(site, mask, value, other < shim::group(width) + static_cast<unsigned>(width) ? other : shim::lane());
-}
-
-template <typename T>
-T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32, shim::Site site = SHIM_SITE("__shfl_down_sync")) {
-    const unsigned other = shim::lane() + by;
-    return shim::from_lane(site, mask, value, other < shim::group(width) + static_cast<unsigned>(width) ? other : shim::lane());
-}
-
-template <typename T>
-T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32, shim::Site site = SHIM_SITE("__shfl_up_sync")) {
-    const unsigned lane = shim::lane();
-    return shim::from_lane(site, mask, value, lane >= shim::group(width) + by ? lane - by : lane);
-}
-
-inline unsigned __ballot_sync(unsigned mask, int predicate, shim::Site site = SHIM_SITE("__ballot_sync")) {
-    const std::uint64_t* words = shim::wait_for_warp(site, mask, predicate != 0);
-    unsigned ballot = 0;
-    // What a lane that does not exist has brought is no vote.
-    for (unsigned lane = 0; lane < 32; lane++) ballot |= static_cast<unsigned>(words[lane] == 1) << lane;
-    return ballot;
-}
-
-inline int __any_sync(unsigned mask, int predicate, shim::Site site = SHIM_SITE("__any_sync")) {
-    return __ballot_sync(mask, predicate, site) != 0;
-}
-
-inline int __all_sync(unsigned mask, int predicate, shim::Site site = SHIM_SITE("__all_sync")) {
-    return __ballot_sync(mask, !predicate, site) == 0;
-}
+#define __syncwarp(...) shim::sync_warp(SHIM_SITE("__syncwarp"), ##__VA_ARGS__)
+#define __shfl_sync(...) shim::shuffle(SHIM_SITE("__shfl_sync"), __VA_ARGS__)
+#define __shfl_xor_sync(...) shim::shuffle_xor(SHIM_SITE("__shfl_xor_sync"), __VA_ARGS__)
+#define __shfl_down_sync(...) shim::shuffle_down(SHIM_SITE("__shfl_down_sync"), __VA_ARGS__)
+#define __shfl_up_sync(...) shim::shuffle_up(SHIM_SITE("__shfl_up_sync"), __VA_ARGS__)
+#define __ballot_sync(...) shim::ballot(SHIM_SITE("__ballot_sync"), __VA_ARGS__)
+#define __any_sync(...) (shim::ballot(SHIM_SITE("__any_sync"), __VA_ARGS__) != 0)
+#define __all_sync(mask, predicate) (shim::ballot(SHIM_SITE("__all_sync"), mask, !(predicate)) == 0)
 
 // Threads of a block take turns, and blocks follow one another: nothing comes between.
 template <typename T>
@@ -189,13 +196,7 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define __fdividef(x, y) ((x) / (y))
-inline float __uint_as_float(unsigned bits) {
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-}
-inline unsigned __float_as_uint(float value) {
-    unsigned bits;
-    std::memcpy(&bits, &value, 4);
-    return bits;
-}
+#define __int_as_float(bits) shim::bits_of<float>(static_cast<int>(bits))
+#define __uint_as_float(bits) shim::bits_of<float>(static_cast<unsigned>(bits))
+#define __float_as_int(value) shim::bits_of<int>(static_cast<float>(value))
+#define __float_as_uint(value) shim::bits_of<unsigned>(static_cast<float>(value))

@@ -1,7 +1,8 @@
 //! A [`Device`] without a GPU: it runs the CUDA kernels of the trainer on the CPU, a fiber for each CUDA thread (`tests/cuda`).
 //!
-//! It is for tests: a barrier costs each thread some ten nanoseconds. What a GPU would leave to chance it makes visible. Memory is NaN until it is written, shared memory before
-//! each block; threads take turns in the [`Order`] of choice, so that a missing barrier gives another result; a barrier or a shuffle to which not all come is an error.
+//! It is for tests: a barrier costs each thread some twenty nanoseconds. What a GPU would leave to chance it makes visible. Memory is NaN
+//! until it is written, shared memory before each block; threads take turns in the [`Order`] of choice, so that a missing barrier gives
+//! another result; a barrier or a shuffle to which not all come is an error.
 //! With `SINEW_SANITIZE=1` at build time kernels are under AddressSanitizer and UndefinedBehaviorSanitizer, and each piece of memory ends
 //! where it was asked to.
 
@@ -86,7 +87,14 @@ impl Shim {
     ///
     /// # Errors
     /// If there is no such kernel, if it cannot be launched so, or if its threads do not come to the same barrier.
-    pub fn launch(&self, name: &str, grid: [u32; 3], threads: u32, shared: u32, arguments: &[u64]) -> Result<(), DeviceError> {
+    pub fn launch(
+        &self,
+        name: &str,
+        grid: [u32; 3],
+        threads: u32,
+        shared: u32,
+        arguments: &[u64],
+    ) -> Result<(), DeviceError> {
         let number = self.launches.replace(self.launches.get() + 1);
         let (kind, seed) = match self.order {
             Order::Forward => (0, 0),

@@ -142,7 +142,8 @@ fn a_launch_that_a_driver_would_refuse_is_refused() {
     let device = shim(Order::Forward);
     let to = floats(&device, vec![0.0; 1024]);
     let arguments = numbers(&device, &to, &to, 0, 0);
-    let launch = |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
+    let launch =
+        |name, grid, threads, shared, words| why(device.launch(name, grid, threads, shared, &arguments[..words]));
     assert_eq!(launch("test_nothing", [1; 3], 32, 0, 3), "no kernel of this name");
     assert_eq!(launch("test_sum", [1; 3], 32, 0, 2), "an argument of 24 bytes is expected, got 16");
     assert_eq!(launch("test_sum", [1; 3], 257, 0, 3), "from 1 to 256 threads are expected, got 257");
@@ -196,6 +197,35 @@ fn threads_of_the_system_do_not_meet() {
         let all: Vec<_> = (0..4).map(|seed| scope.spawn(move || work(seed))).collect();
         assert!(all.into_iter().all(|one| one.join().unwrap() == (50 * 3 * 256 * 10) as f32));
     });
+}
+
+/// Runs `test_overrun` as an environment variable has it, for the test below, in a process of its own that may end there.
+#[test]
+#[ignore = "called by what_leaves_its_memory_is_reported"]
+fn overrun() {
+    let choice = std::env::var("SINEW_OVERRUN").expect("which of `test_overrun`").parse().unwrap();
+    let device = shim(Order::Forward);
+    let to = floats(&device, vec![0.0; 8]);
+    device.launch("test_overrun", [1; 3], 1, 32, &numbers(&device, &to, &to, 8, choice)).unwrap();
+}
+
+#[test]
+#[cfg(sanitized)]
+fn what_leaves_its_memory_is_reported() {
+    for choice in 0..5 {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "overrun", "--ignored", "--nocapture"]).env("SINEW_OVERRUN", choice.to_string());
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), choice == 0, "{choice}: {text}");
+        match choice {
+            0 => {}
+            4 => assert!(text.contains("misaligned address"), "{text}"),
+            _ => {
+                assert!(text.contains("heap-buffer-overflow") && text.contains("test_overrun_body"), "{choice}: {text}")
+            }
+        }
+    }
 }
 
 /// `cargo test -p sinew-tests --features shim --test shim -- --ignored --nocapture costs`

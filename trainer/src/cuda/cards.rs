@@ -30,7 +30,14 @@ impl Limits {
 
 /// The compute capabilities' figures are those of the CUDA C++ programming guide, "Technical specifications per compute capability";
 /// `shared` in KiB of a block and of a multiprocessor, `memory` in GiB.
-fn card(name: &str, architecture: [u32; 2], multiprocessors: u32, shared: [u32; 2], threads: u32, memory: u64) -> Limits {
+fn card(
+    name: &str,
+    architecture: [u32; 2],
+    multiprocessors: u32,
+    shared: [u32; 2],
+    threads: u32,
+    memory: u64,
+) -> Limits {
     Limits {
         name: name.to_owned(),
         architecture,
