@@ -65,7 +65,7 @@ impl Case {
             let mut engine = Cpu::on(Path::SCALAR, &self.spec, 1).unwrap();
             let mut into = BatchGradient::default();
             engine.meta_gradient(&self.inner, &params, &rates, &vec![task.clone()], &mut into).unwrap();
-            results.losses.extend(&into.losses);
+            results.losses.extend(into.losses.iter());
             results.params.push(into.params.to_vec());
             results.rates.push(into.rates.map(|rates| rates.to_vec()).unwrap_or_default());
         }
