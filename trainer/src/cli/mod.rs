@@ -1,8 +1,9 @@
-//! The door: `sinew train`, `evaluate`, `crossval`, `adapt`, `predict`, `inspect`, `demo`.
+//! The door: `sinew train`, `evaluate`, `crossval`, `adapt`, `predict`, `inspect`, `demo`, `devices`.
 
 mod adapt;
 mod crossval;
 mod demo;
+mod devices;
 pub(crate) mod evaluate;
 mod inspect;
 mod predict;
@@ -38,6 +39,7 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Train on terrain, export, and drive a simulated rover before and after adapting
     Demo(demo::Arguments),
+    Devices(devices::Arguments),
 }
 
 /// What a command answers: nothing, or what went wrong, in words.
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Predict(arguments) => predict::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Demo(arguments) => demo::run(arguments, &STOP),
+        Command::Devices(arguments) => devices::run(arguments),
     };
     match answer {
         Ok(()) => ExitCode::SUCCESS,

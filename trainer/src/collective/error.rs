@@ -54,6 +54,9 @@ pub enum CollectiveError {
         /// What it says.
         why: String,
     },
+    /// A device, or the way between devices, failed.
+    #[error(transparent)]
+    Device(#[from] crate::cuda::DeviceError),
     /// Processes do not do the same work.
     #[error("{what}: expected the same on every process, rank {rank} has another than rank 0")]
     Apart {

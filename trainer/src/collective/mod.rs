@@ -9,6 +9,9 @@ mod error;
 mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "cuda")]
+pub mod nccl;
+pub mod on_device;
 
 use std::fmt::{Debug, Display};
 use std::ops::Range;

@@ -61,6 +61,9 @@ impl Address {
 /// Most words of eight bytes in the argument of a kernel.
 const MOST: usize = 40;
 
+/// Most bytes in the argument of a kernel.
+pub const MOST_BYTES: usize = 8 * MOST;
+
 /// The argument of a kernel, as bytes.
 pub type Arguments = heapless::Vec<u64, MOST>;
 
@@ -150,6 +153,54 @@ pub enum DeviceError {
         got: [u32; 2],
         /// The least.
         least: [u32; 2],
+    },
+    /// No compute capability is named so.
+    #[error("expected a compute capability of at least {}.{} such as sm_87 or 8.7, got `{text}`", least[0], least[1])]
+    UnknownArchitecture {
+        /// What was given.
+        text: String,
+        /// The least.
+        least: [u32; 2],
+    },
+    /// The compiler is not for such a card.
+    #[error("NVRTC {}.{} of {library} cannot compile for {architecture}, only for {known}: install another CUDA toolkit", version[0], version[1])]
+    Target {
+        /// Where it comes from.
+        library: String,
+        /// Major, minor.
+        version: [u32; 2],
+        /// What it was asked for.
+        architecture: String,
+        /// What it knows.
+        known: String,
+    },
+    /// The driver is older than what is used of it.
+    #[error("the CUDA driver is for CUDA {}.{} and lacks {symbol}: at least {}.{} is needed; install a newer driver (on Jetson, a newer JetPack), or choose --device cpu", got[0], got[1], least[0], least[1])]
+    OldDriver {
+        /// The version of CUDA that it is for.
+        got: [u32; 2],
+        /// The least.
+        least: [u32; 2],
+        /// What it lacks.
+        symbol: &'static str,
+    },
+    /// A library is there and cannot be used.
+    #[error("{library}: {why}")]
+    Library {
+        /// Which one.
+        library: String,
+        /// What it lacks.
+        why: String,
+    },
+    /// A kernel that was compiled ahead of time cannot be used.
+    #[error("{path}: {why}; compile anew with `sinew devices --compile {architecture} --out DIR`, or unset SINEW_CUBINS", path = path.display())]
+    Cubin {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// For what it should be.
+        architecture: String,
     },
     /// There is not as much memory.
     #[error(

@@ -11,19 +11,31 @@
 pub mod activation;
 pub mod adam;
 pub mod adapt;
+pub mod architecture;
 pub mod arrange;
 mod cards;
+pub mod choice;
+#[cfg(feature = "cuda")]
+pub mod compile;
 pub mod convolve;
 pub mod dense;
 pub mod device;
+#[cfg(feature = "cuda")]
+pub mod driver;
 pub mod kernel;
 pub mod loss;
 pub mod norm;
+#[cfg(feature = "cuda")]
+pub mod nvrtc;
+pub mod occupancy;
 pub mod pool;
 pub mod reduce;
 pub mod window;
 
+pub use choice::{Chosen, DeviceChoice};
 pub use device::{Address, Arguments, Device, DeviceError, Launch, Limits};
+#[cfg(feature = "cuda")]
+pub use driver::Driver;
 pub use kernel::{Kernel, Source};
 
 /// Values that each task has of its own, `stride` words apart, or that all have together, 0 apart.

@@ -10,22 +10,19 @@ struct Geometry {
     // Values of one output's weights.
     __device__ u32 patch() const { return channels * window(); }
 
-    // The input pixel that an output pixel sees at this line and column of its window; -1 outside.
+    // The input pixel that an output pixel sees at this line and column of its window; -1 outside. What would be below 0 wraps round, and is
+    // beyond any image.
     __device__ int seen(u32 pixel, u32 line, u32 column) const {
-        const int y = static_cast<int>(pixel / out_width * stride[0] + line) - static_cast<int>(padding[0]);
-        const int x = static_cast<int>(pixel % out_width * stride[1] + column) - static_cast<int>(padding[1]);
-        const bool there = y >= 0 && x >= 0 && y < static_cast<int>(height) && x < static_cast<int>(width);
-        return there ? y * static_cast<int>(width) + x : -1;
+        const u32 y = pixel / out_width * stride[0] + line - padding[0], x = pixel % out_width * stride[1] + column - padding[1];
+        return y < height && x < width ? static_cast<int>(y * width + x) : -1;
     }
 
     // The output pixel that sees an input pixel at this line and column of its window; -1 for none.
     __device__ int seen_from(u32 pixel, u32 line, u32 column) const {
-        const int y = static_cast<int>(pixel / width + padding[0]) - static_cast<int>(line);
-        const int x = static_cast<int>(pixel % width + padding[1]) - static_cast<int>(column);
-        const int by_y = static_cast<int>(stride[0]), by_x = static_cast<int>(stride[1]);
-        if (y < 0 || x < 0 || y % by_y != 0 || x % by_x != 0) return -1;
-        const bool there = y / by_y < static_cast<int>(out_height) && x / by_x < static_cast<int>(out_width);
-        return there ? y / by_y * static_cast<int>(out_width) + x / by_x : -1;
+        const u32 y = pixel / width + padding[0] - line, x = pixel % width + padding[1] - column;
+        const u32 out_y = y / stride[0], out_x = x / stride[1];
+        const bool there = out_y * stride[0] == y && out_x * stride[1] == x && out_y < out_height && out_x < out_width;
+        return there ? static_cast<int>(out_y * out_width + out_x) : -1;
     }
 };
 

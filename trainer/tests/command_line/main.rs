@@ -1,6 +1,7 @@
 //! The contract of the `sinew` command: what it writes, that it agrees with the library, and how it refuses.
 
 mod dataset;
+mod devices;
 mod fixture;
 mod refusals;
 
@@ -16,7 +17,7 @@ use sinew_trainer::evaluate::{Settings, evaluate};
 use sinew_trainer::model::Model;
 use sinew_trainer::world::open;
 
-const COMMANDS: [&str; 7] = ["train", "evaluate", "crossval", "adapt", "predict", "inspect", "demo"];
+const COMMANDS: [&str; 8] = ["train", "evaluate", "crossval", "adapt", "predict", "inspect", "demo", "devices"];
 
 #[test]
 fn every_command_helps() {

@@ -183,11 +183,11 @@ impl Passes<'_> {
         (to, add): (Address, bool),
     ) {
         let (x, w) = (self.output(planned.source, trace), params.plus(planned.layer.offset));
-        self.to_input(planned, (x, here.a), here.dz, w, (to, add));
+        self.input_gradient(planned, (x, here.a), here.dz, w, (to, add));
     }
 
     /// The same, for a gradient `d` at the sum, of a layer that takes `x` and puts out `a`.
-    pub(super) fn to_input(
+    pub(super) fn input_gradient(
         &mut self,
         planned: &Planned,
         (x, a): (Address, Address),

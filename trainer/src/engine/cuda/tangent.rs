@@ -124,7 +124,7 @@ impl Passes<'_> {
             }
             Kind::Norm(norm) => norm.inputs(&rows, &known, to, add, self.scratch, self.launches),
             // The others are linear, once the largest values are known.
-            _ => self.to_input(planned, (known.x, a), here.rd, known.w, (to, add)),
+            _ => self.input_gradient(planned, (known.x, a), here.rd, known.w, (to, add)),
         }
     }
 
