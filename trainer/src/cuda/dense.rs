@@ -2,33 +2,34 @@
 //!
 //! # Why so
 //!
-//! A Hessian-vector product of 16-64-64-4 over 16 rows is 0.45 million multiply-adds: too little for a launch of its own, too much for a
-//! warp. A block of 256 threads has the task in its shared memory from the first step to the last. At 128 registers a thread, two blocks
-//! fit a multiprocessor, and one computes while the other waits at a barrier or copies.
+//! A Hessian-vector product of 16-64-64-4 over 16 rows is 0.45 million multiply-adds: too little for a launch of its own, too much for
+//! a warp. A block of 256 threads has the task in its shared memory from the first step to the last. At 128 registers a thread, two
+//! blocks fit a multiprocessor, and one computes while the other waits at a barrier or copies.
 //!
 //! **The tile.** A thread has 4×4 outputs of a product and takes 4 of its depth at once: 64 multiply-adds for 8 loads of 16 bytes,
-//! whichever way a factor lies. A warp's load of 16 bytes a lane takes 4 wavefronts of shared memory in general, but 2 where each lane has
-//! the address of a neighbour (lane xor 1, or lane xor 2) and each half of the warp finds its 8 addresses in different banks. So bit 0 of a
-//! lane is one of its column of tiles and bit 1 one of its row: the first factor is the same across the one, the second across the other.
-//! Then 64 multiply-adds of a warp take 16 cycles of a multiprocessor with 128 lanes, and its 8 loads 16 cycles of shared memory, side by side.
+//! whichever way a factor lies. A warp's load of 16 bytes a lane takes 4 wavefronts of shared memory in general, but 2 where each lane
+//! has the address of a neighbour (lane xor 1, or lane xor 2) and each half of the warp finds its 8 addresses in different banks
+//! (NVIDIA says nothing of it; CUTLASS lays out its lanes by the same rule). So bit 0 of a lane is one of its column of tiles and bit 1
+//! one of its row: the first factor is the same across the one, the second across the other. Then 64 multiply-adds of a warp take 16
+//! cycles of a multiprocessor with 128 lanes, and its 8 loads 16 cycles of shared memory, side by side.
 //!
 //! **The depth.** 16 rows by 64 units are 64 tiles, a quarter of the threads: 4 neighbouring lanes share a tile, each with every fourth
-//! part of the depth, and sum by 8 + 4 shuffles, after which each has one row of the tile to finish. Where tiles are fewer still, up to 32
-//! lanes share one. The order is fixed, so bits depend on the task alone.
+//! part of the depth, and sum by 8 + 4 shuffles, after which each has one row of the tile to finish. Where tiles are fewer still, up to
+//! 32 lanes share one. The order is fixed, so bits depend on the task, and on how many rows of a long query go together, alone.
 //!
-//! **The panel.** Four rows of an array are a panel: 4×16 values, row after row, then the next 16 columns. The rows of a tile are 64 bytes
-//! apart whatever the array, so that one address serves four loads; without it every fourth instruction of the inner loop would compute
-//! addresses (84 instead of 78 for 64 multiply-adds). A panel ends in 64 bytes that nobody uses: what two panels have at the same columns is then
-//! in different halves of the 128 bytes of all banks. Half a warp loads, along the depth, 4 parts side by side of two panels; along the
-//! tile, 4 tiles side by side of two parts, which are two panels: places 0 to 3 and 4 to 7 of the 8, no conflict. That fixes bits 2 and 3
-//! of a lane: two of its part in `x Wᵀ`, where both factors lie along the depth; one of its part and one of its column in `dz W`.
+//! **The panel.** Four rows of an array are a panel: 4×16 values, row after row, then the next 16 columns. The rows of a tile are 64
+//! bytes apart whatever the array, so that one address serves four loads; the inner loop has 78 instructions for 64 multiply-adds on
+//! sm_90; with plain rows it had 84. A panel ends in 64 bytes that nobody uses: what two panels have at the same columns is then in
+//! different halves of the 128 bytes of all banks. Half a warp loads, along the depth, 4 parts side by side of two panels; along the
+//! tile, 4 tiles side by side of two parts, which are two panels: places 0 to 3 and 4 to 7 of the 8, no conflict. That fixes bits 2 and
+//! 3 of a lane: two of its part in `x Wᵀ`, where both factors lie along the depth; one of its part and one of its column in `dz W`.
 //!
-//! **Arena and archive.** Words of a block: θ, and λ with a gradient, P each, padded; x; and of each unit of each row its output, the gradient
-//! at its sum, and what a tangent changes in both. −α∘λ is a vector of its own only where each parameter has a rate; else it is λ with a
-//! factor between the two halves of a sum. What the bend of tanh and sigmoid needs of the gradient at the output is a multiple of that at
-//! the sum; SiLU keeps its sum and the gradient at its output besides. For 16-64-64-4 over 16 rows these are 6,036 words of parameters
-//! twice, and 10,304 of traces: 91,104 bytes with the table, two blocks of an H100's 228 KB. What is kept of steps (`Kept`) is read once and in order, so it lies in
-//! global memory, unless there is room beside the arena without a block less.
+//! **Arena and archive.** Words of a block: θ, and λ with a gradient, P each, padded; x; and of each unit of each row its output, the
+//! gradient at its sum, and what a tangent changes in both. −α∘λ is a vector of its own only where each parameter has a rate; else it
+//! is λ with a factor between the two halves of a sum. What the bend of tanh and sigmoid needs of the gradient at the output is a
+//! multiple of that at the sum; SiLU keeps its sum and the gradient at its output besides. For 16-64-64-4 over 16 rows these are 6,036
+//! words of parameters twice, and 10,304 of traces: 91,104 bytes with the table, two blocks of an H100's 228 KB. What is kept of steps
+//! (`Kept`) is read once and in order, so it lies in global memory, unless there is room beside the arena without a block less.
 //!
 //! **Barriers.** A layer's way back is `dz W`, a barrier, and then its `dzᵀ x`, which changes W or λ in place, beside the next layer's
 //! `dz W`: one barrier for each layer.

@@ -21,7 +21,7 @@ pub(super) const fn padded(count: u32) -> u32 {
     count.next_multiple_of(4)
 }
 
-/// Words of a panel: four rows of so many values, 16 of each side by side, and 16 words by which panels do not get into each other's banks.
+/// Words of a panel: four rows of so many values, 16 of each side by side, and 16 words that put the next panel into other banks.
 const fn panel(values: u32) -> u32 {
     64 * values.div_ceil(16) + 16
 }
