@@ -1,8 +1,9 @@
 //! Which kernels there are, and where their text is.
 
 /// What a `.cu` may include: NVRTC gets it in place of the line.
-const HEADERS: [(&str, &str); 2] = [
+const HEADERS: [(&str, &str); 3] = [
     ("#include \"sinew.cuh\"\n", include_str!("sinew.cuh")),
+    ("#include \"tile.cuh\"\n", include_str!("tile.cuh")),
     ("#include \"window.cuh\"\n", include_str!("window.cuh")),
 ];
 

@@ -18,6 +18,7 @@ pub mod choice;
 #[cfg(feature = "cuda")]
 pub mod compile;
 pub mod convolve;
+pub mod dense;
 pub mod device;
 #[cfg(feature = "cuda")]
 pub mod driver;
