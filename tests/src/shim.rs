@@ -52,6 +52,7 @@ pub struct Shim {
     used: Rc<Cell<u64>>,
     launches: Cell<usize>,
     allocations: Cell<usize>,
+    reads: Cell<usize>,
 }
 
 /// Its memory.
@@ -65,7 +66,14 @@ pub struct Memory {
 impl Shim {
     /// A device that says that it is such a card, and has as much memory.
     pub fn new(limits: Limits, order: Order) -> Self {
-        Self { limits, order, used: Rc::default(), launches: Cell::new(0), allocations: Cell::new(0) }
+        Self {
+            limits,
+            order,
+            used: Rc::default(),
+            launches: Cell::new(0),
+            allocations: Cell::new(0),
+            reads: Cell::new(0),
+        }
     }
 
     /// Launches so far.
@@ -76,6 +84,11 @@ impl Shim {
     /// Allocations so far.
     pub fn allocations(&self) -> usize {
         self.allocations.get()
+    }
+
+    /// How often it was waited for.
+    pub fn reads(&self) -> usize {
+        self.reads.get()
     }
 
     /// Bytes of memory in use.
@@ -165,12 +178,13 @@ impl Device for Shim {
 
     fn read(&self, from: &Memory, words: &mut [u32]) -> Result<(), DeviceError> {
         assert!(words.len() <= from.words, "{} words from memory of {}", words.len(), from.words);
+        self.reads.set(self.reads.get() + 1);
         // SAFETY: as above.
         words.copy_from_slice(unsafe { slice::from_raw_parts(from.at.as_ptr(), words.len()) });
         Ok(())
     }
 
-    fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
+    unsafe fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
         for launch in launches {
             self.launch(launch.kernel.name(), launch.grid, launch.threads, launch.shared, &launch.arguments)?;
         }

@@ -168,8 +168,12 @@ fn inner_loops_of_every_network() {
             for inner in [exact, first, plain, heads] {
                 let want = inner_loop(&mut cpu, &case, &inner);
                 let order = ORDERS[(number + place) % 3];
-                let mut engine = on_shim(&case.spec, order);
-                close(&format!("{name}, {inner:?}, {order:?}"), &inner_loop(&mut engine, &case, &inner), &want);
+                // In one launch, where the network is dense, and layer by layer.
+                let device = || Shim::new(limits(3), order);
+                for new in [Cuda::new, Cuda::layered] {
+                    let got = inner_loop(&mut new(device(), &case.spec).unwrap(), &case, &inner);
+                    close(&format!("{name}, {inner:?}, {order:?}"), &got, &want);
+                }
             }
         }
     }
@@ -191,6 +195,35 @@ fn what_is_kept_changes_no_bit() {
         let mut cpu = Cpu::on(Path::SCALAR, &case.spec, 1).unwrap();
         let inner = inner(&cpu, &Scope::All, Rate::PerLayerStep, steps);
         close(&format!("{steps} steps"), &results[0], &inner_loop(&mut cpu, &case, &inner));
+    }
+}
+
+/// A meta-step of a dense network is three launches, and one wait for the device.
+#[test]
+fn a_meta_step_is_three_launches() {
+    let hidden = [(64, Activation::Relu), (64, Activation::Relu)];
+    let spec = sample::network(16, &hidden, &[(4, None, Loss::MeanSquared)]);
+    let case = Case::new(spec, &[[16, 16]; 5], 2);
+    let mut engine = on_shim(&case.spec, Order::Forward);
+    let inner = InnerLoop { learn_rates: false, ..inner(&engine, &Scope::All, Rate::Constant, 5) };
+    let tasks = engine.take(case.tasks.clone()).unwrap();
+    let mut params = engine.upload(case.shared()).unwrap();
+    let mut rates = engine.upload(&[0.05]).unwrap();
+    let mut zeros = |len: usize| engine.upload(&vec![0.0; len]).unwrap();
+    let mut moments =
+        [params.len(), rates.len()].map(|len| Moments { first: zeros(len), second: zeros(len), steps: 0 });
+    let mut gradient = BatchGradient::default();
+    let step = OuterStep { adam: AdamW::default(), clip: Some(1.0), rate: 1e-3, rate_of_rates: 1e-3 };
+    for _ in 0..2 {
+        let (launches, reads) = (engine.device().launches(), engine.device().reads());
+        engine.meta_gradient(&inner, &params, &rates, &tasks, &mut gradient).unwrap();
+        let learned = Learned { params: &mut params, rates: &mut rates, moments: moments.each_mut() };
+        engine.update(&step, learned, &mut gradient).unwrap();
+        assert_eq!(engine.device().launches() - launches, 3);
+        assert_eq!(engine.device().reads(), reads);
+        // The norm and the losses.
+        engine.outcome(&gradient, &mut vec![]).unwrap();
+        assert_eq!(engine.device().reads() - reads, 2);
     }
 }
 

@@ -121,7 +121,8 @@ impl Case {
             parts: device.address(&parts),
             scratch: device.address(&scratch),
         };
-        device.run(&[launch(&plan, &work, &geometry, &addresses)]).unwrap();
+        // SAFETY: everything has the lengths of the plan, and lives until it is read.
+        unsafe { device.run(&[launch(&plan, &work, &geometry, &addresses)]) }.unwrap();
         let read = |memory: &Memory, count: usize| {
             let mut words = vec![0; count];
             device.read(memory, &mut words).unwrap();

@@ -364,6 +364,9 @@ fn tasks_without_rows() {
     };
     let whole = run(&mut engine, &tasks);
     let query = tasks[0].query.clone();
+    // What another pass left where its gradient would be is not its gradient.
+    let without = TaskRows { support: tasks[0].support.clone(), query: Rows::default() };
+    assert!(run(&mut engine, &vec![without]).params.iter().all(|value| *value == 0.0));
     tasks.push(TaskRows { support: tasks[0].support.clone(), query: Rows::default() });
     tasks.push(TaskRows { support: Rows::default(), query: query.clone() });
     tasks.extend((0..8).map(|_| TaskRows::default()));

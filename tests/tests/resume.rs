@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sinew_trainer::checkpoint::Checkpoint;
-use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::config::Config;
+use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::model::Model;
 use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, TrainError, Trained, train};
 use sinew_trainer::world::World;
@@ -93,7 +93,8 @@ fn config(text: &str, changes: &[&str]) -> Config {
 /// Runs `config` in `folder`, for at most `stop_after` iterations.
 fn run(config: &Config, folder: &Path, resume: bool, stop_after: Option<u64>) -> Result<Trained, TrainError> {
     let stop = AtomicBool::new(false);
-    let options = Options { folder, resume, stop: &stop, stop_after, progress: Progress::Hidden, device: DeviceChoice::Cpu };
+    let options =
+        Options { folder, resume, stop: &stop, stop_after, progress: Progress::Hidden, device: DeviceChoice::Cpu };
     train(config, &Sinusoid::new(10), &options)
 }
 
@@ -163,8 +164,14 @@ fn the_flag_stops_as_well() {
         let folder = tempfile::tempdir().unwrap();
         let stop = AtomicBool::new(false);
         let world = Stopping { world: Sinusoid::new(10), left: AtomicUsize::new(after), stop: &stop };
-        let options =
-            Options { folder: folder.path(), resume: false, stop: &stop, stop_after: None, progress: Progress::Hidden, device: DeviceChoice::Cpu };
+        let options = Options {
+            folder: folder.path(),
+            resume: false,
+            stop: &stop,
+            stop_after: None,
+            progress: Progress::Hidden,
+            device: DeviceChoice::Cpu,
+        };
         let trained = train(&config, &world, &options).unwrap();
         assert!(trained.stopped && trained.iterations < config.train.iterations, "{}", trained.iterations);
         assert_eq!(world.name(), "sinusoid");

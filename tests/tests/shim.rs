@@ -154,7 +154,8 @@ fn a_launch_that_a_driver_would_refuse_is_refused() {
     assert!(launch("test_race", [1; 3], 32, most + 1, 3).contains("where a block may have 232448"));
     assert!(launch("test_sum", [1; 3], 32, most, 3).contains("128 bytes of static and 232448 of dynamic"));
     // A kernel of the trainer, with an argument that is none of its own.
-    let wrong = why(device.run(&[Launch::new(Kernel::ActivationForward, [1; 3], 32, &0_u64)]));
+    // SAFETY: it is refused.
+    let wrong = why(unsafe { device.run(&[Launch::new(Kernel::ActivationForward, [1; 3], 32, &0_u64)]) });
     assert_eq!(wrong, "an argument of 40 bytes is expected, got 8");
     assert_eq!(device.launches(), 9);
 }

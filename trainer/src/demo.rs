@@ -20,9 +20,9 @@ use sinew_runtime::Guard;
 use crate::baseline::{self, Baselines};
 use crate::cli::{evaluate, table};
 use crate::config::Config;
+use crate::cuda::DeviceChoice;
 use crate::evaluate::Settings;
 use crate::model::Model;
-use crate::cuda::DeviceChoice;
 use crate::train::{self, BUNDLE, CHECKPOINT, Line, METRICS, Options, Progress, TrainError, train};
 use crate::world::terrain::{Distribution, Terrain};
 
@@ -56,7 +56,14 @@ pub fn run(out: &Path, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
     let again = || eprintln!("stopped; `sinew demo --out {}` goes on from here", out.display());
 
     eprintln!("training on `terrain` into {}, or using what is there", folder.display());
-    let options = Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown, device: DeviceChoice::Cpu };
+    let options = Options {
+        folder: &folder,
+        resume: true,
+        stop,
+        stop_after: None,
+        progress: Progress::Shown,
+        device: DeviceChoice::Cpu,
+    };
     if train(&config, &world, &options).map_err(|why| of_another_version(why, out))?.stopped {
         again();
         return Ok(());

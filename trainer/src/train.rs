@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicBool;
 
 use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
 #[cfg(feature = "cuda")]
 use crate::collective::OnDevices;
+use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
 use crate::config::{Config, ConfigError};
 use crate::cuda::{Chosen, DeviceChoice, DeviceError};
 #[cfg(feature = "cuda")]

@@ -220,7 +220,14 @@ fn one_of_several() {
     let world = Spoilt { world: Sinusoid::new(10), spoil };
     let stop = AtomicBool::new(false);
     let stop_after = resume.then_some(15);
-    let options = Options { folder: Path::new(out), resume, stop: &stop, stop_after, progress: Progress::Hidden, device: DeviceChoice::Cpu };
+    let options = Options {
+        folder: Path::new(out),
+        resume,
+        stop: &stop,
+        stop_after,
+        progress: Progress::Hidden,
+        device: DeviceChoice::Cpu,
+    };
     let answer = train_among(&config, &world, &options, collective);
     processes.leave(answer.map(|_| ()).map_err(Into::into)).unwrap();
 }

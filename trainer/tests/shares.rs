@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ranks::{PLAIN, POOLED, RATES, Spoilt, among, assert_same, config, files, train_on};
 use sinew_trainer::collective::{Collective, CollectiveError};
-use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::config::Config;
+use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::episode::Episode;
 use sinew_trainer::train::{CHECKPOINT, Line, METRICS, Options, Progress, TrainError, Trained, train, train_among};
 use sinew_trainer::world::sinusoid::Sinusoid;
@@ -20,7 +20,14 @@ const APART: f64 = 1e-5;
 
 fn alone(config: &Config, world: &dyn World, folder: &Path) -> Trained {
     let stop = AtomicBool::new(false);
-    let options = Options { folder, resume: false, stop: &stop, stop_after: None, progress: Progress::Hidden, device: DeviceChoice::Cpu };
+    let options = Options {
+        folder,
+        resume: false,
+        stop: &stop,
+        stop_after: None,
+        progress: Progress::Hidden,
+        device: DeviceChoice::Cpu,
+    };
     train(config, world, &options).unwrap()
 }
 
@@ -165,7 +172,8 @@ fn a_stop_on_one_rank_stops_all() {
             }
         };
         let (progress, folder) = (Progress::Hidden, folder.path());
-        let options = Options { folder, resume: false, stop: &stop, stop_after: None, progress, device: DeviceChoice::Cpu };
+        let options =
+            Options { folder, resume: false, stop: &stop, stop_after: None, progress, device: DeviceChoice::Cpu };
         let world = Spoilt { world: Sinusoid::new(10), spoil };
         train_among(&config, &world, &options, collective).unwrap()
     });
@@ -218,8 +226,14 @@ fn an_error_of_one_is_an_error_of_all_and_said_once() {
     let ended = among(3, |collective| {
         let change = if collective.rank() == 2 { "train.outer_rate=4e-3" } else { "train.outer_rate=3e-3" };
         let (stop, folder) = (AtomicBool::new(false), folder.path().join("apart"));
-        let options =
-            Options { folder: &folder, resume: false, stop: &stop, stop_after: None, progress: Progress::Hidden, device: DeviceChoice::Cpu };
+        let options = Options {
+            folder: &folder,
+            resume: false,
+            stop: &stop,
+            stop_after: None,
+            progress: Progress::Hidden,
+            device: DeviceChoice::Cpu,
+        };
         train_among(&config(PLAIN, &[change]), &Sinusoid::new(10), &options, collective)
     });
     assert_said_once(&ended, 0, "the configuration: expected the same on every process, rank 2");
@@ -260,7 +274,8 @@ fn ranks_that_come_apart_are_noticed() {
     let ended = ranks::among_owned(3, |collective| {
         let stop = AtomicBool::new(false);
         let (folder, progress) = (folder.path(), Progress::Hidden);
-        let options = Options { folder, resume: false, stop: &stop, stop_after: None, progress, device: DeviceChoice::Cpu };
+        let options =
+            Options { folder, resume: false, stop: &stop, stop_after: None, progress, device: DeviceChoice::Cpu };
         train_among(&config(PLAIN, &[]), &Sinusoid::new(10), &options, &mut Wrong(collective))
     });
     assert_said_once(&ended, 0, "the parameters: expected the same on every process, rank 1");

@@ -99,14 +99,8 @@ fn over_folds(
         let world = data.with_fold(fold, arguments.folds, config.seed)?;
         let folder = folder.join(format!("fold-{fold}-of-{}", arguments.folds));
         eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
-        let options = Options {
-            folder: &folder,
-            resume: true,
-            stop,
-            stop_after: None,
-            progress: Progress::Shown,
-            device,
-        };
+        let options =
+            Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown, device };
         train(config, &world, &options)?;
         baseline::train(config, &world, &options)?;
         if stop.load(Ordering::Relaxed) {

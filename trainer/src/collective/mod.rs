@@ -5,8 +5,8 @@
 //! process the gradient is grouped otherwise and differs by rounding.
 
 mod alone;
-mod error;
 mod devices;
+mod error;
 mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -18,8 +18,8 @@ use std::fmt::{Debug, Display};
 use std::ops::Range;
 
 pub use alone::Alone;
-pub use error::CollectiveError;
 pub use devices::OnDevices;
+pub use error::CollectiveError;
 pub use launcher::{Launched, Processes, expect_one};
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;

@@ -49,7 +49,10 @@ impl<D: Device, T: Transport<D>> OnDevice<D, T> {
     ///
     /// # Errors
     /// If there is no memory for what all processes have, or the device or the way between them failed.
-    pub fn sum(&mut self, device: &D, values: &[(Address, usize)], share: f32) -> Result<(), CollectiveError> {
+    ///
+    /// # Safety
+    /// The addresses are of memory of `device`, of as many words, that nobody else uses until this is done.
+    pub unsafe fn sum(&mut self, device: &D, values: &[(Address, usize)], share: f32) -> Result<(), CollectiveError> {
         let size = self.transport.size();
         let words = values.iter().map(|(_, len)| len).sum::<usize>();
         if words == 0 {
@@ -69,11 +72,13 @@ impl<D: Device, T: Transport<D>> OnDevice<D, T> {
         });
         let places: Vec<_> = places.filter(|(.., len)| *len > 0).collect();
         let scale = |&(from, to, len)| mean(PerTask { at: from, stride: len }, 1, [len, 0], share, [to, Address::NONE]);
-        device.run(&places.iter().map(scale).collect::<Vec<_>>())?;
+        // SAFETY: what is read is there, by the caller; what is written is `mine`, of as many words as all values have.
+        unsafe { device.run(&places.iter().map(scale).collect::<Vec<_>>()) }?;
         self.transport.all_gather(device, mine, words, all)?;
         let sum = parts(device.address(all), size, 1, words, PerTask { at, stride: words }, false);
         let back = places.iter().map(|&(to, from, len)| put(from, to, 1, len, false));
-        device.run(&[sum].into_iter().chain(back).collect::<Vec<_>>())?;
+        // SAFETY: `all` has as many words for each process as `mine`; what is written behind them is there, by the caller.
+        unsafe { device.run(&[sum].into_iter().chain(back).collect::<Vec<_>>()) }?;
         Ok(())
     }
 }
@@ -144,7 +149,7 @@ mod tests {
             Ok(())
         }
 
-        fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
+        unsafe fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
             launches.iter().for_each(run);
             Ok(())
         }
@@ -208,7 +213,8 @@ mod tests {
                             0 => (Address::NONE, 0),
                             len => (Address(of.as_mut_ptr() as u64), len),
                         });
-                        together.sum(&device, &places, share(rank)).unwrap();
+                        // SAFETY: they are of this device.
+                        unsafe { together.sum(&device, &places, share(rank)) }.unwrap();
                         held
                     })
                     .collect::<Vec<_>>()

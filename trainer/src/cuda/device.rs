@@ -39,7 +39,12 @@ pub trait Device: fmt::Debug {
     ///
     /// # Errors
     /// If a kernel cannot be compiled or launched.
-    fn run(&self, launches: &[Launch]) -> Result<(), DeviceError>;
+    ///
+    /// # Safety
+    /// Every address in the arguments is of this device's memory, or of none where the kernel allows it, and there are as many words as
+    /// the kernel reads and writes there. That memory stays until the launches are done, or is dropped after this call: what is dropped
+    /// is given back behind all launches before it. Nothing else writes to it meanwhile.
+    unsafe fn run(&self, launches: &[Launch]) -> Result<(), DeviceError>;
 }
 
 /// An address in the memory of a device; 0 for none.

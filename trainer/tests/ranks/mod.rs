@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rand_chacha::ChaCha8Rng;
 use sinew_trainer::aligned::Aligned;
 use sinew_trainer::collective::{Collective, CollectiveError};
-use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::config::Config;
+use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::episode::Episode;
 use sinew_trainer::train::{Options, Progress, TrainError, Trained, train_among};
 use sinew_trainer::world::sinusoid::Sinusoid;
@@ -182,7 +182,12 @@ pub fn train_on(
     let ended = among(size, |collective| {
         let (stop, progress) = (AtomicBool::new(false), Progress::Hidden);
         let folder = if collective.rank == 0 { folder } else { &nowhere };
-        train_among(config, world, &Options { folder, resume, stop: &stop, stop_after, progress, device: DeviceChoice::Cpu }, collective)
+        train_among(
+            config,
+            world,
+            &Options { folder, resume, stop: &stop, stop_after, progress, device: DeviceChoice::Cpu },
+            collective,
+        )
     });
     assert!(!nowhere.exists());
     ended

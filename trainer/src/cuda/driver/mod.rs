@@ -201,7 +201,7 @@ impl Device for Driver {
         read().map_err(|why| failed("waiting for launches and reading what they made", why))
     }
 
-    fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
+    unsafe fn run(&self, launches: &[Launch]) -> Result<(), DeviceError> {
         let State { modules, graphs, .. } = &mut *self.state();
         self.bind()?;
         graphs.run(modules, &self.context, &self.stream, launches)

@@ -100,6 +100,10 @@ impl Passes for Alone<'_> {
     ) {
         let (params, panel) = (theta.values(), &mut scratch.panel[..]);
         let Trace { forward, backward, .. } = trace;
+        if self.task.query.rows == 0 {
+            // Nothing is computed, and what is there is of another task.
+            gradient.fill(0.0);
+        }
         let (mut loss, mut update, layers) = (0.0, Update::Store, LayerSet::ALL);
         for batch in self.query_blocks() {
             self.network.forward(params, batch.x, batch.rows, forward, panel);

@@ -3,6 +3,7 @@
 //! A network of dense layers whose inner loop fits goes through it in one launch ([`crate::cuda::dense`]), a block for each task. Every
 //! other network, and every single pass, goes layer by layer, each launch over all tasks (`passes.rs`, `tangent.rs`, `inner.rs`).
 
+mod fused;
 mod inner;
 mod passes;
 mod plan;
@@ -22,6 +23,7 @@ use sinew_runtime::{Network, Path};
 use super::{BatchGradient, Depth, Engine, EngineError, InnerLoop, Learned, OuterStep, Parameters, Side, TaskRows};
 use crate::cuda::adam::{self, Vector};
 use crate::cuda::{Address, Device, Launch, PerTask, reduce};
+use fused::Fused;
 use inner::Inner;
 use plan::Plan;
 use store::{Held, Store};
@@ -37,11 +39,12 @@ pub struct Cuda<D: Device> {
     /// To say what is adapted, and where parameters lie.
     network: Network,
     plan: Plan,
+    /// `None` where the network has layers that are not dense, or is to go layer by layer.
+    fused: Option<Fused<D>>,
     store: Arc<Store<D>>,
     tables: Tables<D>,
     /// The norm of the last update, an f64.
     norm: Held<D>,
-    launches: Vec<Launch>,
 }
 
 impl<D: Device> Cuda<D> {
@@ -54,8 +57,16 @@ impl<D: Device> Cuda<D> {
         let store = Store::new(device);
         let mut norm = store.take(2)?;
         norm.write(&[0, 0])?;
-        let (plan, tables, launches) = (Plan::new(spec), Tables::default(), Vec::new());
-        Ok(Self { spec: spec.clone(), network, plan, store, tables, norm, launches })
+        let (plan, tables, fused) = (Plan::new(spec), Tables::default(), Fused::new(&store, spec)?);
+        Ok(Self { spec: spec.clone(), network, plan, fused, store, tables, norm })
+    }
+
+    /// As [`Cuda::new`], layer by layer also where the inner loop would go in one launch.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`].
+    pub fn layered(device: D, spec: &NetworkSpec) -> Result<Self, EngineError> {
+        Ok(Self { fused: None, ..Self::new(device, spec)? })
     }
 
     /// The device.
@@ -68,16 +79,16 @@ impl<D: Device> Cuda<D> {
     }
 
     /// Runs what `fill` lists.
-    fn run<T>(&mut self, fill: impl FnOnce(&Self, &mut Vec<Launch>) -> T) -> Result<T, EngineError> {
-        let mut launches = std::mem::take(&mut self.launches);
-        launches.clear();
-        let made = fill(self, &mut launches);
+    fn run(&self, fill: impl FnOnce(&Self, &mut Vec<Launch>)) -> Result<(), EngineError> {
+        let mut launches = Vec::new();
+        fill(self, &mut launches);
         // Where there is no task, no row or no parameter there is no block.
         launches.retain(|launch| launch.grid.iter().all(|blocks| *blocks > 0));
-        let ran = self.device().run(&launches);
-        self.launches = launches;
-        ran?;
-        Ok(made)
+        // SAFETY: every address is of memory that this engine took from its store for as many words as the launch reads or writes there:
+        // values and tasks have the lengths that were asked for above, traces and scratch those of the plans that the launches follow. What
+        // is given back while a launch is under way is not given out to be written before the device was waited for.
+        unsafe { self.device().run(&launches) }?;
+        Ok(())
     }
 
     /// The parameters of a pass, of which there are as many as there must be.
@@ -130,35 +141,45 @@ impl<D: Device> Cuda<D> {
         gradients: Option<[(Address, usize); 2]>,
     ) -> Result<(), EngineError> {
         let sides = [*tasks.with_targets(Side::Support)?, *tasks.with_targets(Side::Query)?];
-        let rates = self.tables.rates(&self.store, &self.network, inner, rates.address())?;
         let wanted = gradients.is_some();
-        let of = Inner {
+        let lens = gradients.map_or([0; 2], |gradients| gradients.map(|(_, len)| len));
+        let at_rates = self.tables.rates(&self.store, &self.network, inner, rates.address())?;
+        let limits = self.device().limits();
+        // A gradient costs about three forward passes, a step there and back nine.
+        let [support, query] = sides.map(|side| side.rows.rows as u64);
+        let forward = self.network.multiply_adds(0..self.network.layer_count());
+        let work = (9 * inner.steps as u64 * support + 3 * query) * forward;
+        // Without a task there is nothing to launch.
+        let fused = self.fused.as_ref().filter(|_| tasks.count() > 0);
+        let fused = fused.and_then(|fused| fused.plan(inner, &sides, wanted, lens, work, limits));
+        let layered = Inner {
             plan: &self.plan,
             inner,
             sides,
-            multiprocessors: self.multiprocessors(),
+            multiprocessors: limits.multiprocessors,
             params: params.address(),
-            rates,
-            rate_len: gradients.map_or(0, |[_, (_, rates)]| rates),
+            rates: at_rates,
+            rate_len: lens[1],
             losses,
         };
-        let memory = self.store.take(of.words(wanted))?;
-        let mut launches = std::mem::take(&mut self.launches);
-        launches.clear();
-        let parts = of.run(wanted, memory.address(), &mut launches);
-        if let Some([(by_params, params), (by_rates, rates)]) = gradients {
-            let share = 1.0 / tasks.count().max(1) as f32;
-            launches.push(reduce::mean(parts, tasks.count(), [params, rates], share, [by_params, by_rates]));
-        }
-        self.launches = launches;
-        self.run_listed()
-    }
-
-    /// Runs what is listed.
-    fn run_listed(&mut self) -> Result<(), EngineError> {
-        // Where there is no task, no row or no parameter there is no block.
-        self.launches.retain(|launch| launch.grid.iter().all(|blocks| *blocks > 0));
-        Ok(self.device().run(&self.launches)?)
+        let words = fused.as_ref().map_or_else(|| layered.words(wanted), fused::Planned::words);
+        let memory = self.store.take(words)?;
+        let (at, starts) = (memory.address(), (params.address(), rates.address()));
+        let fill = |launches: &mut Vec<Launch>| {
+            let parts = match &fused {
+                Some(fused) => {
+                    let (launch, parts) = fused.launch(&sides, starts, losses, at);
+                    launches.push(launch);
+                    parts
+                }
+                None => layered.run(wanted, at, launches),
+            };
+            if let Some([(by_params, params), (by_rates, rates)]) = gradients {
+                let share = 1.0 / tasks.count().max(1) as f32;
+                launches.push(reduce::mean(parts, tasks.count(), [params, rates], share, [by_params, by_rates]));
+            }
+        };
+        self.run(|_, launches| fill(launches))
     }
 }
 

@@ -1,0 +1,102 @@
+//! Whole runs of training on a device against the same runs on the CPU: the same seed, the same tasks, and so the same numbers to rounding;
+//! and a run that was stopped on a device goes on there to the bit.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use sinew_tests::shim::{Order, Shim};
+use sinew_trainer::collective::Alone;
+use sinew_trainer::config::Config;
+use sinew_trainer::cuda::{DeviceChoice, Limits};
+use sinew_trainer::engine::Cuda;
+use sinew_trainer::train::{CHECKPOINT, METRICS, Options, Progress, Trained, train, train_on};
+use sinew_trainer::world::World;
+use sinew_trainer::world::sinusoid::Sinusoid;
+
+/// Every learner, with every kind of rate, and what a learner can leave out.
+const LEARNERS: [&str; 6] = [
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2",
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2\nfirst_order = true",
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 3\nrate = \"per_layer_step\"\nlearn_rate = true",
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 1\nrate = \"per_parameter\"\nlearn_rate = true",
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2\nadapt = \"heads\"",
+    "kind = \"pooled\"\ninner_rate = 0.02",
+];
+
+fn config(learner: &str) -> Config {
+    let text = format!(
+        "seed = 5
+        [world]
+        kind = \"sinusoid\"
+        [network]
+        hidden = [12, 9]
+        activation = \"tanh\"
+        [learner]
+        {learner}
+        [train]
+        iterations = 12
+        tasks = 5
+        shots = [3, 6]
+        outer_rate = 3e-3
+        clip = 1.0
+        weight_decay = 1e-3
+        validation_every = 4
+        validation_tasks = 6
+        threads = 1"
+    );
+    Config::parse(Path::new("run.toml"), &text, &[]).unwrap()
+}
+
+fn options<'a>(folder: &'a Path, stop: &'a AtomicBool) -> Options<'a> {
+    let (stop_after, progress, device) = (None, Progress::Hidden, DeviceChoice::Cpu);
+    Options { folder, resume: false, stop, stop_after, progress, device }
+}
+
+fn on_shim(config: &Config, layered: bool, options: &Options<'_>) -> Trained {
+    let world = Sinusoid::new(6);
+    let network = config.network(world.signature()).unwrap();
+    let new = if layered { Cuda::layered } else { Cuda::new };
+    let device = Shim::new(Limits { multiprocessors: 2, ..Limits::orin() }, Order::Reverse);
+    train_on(new(device, &network).unwrap(), 1, config, &world, options, &mut Alone).unwrap()
+}
+
+fn close(what: &str, got: &[f32], want: &[f32]) {
+    let size = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    let apart: Vec<f32> = got.iter().zip(want).map(|(got, want)| got - want).collect();
+    let error = size(&apart) / size(want);
+    assert!(got.len() == want.len() && error <= 1e-4, "{what}: {error:e}");
+}
+
+#[test]
+fn every_learner_trains_as_on_the_cpu() {
+    let stop = AtomicBool::new(false);
+    for learner in LEARNERS {
+        let config = config(learner);
+        let folder = tempfile::tempdir().unwrap();
+        let want = train(&config, &Sinusoid::new(6), &options(folder.path(), &stop)).unwrap();
+        for layered in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let got = on_shim(&config, layered, &options(folder.path(), &stop));
+            assert_eq!((got.iterations, got.model.about.iterations), (want.iterations, want.model.about.iterations));
+            close(learner, &got.model.state.params, &want.model.state.params);
+            close(learner, &got.model.state.rates, &want.model.state.rates);
+            let [got, want] = [&got, &want].map(|trained| trained.validation.unwrap());
+            assert!((got - want).abs() <= 1e-4 * want, "{learner}: {got} {want}");
+        }
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_bit() {
+    let stop = AtomicBool::new(false);
+    let config = config(LEARNERS[2]);
+    let files = |parts: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, part) in parts.iter().enumerate() {
+            let whole = options(folder.path(), &stop);
+            on_shim(&config, false, &Options { resume: number > 0, stop_after: Some(*part), ..whole });
+        }
+        [CHECKPOINT, METRICS].map(|name| std::fs::read(folder.path().join(name)).unwrap())
+    };
+    assert!(files(&[12]) == files(&[5, 3, 9]));
+}
