@@ -1,7 +1,6 @@
 //! Losses composed in candle over the network as one of its operations: values, and gradients with respect to parameters, inputs and
 //! whatever else the loss has, against the same network in candle's own layers and against finite differences in f64.
 
-mod networks;
 mod oracle;
 
 use std::sync::{Arc, Mutex};
@@ -10,6 +9,7 @@ use candle_core::{D, DType, Device, Error, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use sinew_models::spec::{Activation, Loss, NetworkSpec};
 use sinew_runtime::Path;
+use sinew_tests::networks;
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, Numbers, single};
 use sinew_trainer::engine::{CandleNetwork, Cpu, Depth};

@@ -1,53 +1,20 @@
 //! The engine on CUDA against the engine on CPU, its kernels run by fibers (`tests/cuda`): every pass over every kind of layer, at shared
 //! parameters and at each task's own, with the threads of a block in every order.
 
-mod networks;
-
 use proptest::prelude::*;
 use sinew_models::rule::{Rate, Scope};
 use sinew_models::spec::{Activation, Input, Layer, Loss, NetworkSpec, Shape, Window};
-use sinew_runtime::Path;
-use sinew_tests::sample::{self, Numbers, single};
+use sinew_tests::comparison::{self, Case, Results, TOLERANCE, Trial, Work, inner};
 use sinew_tests::shim::{Order, Shim};
+use sinew_tests::{networks, sample};
 use sinew_trainer::cuda::Limits;
 use sinew_trainer::engine::cuda::Cuda;
 use sinew_trainer::engine::{
-    BatchGradient, Cpu, Depth, Engine, EngineError, InnerLoop, Kept, Learned, OuterStep, Parameters, Rows, Side,
-    TaskRows,
+    BatchGradient, Depth, Engine, EngineError, InnerLoop, Kept, Learned, OuterStep, Parameters, Rows, Side, TaskRows,
 };
 use sinew_trainer::optimiser::{AdamW, Moments};
 
 const ORDERS: [Order; 3] = [Order::Forward, Order::Reverse, Order::Shuffled(7)];
-/// Of the largest value of a result; both sides round.
-const TOLERANCE: f64 = 2e-5;
-
-/// Tasks of a network, and for each its own parameters and a direction.
-struct Case {
-    spec: NetworkSpec,
-    params: Vec<f32>,
-    directions: Vec<f32>,
-    tasks: Vec<TaskRows>,
-}
-
-impl Case {
-    fn new(spec: NetworkSpec, sizes: &[[usize; 2]], seed: u64) -> Self {
-        let mut numbers = Numbers(seed);
-        let len = spec.param_len();
-        let params = single(&numbers.values(len * sizes.len(), 0.5));
-        let directions = single(&numbers.values(len * sizes.len(), 1.0));
-        let mut rows = |rows: usize| Rows {
-            x: single(&numbers.values(rows * spec.input.presented_len(), 1.5)),
-            y: single(&sample::targets(&spec, rows, &mut numbers)),
-            rows,
-        };
-        let tasks = sizes.iter().map(|[support, query]| TaskRows { support: rows(*support), query: rows(*query) });
-        Self { tasks: tasks.collect(), spec, params, directions }
-    }
-
-    fn shared(&self) -> &[f32] {
-        &self.params[..self.spec.param_len()]
-    }
-}
 
 fn limits(multiprocessors: u32) -> Limits {
     Limits { multiprocessors, ..Limits::h100() }
@@ -57,125 +24,58 @@ fn on_shim(spec: &NetworkSpec, order: Order) -> Cuda<Shim> {
     Cuda::new(Shim::new(limits(3), order), spec).unwrap()
 }
 
-/// What an engine makes of a case: every result by its name.
-type Results = Vec<(String, Vec<f32>)>;
-
-fn close(what: &str, got: &Results, want: &Results) {
-    assert_eq!(got.len(), want.len());
-    for ((name, got), (_, want)) in got.iter().zip(want) {
-        assert_eq!(got.len(), want.len(), "{what}: {name}");
-        let largest = want.iter().fold(0.0_f64, |most, value| most.max(f64::from(value.abs())));
-        let apart = got.iter().zip(want).map(|(got, want)| (f64::from(*got) - f64::from(*want)).abs());
-        // Folded so that NaN stays.
-        let error = apart.fold(0.0_f64, |most, error| if error <= most { most } else { error });
-        assert!(error <= TOLERANCE * largest.max(1e-3), "{what}: {name}: {error:e} of {largest}");
-    }
+/// One inner loop of networks that are small.
+fn trial(case: &Case, inner: &InnerLoop) -> Trial {
+    let (case, work) = (case.clone(), Work::Inner { inner: inner.clone(), rate: 0.1 });
+    Trial { name: format!("{inner:?}"), case, work, tolerance: TOLERANCE }
 }
 
-/// All single passes.
-fn single_passes<E: Engine>(engine: &mut E, case: &Case) -> Results {
-    let mut results = Results::new();
-    let tasks = engine.take(case.tasks.clone()).unwrap();
-    let [each, shared, directions] =
-        [&case.params[..], case.shared(), &case.directions].map(|values| engine.upload(values).unwrap());
-    let mut into = engine.upload(&[]).unwrap();
-    for (params, sharing) in [(Parameters::Shared(&shared), "shared"), (Parameters::Each(&each), "each")] {
-        for side in [Side::Support, Side::Query] {
-            let what = |pass: &str| format!("{pass}, {sharing}, {side:?}");
-            for depth in [Depth::Outputs, Depth::Features] {
-                engine.forward(params, &tasks, side, depth, &mut into).unwrap();
-                let values = engine.download(&into).unwrap();
-                let cotangent = single(&Numbers(5).values(values.len(), 1.0));
-                let cotangent = engine.upload(&cotangent).unwrap();
-                results.push((what(&format!("{depth:?}")), values));
-                engine.backward(params, &tasks, side, depth, &cotangent, &mut into, None).unwrap();
-                results.push((what(&format!("behind {depth:?}")), engine.download(&into).unwrap()));
-                let mut inputs = engine.upload(&[f32::NAN; 3]).unwrap();
-                engine.backward(params, &tasks, side, depth, &cotangent, &mut into, Some(&mut inputs)).unwrap();
-                results.push((what(&format!("behind {depth:?} and inputs")), engine.download(&into).unwrap()));
-                results.push((what(&format!("inputs behind {depth:?}")), engine.download(&inputs).unwrap()));
-            }
-            let mut losses = Vec::new();
-            engine.gradient(params, &tasks, side, &mut losses, &mut into).unwrap();
-            results.push((what("losses"), losses));
-            results.push((what("gradient"), engine.download(&into).unwrap()));
-            engine.hessian_vector(params, &directions, &tasks, side, &mut into).unwrap();
-            results.push((what("product"), engine.download(&into).unwrap()));
-        }
-    }
-    let mut pooled = BatchGradient::default();
-    engine.pooled_gradient(&shared, &tasks, &mut pooled).unwrap();
-    results.push(("pooled".into(), engine.download(&pooled.params).unwrap()));
-    results.push(("pooled losses".into(), engine.download(&pooled.losses).unwrap()));
-    results
+fn inner_loop(engine: &mut impl Engine, case: &Case, inner: &InnerLoop) -> Results {
+    trial(case, inner).run(engine).unwrap()
 }
 
-/// One inner loop: losses, and gradients by parameters and rates.
-fn inner_loop<E: Engine>(engine: &mut E, case: &Case, inner: &InnerLoop) -> Results {
-    let tasks = engine.take(case.tasks.clone()).unwrap();
-    let params = engine.upload(case.shared()).unwrap();
-    let count = match inner.rate {
-        Rate::Constant => 1,
-        Rate::PerLayerStep => inner.steps * case.spec.layer_count(),
-        Rate::PerParameter => case.spec.param_len(),
-    };
-    let rates: Vec<f32> = Numbers(3).values(count, 0.05).iter().map(|value| 0.1 + *value as f32).collect();
-    let rates = engine.upload(&rates).unwrap();
-    let mut gradient = BatchGradient::default();
-    engine.meta_gradient(inner, &params, &rates, &tasks, &mut gradient).unwrap();
-    assert_eq!(gradient.tasks, case.tasks.len());
-    let mut results = vec![
-        ("meta-gradient".into(), engine.download(&gradient.params).unwrap()),
-        ("losses of it".into(), engine.download(&gradient.losses).unwrap()),
-    ];
-    assert_eq!(gradient.rates.is_some(), inner.learn_rates);
-    if let Some(rates) = &gradient.rates {
-        results.push(("by rates".into(), engine.download(rates).unwrap()));
-    }
-    let mut losses = Vec::new();
-    engine.meta_losses(inner, &params, &rates, &tasks, &mut losses).unwrap();
-    results.push(("losses alone".into(), losses));
-    results
+fn close(trial: &Trial, how: &str, got: &Results) {
+    let worst = trial.worst(got, &trial.wanted().unwrap());
+    assert!(worst.error <= trial.tolerance, "{}, {how}: {}: {:e}\n{trial:?}", trial.name, worst.name, worst.error);
+}
+
+fn agrees(trial: &Trial, order: Order) {
+    let got = trial.run(&mut on_shim(&trial.case.spec, order)).unwrap();
+    close(trial, &format!("{order:?}"), &got);
 }
 
 #[test]
 fn single_passes_of_every_network() {
-    for (number, (name, spec)) in networks::all().into_iter().enumerate() {
-        let case = Case::new(spec, &[[2, 3], [4, 1], [1, 2]], 40 + number as u64);
-        let want = single_passes(&mut Cpu::on(Path::SCALAR, &case.spec, 1).unwrap(), &case);
-        for order in ORDERS {
-            let mut engine = on_shim(&case.spec, order);
-            close(&format!("{name}, {order:?}"), &single_passes(&mut engine, &case), &want);
-        }
+    for trial in comparison::passes() {
+        ORDERS.into_iter().for_each(|order| agrees(&trial, order));
     }
-}
-
-fn inner(engine: &impl Engine, scope: &Scope, rate: Rate, steps: usize) -> InnerLoop {
-    let adapted = engine.adapted(scope);
-    InnerLoop { steps, rate, adapted, learn_rates: true, first_order: false, kept: Kept::Activations }
 }
 
 #[test]
 fn inner_loops_of_every_network() {
-    for (number, (name, spec)) in networks::all().into_iter().enumerate() {
-        let case = Case::new(spec, &[[3, 2], [2, 4]], 90 + number as u64);
-        let mut cpu = Cpu::on(Path::SCALAR, &case.spec, 1).unwrap();
-        for (place, rate) in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter].into_iter().enumerate() {
-            let exact = inner(&cpu, &Scope::All, rate, 2);
-            let first = InnerLoop { first_order: true, ..exact.clone() };
-            let plain = InnerLoop { learn_rates: false, first_order: true, ..exact.clone() };
-            let heads = InnerLoop { adapted: cpu.adapted(&Scope::Heads), ..exact.clone() };
-            for inner in [exact, first, plain, heads] {
-                let want = inner_loop(&mut cpu, &case, &inner);
-                let order = ORDERS[(number + place) % 3];
-                // In one launch, where the network is dense, and layer by layer.
-                let device = || Shim::new(limits(3), order);
-                for new in [Cuda::new, Cuda::layered] {
-                    let got = inner_loop(&mut new(device(), &case.spec).unwrap(), &case, &inner);
-                    close(&format!("{name}, {inner:?}, {order:?}"), &got, &want);
-                }
-            }
+    for (number, trial) in comparison::inner_loops().into_iter().enumerate() {
+        let order = ORDERS[(number / 12 + number / 4) % 3];
+        // In one launch, where the network is dense, and layer by layer.
+        for (way, new) in [("as it is", Cuda::new as fn(_, _) -> _), ("layered", Cuda::layered)] {
+            let mut engine: Cuda<Shim> = new(Shim::new(limits(3), order), &trial.case.spec).unwrap();
+            close(&trial, &format!("{way}, {order:?}"), &trial.run(&mut engine).unwrap());
         }
+    }
+}
+
+/// Steps of the optimiser: clipped and not, with rates and without, and not at all where the gradient is not finite.
+#[test]
+fn updates_are_those_of_the_cpu() {
+    for trial in comparison::updates() {
+        ORDERS.into_iter().for_each(|order| agrees(&trial, order));
+    }
+}
+
+/// The networks that `cuda-check` draws on a GPU.
+#[test]
+fn drawn_networks_agree() {
+    for trial in comparison::convolutions(8).into_iter().chain(comparison::dense_networks(24)) {
+        agrees(&trial, Order::Forward);
     }
 }
 
@@ -187,14 +87,13 @@ fn what_is_kept_changes_no_bit() {
     for steps in [0, 1, 5] {
         let results = [Kept::Activations, Kept::Parameters, Kept::Checkpoints].map(|kept| {
             let mut engine = on_shim(&case.spec, Order::Forward);
-            let inner = InnerLoop { kept, ..inner(&engine, &Scope::All, Rate::PerLayerStep, steps) };
+            let inner = InnerLoop { kept, ..inner(&case.spec, &Scope::All, Rate::PerLayerStep, steps) };
             inner_loop(&mut engine, &case, &inner)
         });
         assert_eq!(results[0], results[1]);
         assert_eq!(results[0], results[2]);
-        let mut cpu = Cpu::on(Path::SCALAR, &case.spec, 1).unwrap();
-        let inner = inner(&cpu, &Scope::All, Rate::PerLayerStep, steps);
-        close(&format!("{steps} steps"), &results[0], &inner_loop(&mut cpu, &case, &inner));
+        let inner = inner(&case.spec, &Scope::All, Rate::PerLayerStep, steps);
+        close(&trial(&case, &inner), "kept", &results[0]);
     }
 }
 
@@ -205,7 +104,7 @@ fn a_meta_step_is_three_launches() {
     let spec = sample::network(16, &hidden, &[(4, None, Loss::MeanSquared)]);
     let case = Case::new(spec, &[[16, 16]; 5], 2);
     let mut engine = on_shim(&case.spec, Order::Forward);
-    let inner = InnerLoop { learn_rates: false, ..inner(&engine, &Scope::All, Rate::Constant, 5) };
+    let inner = InnerLoop { learn_rates: false, ..inner(engine.network(), &Scope::All, Rate::Constant, 5) };
     let tasks = engine.take(case.tasks.clone()).unwrap();
     let mut params = engine.upload(case.shared()).unwrap();
     let mut rates = engine.upload(&[0.05]).unwrap();
@@ -224,73 +123,6 @@ fn a_meta_step_is_three_launches() {
         // The norm and the losses.
         engine.outcome(&gradient, &mut vec![]).unwrap();
         assert_eq!(engine.device().reads() - reads, 2);
-    }
-}
-
-/// Steps of the optimiser: clipped and not, with rates and without, and not at all where the gradient is not finite.
-#[test]
-fn updates_are_those_of_the_cpu() {
-    // The larger one has more values than a block adds up alone.
-    for hidden in [3, 260] {
-        let spec = sample::network(
-            4,
-            &[(hidden, Activation::Relu), (hidden, Activation::Relu)],
-            &[(2, None, Loss::MeanSquared)],
-        );
-        let (len, rates) = (spec.param_len(), 3);
-        for (clip, spoiled, with_rates) in
-            [(None, false, true), (Some(0.5), false, true), (Some(1e9), false, false), (Some(1.0), true, true)]
-        {
-            let step = OuterStep {
-                adam: AdamW { weight_decay: 0.01, ..AdamW::default() },
-                clip,
-                rate: 0.01,
-                rate_of_rates: 0.003,
-            };
-            fn run<E: Engine>(
-                engine: &mut E,
-                step: &OuterStep,
-                lens: [usize; 2],
-                spoiled: bool,
-                rates: bool,
-            ) -> Results {
-                let mut numbers = Numbers(8);
-                let mut values = |len: usize| single(&numbers.values(len, 1.0));
-                let mut learned = lens.map(|len| engine.upload(&values(len)).unwrap());
-                let mut moments = lens.map(|len| Moments {
-                    first: engine.upload(&values(len)).unwrap(),
-                    second: engine.upload(&values(len).iter().map(|value| value.abs()).collect::<Vec<_>>()).unwrap(),
-                    steps: 4,
-                });
-                let mut by_params = values(lens[0]);
-                if spoiled {
-                    by_params[lens[0] / 2] = f32::INFINITY;
-                }
-                let mut gradient = BatchGradient {
-                    params: engine.upload(&by_params).unwrap(),
-                    rates: rates.then(|| engine.upload(&values(lens[1])).unwrap()),
-                    losses: engine.upload(&[1.0, 2.0]).unwrap(),
-                    tasks: 2,
-                };
-                let [params, of_rates] = &mut learned;
-                let of = Learned { params, rates: of_rates, moments: moments.each_mut() };
-                engine.update(step, of, &mut gradient).unwrap();
-                let mut losses = Vec::new();
-                let norm = engine.outcome(&gradient, &mut losses).unwrap();
-                assert_eq!(losses, [1.0, 2.0]);
-                assert_eq!(norm.is_finite(), !spoiled);
-                let mut results = vec![("norm".into(), vec![if spoiled { 0.0 } else { norm as f32 }])];
-                for values in learned.iter().chain(moments.iter().flat_map(|of| [&of.first, &of.second])) {
-                    results.push(("values".into(), engine.download(values).unwrap()));
-                }
-                results
-            }
-            let want = run(&mut Cpu::new(&spec, 1).unwrap(), &step, [len, rates], spoiled, with_rates);
-            for order in ORDERS {
-                let got = run(&mut on_shim(&spec, order), &step, [len, rates], spoiled, with_rates);
-                close(&format!("{step:?}, {order:?}"), &got, &want);
-            }
-        }
     }
 }
 
@@ -324,12 +156,11 @@ proptest! {
     #[test]
     fn convolutions_of_any_shape((spec, sizes, seed) in convolutions()) {
         let case = Case::new(spec, &sizes, seed);
-        let mut cpu = Cpu::on(Path::SCALAR, &case.spec, 1).unwrap();
         let order = ORDERS[seed as usize % 3];
-        let mut engine = on_shim(&case.spec, order);
-        close(&format!("{:?}, {order:?}", case.spec), &single_passes(&mut engine, &case), &single_passes(&mut cpu, &case));
-        let inner = InnerLoop { learn_rates: false, ..inner(&cpu, &Scope::All, Rate::Constant, 1) };
-        close(&format!("{:?}, {order:?}", case.spec), &inner_loop(&mut engine, &case, &inner), &inner_loop(&mut cpu, &case, &inner));
+        let inner = InnerLoop { learn_rates: false, ..inner(&case.spec, &Scope::All, Rate::Constant, 1) };
+        let one_step = trial(&case, &inner);
+        agrees(&Trial { work: Work::Passes, ..one_step.clone() }, order);
+        agrees(&one_step, order);
     }
 }
 
@@ -337,7 +168,7 @@ proptest! {
 fn wrong_lengths_are_refused() {
     let (_, spec) = networks::all().swap_remove(1);
     let mut engine = on_shim(&spec, Order::Forward);
-    let inner = inner(&engine, &Scope::All, Rate::PerLayerStep, 2);
+    let inner = inner(engine.network(), &Scope::All, Rate::PerLayerStep, 2);
     let params = engine.upload(&vec![0.0; spec.param_len()]).unwrap();
     let three = engine.upload(&[0.0; 3]).unwrap();
     let none = engine.take(vec![]).unwrap();
@@ -360,7 +191,7 @@ fn no_task_gives_nothing() {
     let (_, spec) = networks::all().swap_remove(1);
     let mut engine = on_shim(&spec, Order::Forward);
     let case = Case { tasks: vec![], ..Case::new(spec, &[[1, 1]], 1) };
-    let inner = inner(&engine, &Scope::All, Rate::PerLayerStep, 2);
+    let inner = inner(engine.network(), &Scope::All, Rate::PerLayerStep, 2);
     for (name, values) in inner_loop(&mut engine, &case, &inner) {
         assert!(values.iter().all(|value| *value == 0.0), "{name}: {values:?}");
     }
@@ -374,7 +205,7 @@ fn too_little_memory_is_an_error_with_the_number() {
     let mut engine = Cuda::new(device, &spec).unwrap();
     let small = Case::new(spec.clone(), &[[2, 2]], 1);
     let large = Case::new(spec, &[[200, 200]; 4], 1);
-    let inner = inner(&engine, &Scope::All, Rate::Constant, 5);
+    let inner = inner(engine.network(), &Scope::All, Rate::Constant, 5);
     let tasks = engine.take(large.tasks.clone()).unwrap();
     let params = engine.upload(large.shared()).unwrap();
     let rates = engine.upload(&[0.1]).unwrap();
@@ -382,8 +213,7 @@ fn too_little_memory_is_an_error_with_the_number() {
     assert!(matches!(error, EngineError::Device(_)), "{error}");
     assert!(error.to_string().contains("bytes more are needed"), "{error}");
     drop(tasks);
-    let want = inner_loop(&mut Cpu::on(Path::SCALAR, &small.spec, 1).unwrap(), &small, &inner);
-    close("after it", &inner_loop(&mut engine, &small, &inner), &want);
+    close(&trial(&small, &inner), "after it", &inner_loop(&mut engine, &small, &inner));
 }
 
 /// The second step and those after it find all of their memory.
@@ -392,7 +222,7 @@ fn memory_comes_back() {
     let (_, spec) = networks::all().swap_remove(4);
     let case = Case::new(spec, &[[2, 3], [4, 1]], 3);
     let mut engine = on_shim(&case.spec, Order::Forward);
-    let inner = inner(&engine, &Scope::All, Rate::Constant, 2);
+    let inner = inner(engine.network(), &Scope::All, Rate::Constant, 2);
     // What is given back before the device is waited for comes back after it: two steps have it all.
     (0..2).for_each(|_| drop(inner_loop(&mut engine, &case, &inner)));
     let (allocations, used) = (engine.device().allocations(), engine.device().used());
@@ -406,7 +236,7 @@ fn a_task_that_is_not_finite_spoils_no_other_loss() {
     let (_, spec) = networks::all().swap_remove(4);
     let mut case = Case::new(spec, &[[2, 3]; 4], 3);
     let mut engine = on_shim(&case.spec, Order::Forward);
-    let inner = inner(&engine, &Scope::All, Rate::Constant, 2);
+    let inner = inner(engine.network(), &Scope::All, Rate::Constant, 2);
     let sound = inner_loop(&mut engine, &case, &inner);
     case.tasks[2].support.x[0] = f32::NAN;
     let spoiled = inner_loop(&mut engine, &case, &inner);

@@ -1,10 +1,9 @@
 //! The single passes of the CPU engine against the f64 model: forward, backward, gradient and Hessian-vector product, on both sides of
 //! tasks of different sizes, at shared parameters and at each task's own, on every path, and with the same bits for any number of threads.
 
-mod networks;
-
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::Path;
+use sinew_tests::networks;
 use sinew_tests::reference::{self, Dual, differences, relative_error};
 use sinew_tests::sample::{self, Numbers, single};
 use sinew_trainer::aligned::Aligned;

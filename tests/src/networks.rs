@@ -1,10 +1,7 @@
 //! Small networks to try: together they have every kind of layer, and every way in which layers meet.
 
-// Each contract uses what it needs.
-#![allow(dead_code)]
-
+use crate::sample;
 use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec, Shape, Window};
-use sinew_tests::sample;
 
 const IDENTITY: Activation = Activation::Identity;
 const RELU: Activation = Activation::Relu;
@@ -21,6 +18,9 @@ const fn convolution(outputs: usize, size: u8, activation: Activation) -> Layer 
 const HALVED: Window = Window::square(2, 2, 0);
 
 /// All of them, by what is special about each.
+///
+/// # Panics
+/// Never: there are such networks.
 pub fn all() -> Vec<(&'static str, NetworkSpec)> {
     let two = [(3, None, Loss::CrossEntropy), (2, Some((4, RELU)), Loss::MeanSquared)];
     let image = |height, width, channels| Input::image(Shape { height, width, channels });
