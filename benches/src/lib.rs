@@ -6,8 +6,11 @@
 //! cargo bench -p sinew-benches --bench adapt
 //! cargo bench -p sinew-benches --bench report -- --markdown speed.md   # beside this package's Cargo.toml
 //! ```
+//!
+//! [`cuda`] is what `cuda-check` does on a machine with a GPU: it holds the engine there against the one on the CPU, and times it.
 
 pub mod count;
+pub mod cuda;
 pub mod lanes;
 pub mod measure;
 pub mod meta_step;

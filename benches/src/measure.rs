@@ -87,7 +87,7 @@ fn repeats(workload: &mut Workload, sample: Duration) -> u32 {
 }
 
 /// The middle value, or the mean of the two in the middle; NaN if there is none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     match (values.len(), values.len() / 2) {
         (0, _) => f64::NAN,

@@ -3,10 +3,11 @@
 use std::hint::black_box;
 
 use sinew_models::rule::{Rate, Scope};
-use sinew_models::spec::{Activation, Layer, Window};
+use sinew_models::spec::{Activation, Layer, NetworkSpec, Window};
 use sinew_runtime::Path;
-use sinew_trainer::aligned::Aligned;
-use sinew_trainer::engine::{BatchGradient, Cpu, Engine, InnerLoop, Kept, Learned, OuterStep, Rows, TaskRows};
+use sinew_trainer::engine::{
+    BatchGradient, Cpu, Engine, EngineError, InnerLoop, Kept, Learned, OuterStep, Rows, TaskRows,
+};
 use sinew_trainer::optimiser::{AdamW, Moments};
 
 use crate::problem::Problem;
@@ -69,36 +70,93 @@ const fn convolution(outputs: usize, activation: Activation) -> Layer {
     Layer::Convolution { outputs, window: Window::square(3, 1, 1), activation }
 }
 
-impl MetaStep {
-    /// It, on so many threads.
+/// A meta-step on an engine, with all that it needs there.
+#[derive(Debug)]
+pub struct Step<E: Engine> {
+    engine: E,
+    inner: InnerLoop,
+    tasks: E::Tasks,
+    params: E::Values,
+    rates: E::Values,
+    moments: [Moments<E::Values>; 2],
+    gradient: BatchGradient<E::Values>,
+    losses: Vec<f32>,
+}
+
+impl<E: Engine> Step<E> {
+    /// Asks for the step, and does not wait where an engine need not.
     ///
-    /// # Panics
-    /// If there is no engine for the network.
-    pub fn workload(&self, id: &'static str, path: Path, threads: usize) -> Workload {
+    /// # Errors
+    /// If the engine failed.
+    pub fn ask(&mut self) -> Result<(), EngineError> {
+        // A rate of 0 keeps every run the same work; the arithmetic is that of any other rate.
+        let step = OuterStep { adam: AdamW::default(), clip: None, rate: 0.0, rate_of_rates: 0.0 };
+        let params = black_box(&mut self.params);
+        self.engine.meta_gradient(&self.inner, params, &self.rates, &self.tasks, &mut self.gradient)?;
+        let learned = Learned { params, rates: &mut self.rates, moments: self.moments.each_mut() };
+        self.engine.update(&step, learned, &mut self.gradient)
+    }
+
+    /// Waits for the norm of the gradient and the losses.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    pub fn wait(&mut self) -> Result<f64, EngineError> {
+        self.engine.outcome(&self.gradient, &mut self.losses)
+    }
+
+    /// The gradient by the parameters that the last step found.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    pub fn gradient(&self) -> Result<Vec<f32>, EngineError> {
+        self.engine.download(&self.gradient.params)
+    }
+}
+
+impl MetaStep {
+    /// The network.
+    pub fn network(&self) -> NetworkSpec {
+        (self.problem)(1, 0).network
+    }
+
+    /// Operations of one step.
+    pub fn operations(&self) -> u64 {
+        let count = (self.problem)(1, 0).count();
+        count.meta_step(self.tasks, self.support, self.query, self.steps as u64)
+    }
+
+    /// It, on an engine for its network.
+    ///
+    /// # Errors
+    /// If the engine has no room for it.
+    pub fn on<E: Engine>(&self, mut engine: E) -> Result<Step<E>, EngineError> {
         let rows = |rows: usize, seed: u64| {
             let Problem { x, y, .. } = (self.problem)(rows, seed);
             Rows { x, y, rows }
         };
         let task = |task| TaskRows { support: rows(self.support, 2 * task + 1), query: rows(self.query, 2 * task + 2) };
-        let tasks: Vec<TaskRows> = (0..self.tasks).map(task).collect();
-        let start = (self.problem)(1, 0);
-        let mut engine = Cpu::on(path, &start.network, threads).expect("the network is within the limits");
+        let tasks = engine.take((0..self.tasks).map(task).collect())?;
         let (adapted, kept) = (engine.adapted(&Scope::All), Kept::Activations);
         let (steps, rate) = (self.steps, Rate::Constant);
         let inner = InnerLoop { steps, rate, adapted, learn_rates: false, first_order: false, kept };
-        let operations = start.count().meta_step(self.tasks, self.support, self.query, self.steps as u64);
-        let (mut params, mut rates) = (Aligned::copy_of(&start.parameters), Aligned::copy_of(&[0.01]));
-        let zeros = |len| Moments { first: Aligned::zeros(len), second: Aligned::zeros(len), steps: 0 };
-        let mut moments = [params.len(), rates.len()].map(zeros);
-        // A rate of 0 keeps every run the same work; the arithmetic is that of any other rate.
-        let step = OuterStep { adam: AdamW::default(), clip: None, rate: 0.0, rate_of_rates: 0.0 };
-        let mut gradient = BatchGradient::default();
-        Workload::new(id, operations, move || {
-            let params = black_box(&mut params);
-            engine.meta_gradient(&inner, params, &rates, &tasks, &mut gradient).expect("the lengths are right");
-            let learned = Learned { params, rates: &mut rates, moments: moments.each_mut() };
-            engine.update(&step, learned, &mut gradient).expect("the lengths are right");
-        })
+        let start = (self.problem)(1, 0).parameters;
+        let (params, rates) = (engine.upload(&start)?, engine.upload(&[0.01])?);
+        let mut zeros = |len: usize| engine.upload(&vec![0.0; len]);
+        let mut moments = |len| Ok::<_, EngineError>(Moments { first: zeros(len)?, second: zeros(len)?, steps: 0 });
+        let moments = [moments(start.len())?, moments(1)?];
+        let (gradient, losses) = (BatchGradient::default(), Vec::new());
+        Ok(Step { engine, inner, tasks, params, rates, moments, gradient, losses })
+    }
+
+    /// It, on so many threads.
+    ///
+    /// # Panics
+    /// If there is no engine for the network.
+    pub fn workload(&self, id: &'static str, path: Path, threads: usize) -> Workload {
+        let engine = Cpu::on(path, &self.network(), threads).expect("the network is within the limits");
+        let mut step = self.on(engine).expect("the CPU has room");
+        Workload::new(id, self.operations(), move || step.ask().expect("the lengths are right"))
     }
 }
 

@@ -38,7 +38,7 @@ pub fn markdown(timings: &[Timing]) -> String {
 }
 
 /// At least three digits that count.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         100.0.. => 0,
         10.0..100.0 => 1,

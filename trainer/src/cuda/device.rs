@@ -117,6 +117,8 @@ pub struct Limits {
     pub registers_of_multiprocessor: u32,
     /// Bytes of memory.
     pub memory: u64,
+    /// The highest clock of a multiprocessor, in kHz.
+    pub clock: u32,
 }
 
 /// Why a device cannot do what it is asked, and what to do.

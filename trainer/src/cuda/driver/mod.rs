@@ -18,6 +18,7 @@ use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use super::compile::Compiler;
+use super::nvrtc::Nvrtc;
 use super::{Address, Device, DeviceError, Launch, Limits, architecture};
 use graph::Graphs;
 use modules::Modules;
@@ -133,6 +134,11 @@ impl Driver {
         self.version
     }
 
+    /// The version of the NVRTC that compiles the kernels: major, minor; none where all were compiled ahead of time.
+    pub fn compiler(&self) -> Option<[u32; 2]> {
+        self.state().modules.compiler().nvrtc().map(Nvrtc::version)
+    }
+
     /// How often lists of launches were run: as graphs that are replayed, and launch by launch.
     pub fn runs(&self) -> [u64; 2] {
         self.state().graphs.runs
@@ -238,6 +244,7 @@ fn limits(context: &CudaContext) -> Result<Limits, DriverError> {
         threads_of_multiprocessor: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?,
         registers_of_multiprocessor: ask(Attribute::CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR)?,
         memory: context.total_mem()? as u64,
+        clock: ask(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
     })
 }
 

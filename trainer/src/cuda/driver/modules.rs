@@ -31,6 +31,11 @@ impl Modules {
         Self { compiler, modules: HashMap::new(), functions: HashMap::new() }
     }
 
+    /// What makes them.
+    pub fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
     /// Makes ready all that launches use, so that launching them compiles, loads and sets nothing.
     pub fn prepare(&mut self, context: &Arc<CudaContext>, launches: &[Launch]) -> Result<(), DeviceError> {
         launches.iter().try_for_each(|launch| self.prepare_one(context, launch))
