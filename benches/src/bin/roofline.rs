@@ -111,7 +111,13 @@ fn launches(step: &MetaStep, network: &NetworkSpec, limits: &Limits) -> (usize, 
 }
 
 /// Microseconds, and what they are bound by.
-fn expected(step: &MetaStep, network: &NetworkSpec, card: &Card, launched: usize, inner: &InnerLoop) -> (f64, &'static str) {
+fn expected(
+    step: &MetaStep,
+    network: &NetworkSpec,
+    card: &Card,
+    launched: usize,
+    inner: &InnerLoop,
+) -> (f64, &'static str) {
     let operations = Count::of(network).meta_step(step.tasks, step.support, step.query, step.steps as u64) as f64;
     let tasks = step.tasks as f64;
     let all_dense = network.layers().all(|placed| matches!(placed.layer, Layer::Dense { .. }));
@@ -123,10 +129,21 @@ fn expected(step: &MetaStep, network: &NetworkSpec, card: &Card, launched: usize
         let accesses = step.steps as f64 * step.support as f64 * both + step.query as f64 * alone;
         let bytes = 4.0 * values as f64 * tasks * accesses;
         // Traces of a step that fit the second cache come from it, at some four times the rate of memory.
-        let rate = if 4e-6 * values as f64 * tasks * (step.support + step.query) as f64 <= card.cache { 4.0 } else { 1.0 };
-        let [compute, memory, start] = [operations / card.peak * 1e-6, bytes / (rate * card.memory) * 1e-6, launched as f64 * LAUNCH];
+        let rate =
+            if 4e-6 * values as f64 * tasks * (step.support + step.query) as f64 <= card.cache { 4.0 } else { 1.0 };
+        let [compute, memory, start] =
+            [operations / card.peak * 1e-6, bytes / (rate * card.memory) * 1e-6, launched as f64 * LAUNCH];
         let most = compute.max(memory);
-        return (most + start, if start > most { "launches" } else if memory > compute { "bytes" } else { "operations" });
+        return (
+            most + start,
+            if start > most {
+                "launches"
+            } else if memory > compute {
+                "bytes"
+            } else {
+                "operations"
+            },
+        );
     };
     let at_once = f64::from(card.limits.multiprocessors * geometry.resident);
     // A multiprocessor that has fewer blocks than fit has a part of the rate alone.
@@ -140,7 +157,13 @@ fn expected(step: &MetaStep, network: &NetworkSpec, card: &Card, launched: usize
     let bytes = tasks * (if held { 0.0 } else { 2.0 * archive } + 2.0 * params);
     let memory = bytes / card.memory * 1e-6;
     let start = launched as f64 * LAUNCH;
-    let bound = if start > compute.max(memory) { "launches" } else if memory > compute { "bytes" } else { "issue slots" };
+    let bound = if start > compute.max(memory) {
+        "launches"
+    } else if memory > compute {
+        "bytes"
+    } else {
+        "issue slots"
+    };
     (compute.max(memory) + start, bound)
 }
 
