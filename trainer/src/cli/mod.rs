@@ -60,12 +60,12 @@ fn seed() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX as u64)
 }
 
-/// What a choice of device comes to; says why a GPU that may be used is not.
+/// What a choice of device comes to; says what was chosen, where that was left open, and why no GPU.
 fn settle(choice: DeviceChoice, say: impl Fn(String)) -> DeviceChoice {
     let (device, why) = choice.settled();
     if let Some(why) = why {
         say(format!("on the CPU: {why}"));
-    } else if device != DeviceChoice::Cpu {
+    } else if choice != device {
         say(format!("on {device}"));
     }
     device

@@ -348,3 +348,17 @@ impl<D: Device> Engine for Cuda<D> {
         Ok(f64::from_bits(u64::from(words[0]) | u64::from(words[1]) << 32))
     }
 }
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::Cuda;
+    use crate::cuda::Driver;
+    use crate::engine::{CandleNetwork, Engine};
+
+    /// Losses composed in candle train on a GPU's kernels, too.
+    #[test]
+    fn a_gpu_may_stand_behind_candle() {
+        fn candle<E: Engine>(_: fn(std::sync::Arc<std::sync::Mutex<E>>) -> CandleNetwork<E>) {}
+        candle::<Cuda<Driver>>(CandleNetwork::new);
+    }
+}
