@@ -25,7 +25,10 @@ pub use trials::{convolutions, dense_networks, inner, inner_loops, passes, updat
 pub const TOLERANCE: f64 = 2e-5;
 
 /// What an engine makes of a trial: every result by its name.
-pub type Results = Vec<(String, Vec<f32>)>;
+pub type Results = Vec<Named>;
+
+/// A result and its name.
+pub type Named = (String, Vec<f32>);
 
 /// Results, or what the engine failed at.
 pub type Found = Result<Results, Box<dyn Error>>;
@@ -156,7 +159,7 @@ pub fn differences(got: &Results, want: &Results) -> Vec<Difference> {
     if got.len() != want.len() {
         return vec![wrong(format!("number of results: expected {}, got {}", want.len(), got.len()))];
     }
-    let difference = |((name, got), (other, want)): (&(String, Vec<f32>), &(String, Vec<f32>))| {
+    let difference = |((name, got), (other, want)): (&Named, &Named)| {
         if name != other || got.len() != want.len() {
             return wrong(format!("{name}: expected {} values of {other}, got {}", want.len(), got.len()));
         }
