@@ -167,9 +167,11 @@ struct Launch {
     std::vector<Shared> shared;
     std::vector<Stack> stacks;
     std::vector<u32> free_stacks;
-    // Threads that may run, first in, first out: a ring.
+    // Threads that may run, first in, first out: a ring. Or a warp whose lanes have met goes on before all others, as far as it comes: what
+    // it writes too early is there when they look.
     std::vector<u32> ready;
     u32 head, tail;
+    bool ahead;
 
     u32 me, done, waiting;
     shim::Site site;
@@ -180,6 +182,7 @@ struct Launch {
     std::string message;
 
     void push(u32 thread) { ready[tail++ & (ready.size() - 1)] = thread; }
+    void push_first(u32 thread) { ready[--head & (ready.size() - 1)] = thread; }
     bool any() const { return head != tail; }
     u32 pop() { return ready[head++ & (ready.size() - 1)]; }
 
@@ -422,7 +425,11 @@ const u64* wait_for_warp(Site site, unsigned mask, u64 value) {
     thread.state = State::AT_WARP;
     if (++warp.waiting == lanes) {
         warp.waiting = 0;
-        for (u32 t : warp.threads) l.push(t);
+        if (l.ahead) {
+            for (u32 i = lanes; i-- > 0;) l.push_first(warp.threads[i]);
+        } else {
+            for (u32 t : warp.threads) l.push(t);
+        }
     }
     l.leave();
     return words;
@@ -478,6 +485,7 @@ extern "C" int sinew_shim_run(const char* name, const u32* grid, u32 threads, u3
     l.threads.resize(threads);
     l.warps.resize((threads + 31) / 32);
     l.order = order_of(threads, kind, seed);
+    l.ahead = kind == 1;
     for (u32 t : l.order) l.warps[t / 32].threads.push_back(t);
     u32 ring = 1;
     while (ring < threads) ring *= 2;

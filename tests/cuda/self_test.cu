@@ -31,6 +31,17 @@ KERNEL(test_race, Numbers, 256) {
     a.to[threadIdx.x] = all[(threadIdx.x + 1) % blockDim.x];
 }
 
+// The number of a neighbour in the next warp, written over behind a shuffle without the barrier that keeps it until all have it.
+KERNEL(test_ahead, Numbers, 256) {
+    DYNAMIC_SHARED(all);
+    all[threadIdx.x] = a.from[threadIdx.x];
+    __syncthreads();
+    const float got = __shfl_sync(0xffffffffu, all[(threadIdx.x + 32) % blockDim.x], threadIdx.x % 32);
+    if (a.choice) __syncthreads();
+    all[threadIdx.x] = -1.0f;
+    a.to[threadIdx.x] = got;
+}
+
 // One number behind the end of: 0 nothing, 1 dynamic shared memory, 2 memory of the device, 3 static shared memory, 4 what a `float4` may
 // begin at.
 KERNEL(test_overrun, Numbers, 256) {

@@ -38,7 +38,7 @@ pub enum Order {
     /// The first.
     #[default]
     Forward,
-    /// The last.
+    /// The last; and a warp goes on from a shuffle at once, as far as it comes, before another has its turn.
     Reverse,
     /// As a seed has it, and the number of the launch.
     Shuffled(u64),

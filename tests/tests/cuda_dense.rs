@@ -320,3 +320,48 @@ fn bits_depend_on_neither_blocks_nor_places_nor_threads() {
         assert!(case.run(true, &card(1 << 30, 2), Order::Forward) == first, "{kept:?}");
     }
 }
+
+/// Of several heads any one alone: the first that moves is the first to bring the backbone a gradient's change, whichever it is.
+#[test]
+fn heads_that_are_adapted_alone_agree() {
+    let heads: Vec<_> =
+        [(3, LOSSES[0]), (2, LOSSES[1]), (4, LOSSES[3])].into_iter().map(|(len, loss)| (len, None, loss)).collect();
+    for hidden in [ACTIVATIONS[1], ACTIVATIONS[2], ACTIVATIONS[3]] {
+        let spec = sample::network(5, &[(9, hidden), (6, hidden)], &heads);
+        for set in 1..8_u32 {
+            let rate = [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter][set as usize % 3];
+            let adapted = adapted(&spec, set << 2);
+            let inner =
+                InnerLoop { steps: 2, rate, adapted, learn_rates: true, first_order: false, kept: Kept::Activations };
+            check(&Case::new(spec.clone(), inner, &[[3, 5], [6, 2]], 21), Order::Reverse, set as usize % 3);
+        }
+    }
+}
+
+/// A block goes from a task that falls apart to the next one: nothing of it is left in what rows and units are padded with.
+#[test]
+fn a_task_that_is_not_finite_leaves_nothing_behind() {
+    let spec = sample::network(
+        5,
+        &[(9, ACTIVATIONS[3]), (6, ACTIVATIONS[4])],
+        &[(3, None, LOSSES[3]), (2, Some((7, ACTIVATIONS[2])), LOSSES[1])],
+    );
+    for (place, rate) in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter].into_iter().enumerate() {
+        let (adapted, kept) = (LayerSet::ALL, Kept::Checkpoints);
+        let inner = InnerLoop { steps: 3, rate, adapted, learn_rates: true, first_order: false, kept };
+        let mut case = Case::new(spec.clone(), inner, &[[7, 9], [6, 6], [3, 2], [1, 5], [5, 40]], 8);
+        let (_, limits) = &cards(&case, true)[place];
+        let limits = Limits { multiprocessors: 1, ..limits.clone() };
+        assert_eq!(case.geometry(true, &limits).blocks, 2);
+        let sound = case.run(true, &limits, Order::Forward);
+        for spoiled in [f32::NAN, f32::INFINITY] {
+            case.tasks[0].support.x.fill(spoiled);
+            case.tasks[1].query.x[0] = spoiled;
+            let got = case.run(true, &limits, Order::Forward);
+            assert!(!got.losses[0].is_finite() && !got.params[1].iter().all(|value| value.is_finite()));
+            assert_eq!(got.losses[2..], sound.losses[2..]);
+            assert_eq!(got.params[2..], sound.params[2..]);
+            assert_eq!(got.rates[2..], sound.rates[2..]);
+        }
+    }
+}

@@ -94,6 +94,27 @@ fn a_missing_barrier_shows_in_the_order_of_threads() {
     assert!(reverse[63].is_nan() && reverse[..63] == expected[..63]);
 }
 
+/// Lanes wait for each other at a shuffle, warps do not.
+#[test]
+fn a_warp_may_run_ahead_of_others() {
+    let results = |with_barrier| {
+        ORDERS.map(|order| {
+            let device = shim(order);
+            let from = floats(&device, (0..64).map(|i| i as f32));
+            let to = floats(&device, vec![0.0; 64]);
+            device.launch("test_ahead", [1; 3], 64, 256, &numbers(&device, &from, &to, 64, with_barrier)).unwrap();
+            read(&device, &to, 64)
+        })
+    };
+    let expected: Vec<_> = (0..64).map(|i| ((i + 32) % 64) as f32).collect();
+    for result in results(1) {
+        assert_eq!(result, expected);
+    }
+    let [_, reverse, ..] = results(0);
+    assert_eq!(reverse[32..], expected[32..]);
+    assert_eq!(reverse[..32], [-1.0; 32]);
+}
+
 #[test]
 fn shuffles_and_votes_are_those_of_a_warp() {
     for order in ORDERS {

@@ -3,7 +3,7 @@
 use super::on_device::{OnDevice, Transport};
 use super::{Collective, CollectiveError};
 use crate::aligned::Aligned;
-use crate::cuda::Device;
+use crate::cuda::{Device, DeviceError};
 use crate::engine::cuda::Values;
 
 /// Processes with devices.
@@ -55,10 +55,12 @@ impl<D: Device, T: Transport<D>> Collective<Values<D>> for OnDevices<'_, D, T> {
         let Some(devices) = &mut self.devices else { return Ok(()) };
         let places: Vec<_> = values.iter().map(|values| (values.address(), values.len())).collect();
         // Values without a device are none.
-        match values.iter().find_map(|values| values.device()) {
-            // SAFETY: the values are of this device, of these lengths, and borrowed alone.
-            Some(device) => unsafe { devices.sum(device, &places, share) },
-            None => Ok(()),
+        let mut on = values.iter().filter_map(|values| values.device());
+        let Some(device) = on.next() else { return Ok(()) };
+        if !on.all(|other| std::ptr::eq(device, other)) {
+            return Err(DeviceError::Elsewhere { what: "values to be summed" }.into());
         }
+        // SAFETY: the values are of this device, of these lengths, and borrowed alone.
+        unsafe { devices.sum(device, &places, share) }
     }
 }

@@ -94,7 +94,7 @@ impl Convolve {
         } else {
             (rows.most * pixels).div_ceil(TILE[0]) * channels.div_ceil(TILE[1])
         };
-        [across as u32, rows.tasks as u32, 1]
+        [u32::try_from(across).unwrap_or(u32::MAX), rows.tasks as u32, 1]
     }
 
     /// `a = activation(Σ w * x + b)` over pairs of values x and parameters, of which the first values are the weights; b lies behind the

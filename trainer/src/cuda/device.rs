@@ -221,6 +221,12 @@ pub enum DeviceError {
         /// Bytes that are free.
         free: u64,
     },
+    /// Something lies on another device, or is another engine's.
+    #[error("{what}: expected of this engine, got of another; download them there and upload them here")]
+    Elsewhere {
+        /// What does.
+        what: &'static str,
+    },
     /// A kernel does not compile.
     #[error("{}: NVRTC for {architecture}: {log}", file.file())]
     Compile {

@@ -68,7 +68,7 @@ pub struct Ragged {
     pub rows: usize,
 }
 
-/// How many blocks of so many threads have one for each of `count` values.
+/// How many blocks of so many threads have one for each of `count` values; more than a device takes, rather than too few.
 fn blocks(count: usize, threads: usize) -> u32 {
-    count.div_ceil(threads) as u32
+    u32::try_from(count.div_ceil(threads)).unwrap_or(u32::MAX)
 }

@@ -86,7 +86,8 @@ impl<D: Device> Cuda<D> {
         launches.retain(|launch| launch.grid.iter().all(|blocks| *blocks > 0));
         // SAFETY: every address is of memory that this engine took from its store for as many words as the launch reads or writes there:
         // values and tasks have the lengths that were asked for above, traces and scratch those of the plans that the launches follow. What
-        // is given back while a launch is under way is not given out to be written before the device was waited for.
+        // is given back while a launch is under way is not given out to be written before the device was waited for. Values and tasks of
+        // another engine were refused (`Values::on`, `Tasks::side`).
         unsafe { self.device().run(&launches) }?;
         Ok(())
     }
@@ -97,24 +98,31 @@ impl<D: Device> Cuda<D> {
         match params {
             Parameters::Shared(params) => {
                 expect("parameters", params.len(), len)?;
-                Ok(PerTask { at: params.address(), stride: 0 })
+                Ok(PerTask { at: params.on(&self.store, "parameters")?, stride: 0 })
             }
             Parameters::Each(params) => {
                 expect("parameters of all tasks", params.len(), len * tasks)?;
-                Ok(PerTask { at: params.address(), stride: len })
+                Ok(PerTask { at: params.on(&self.store, "parameters of all tasks")?, stride: len })
             }
         }
     }
 
-    fn expect_inner(&self, inner: &InnerLoop, params: usize, rates: usize) -> Result<(), EngineError> {
-        expect("parameters", params, self.plan.param_len)?;
+    /// Where parameters and rates of an inner loop are, of which there are as many as there must be.
+    fn starts(
+        &self,
+        inner: &InnerLoop,
+        params: &Values<D>,
+        rates: &Values<D>,
+    ) -> Result<(Address, Address), EngineError> {
+        expect("parameters", params.len(), self.plan.param_len)?;
         let expected = match inner.rate {
-            _ if inner.steps == 0 && !inner.learn_rates => return Ok(()),
+            _ if inner.steps == 0 && !inner.learn_rates => rates.len(),
             Rate::Constant => 1,
             Rate::PerLayerStep => inner.steps * self.plan.layers.len(),
             Rate::PerParameter => self.plan.param_len,
         };
-        expect("inner rates", rates, expected)
+        expect("inner rates", rates.len(), expected)?;
+        Ok((params.on(&self.store, "parameters")?, rates.on(&self.store, "inner rates")?))
     }
 
     /// The losses of tasks, brought home.
@@ -125,7 +133,7 @@ impl<D: Device> Cuda<D> {
     }
 
     fn read(&self, from: &Values<D>, to: &mut [f32]) -> Result<(), EngineError> {
-        match from.held() {
+        match from.held_by(&self.store, "values")? {
             Some(held) if !to.is_empty() => Ok(self.store.read(held, bytemuck::cast_slice_mut(to))?),
             _ => Ok(()),
         }
@@ -135,15 +143,15 @@ impl<D: Device> Cuda<D> {
     fn over_inner_loops(
         &mut self,
         inner: &InnerLoop,
-        (params, rates): (&Values<D>, &Values<D>),
+        (params, rates): (Address, Address),
         tasks: &Tasks<D>,
         losses: Address,
         gradients: Option<[(Address, usize); 2]>,
     ) -> Result<(), EngineError> {
-        let sides = [*tasks.with_targets(Side::Support)?, *tasks.with_targets(Side::Query)?];
+        let sides = tasks.both_with_targets(&self.store)?;
         let wanted = gradients.is_some();
         let lens = gradients.map_or([0; 2], |gradients| gradients.map(|(_, len)| len));
-        let at_rates = self.tables.rates(&self.store, &self.network, inner, rates.address())?;
+        let at_rates = self.tables.rates(&self.store, &self.network, inner, rates)?;
         let limits = self.device().limits();
         // A gradient costs about three forward passes, a step there and back nine.
         let [support, query] = sides.map(|side| side.rows.rows as u64);
@@ -157,18 +165,18 @@ impl<D: Device> Cuda<D> {
             inner,
             sides,
             multiprocessors: limits.multiprocessors,
-            params: params.address(),
+            params,
             rates: at_rates,
             rate_len: lens[1],
             losses,
         };
         let words = fused.as_ref().map_or_else(|| layered.words(wanted), fused::Planned::words);
         let memory = self.store.take(words)?;
-        let (at, starts) = (memory.address(), (params.address(), rates.address()));
+        let at = memory.address();
         let fill = |launches: &mut Vec<Launch>| {
             let parts = match &fused {
                 Some(fused) => {
-                    let (launch, parts) = fused.launch(&sides, starts, losses, at);
+                    let (launch, parts) = fused.launch(&sides, (params, rates), losses, at);
                     launches.push(launch);
                     parts
                 }
@@ -210,7 +218,7 @@ impl<D: Device> Engine for Cuda<D> {
     }
 
     fn take(&mut self, tasks: Vec<TaskRows>) -> Result<Tasks<D>, EngineError> {
-        Tasks::take(&self.store, &tasks, [self.plan.input_len, self.plan.output_len])
+        Tasks::take(&self.store, &tasks, [self.plan.input_len, self.plan.output_len], self.plan.widest())
     }
 
     fn forward(
@@ -267,7 +275,7 @@ impl<D: Device> Engine for Cuda<D> {
         tasks: &Tasks<D>,
         into: &mut BatchGradient<Values<D>>,
     ) -> Result<(), EngineError> {
-        self.expect_inner(inner, params.len(), rates.len())?;
+        let starts = self.starts(inner, params, rates)?;
         let BatchGradient { params: to, rates: rates_to, losses, tasks: count } = into;
         let by_params = (to.resize(&self.store, params.len())?, params.len());
         let by_rates = if inner.learn_rates {
@@ -278,7 +286,7 @@ impl<D: Device> Engine for Cuda<D> {
         };
         *count = tasks.count();
         let losses = losses.resize(&self.store, tasks.count())?;
-        self.over_inner_loops(inner, (params, rates), tasks, losses, Some([by_params, by_rates]))
+        self.over_inner_loops(inner, starts, tasks, losses, Some([by_params, by_rates]))
     }
 
     fn meta_losses(
@@ -289,11 +297,11 @@ impl<D: Device> Engine for Cuda<D> {
         tasks: &Tasks<D>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        self.expect_inner(inner, params.len(), rates.len())?;
+        let starts = self.starts(inner, params, rates)?;
         let inner = InnerLoop { learn_rates: false, first_order: true, ..inner.clone() };
         let mut left = Values::default();
         let at = left.resize(&self.store, tasks.count())?;
-        self.over_inner_loops(&inner, (params, rates), tasks, at, None)?;
+        self.over_inner_loops(&inner, starts, tasks, at, None)?;
         self.bring_losses(&left, losses)
     }
 
@@ -326,14 +334,12 @@ impl<D: Device> Engine for Cuda<D> {
                 expect("moments", moments.first.len(), count)?;
                 expect("moments", moments.second.len(), count)?;
             }
-            vectors.push(Vector {
-                values: values.address(),
-                first: moments.first.address(),
-                second: moments.second.address(),
-                gradient: gradient.map_or(Address::NONE, Values::address),
-                count,
-                factors,
-            });
+            let [values, first, second] =
+                [(values, "what is learned"), (&moments.first, "moments"), (&moments.second, "moments")]
+                    .map(|(values, what)| values.on(&self.store, what));
+            let (values, first, second) = (values?, first?, second?);
+            let gradient = gradient.map_or(Ok(Address::NONE), |gradient| gradient.on(&self.store, "a gradient"))?;
+            vectors.push(Vector { values, first, second, gradient, count, factors });
         }
         let of = [vectors[0], vectors[1]];
         let scratch = self.store.take(adam::scratch(of.map(|vector| vector.count)))?;

@@ -153,6 +153,12 @@ impl Plan {
         needed
     }
 
+    /// The most values that a row has at any layer, what goes in and comes out among them.
+    pub fn widest(&self) -> usize {
+        let layers = self.layers.iter().map(|planned| planned.outputs());
+        layers.chain([self.input_len, self.output_len]).max().unwrap_or(0)
+    }
+
     /// Values in one row of the features that the heads see.
     pub fn feature_len(&self) -> usize {
         self.backbone.checked_sub(1).map_or(self.input_len, |last| self.layers[last].outputs())

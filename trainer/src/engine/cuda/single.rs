@@ -50,7 +50,7 @@ pub(super) fn forward<D: Device>(
     depth: Depth,
     into: &mut Values<D>,
 ) -> Result<(), EngineError> {
-    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.side(side));
+    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.side(&cuda.store, side)?);
     let plan = &cuda.plan;
     let (width, layers) = match depth {
         Depth::Outputs => (plan.output_len, plan.layers.len()),
@@ -82,10 +82,12 @@ pub(super) fn backward<D: Device>(
     inputs: Option<&mut Values<D>>,
 ) -> Result<(), EngineError> {
     let shared = matches!(params, Parameters::Shared(_));
-    let (params, side, count) = (cuda.params(params, tasks.count())?, *tasks.side(side_of), tasks.count());
+    let (params, side, count) =
+        (cuda.params(params, tasks.count())?, *tasks.side(&cuda.store, side_of)?, tasks.count());
     let (len, rows) = (cuda.plan.param_len, side.rows.rows);
     let width = if depth == Depth::Outputs { cuda.plan.output_len } else { cuda.plan.feature_len() };
-    tasks.expect_values("the gradient behind the network", cotangent.len(), side_of, width)?;
+    expect("the gradient behind the network", cotangent.len(), rows * width)?;
+    let cotangent = cotangent.on(&cuda.store, "the gradient behind the network")?;
     let to = into.resize(&cuda.store, if shared { len } else { len * count })?;
     let presented = cuda.plan.input_len;
     let to_inputs = inputs.map(|inputs| inputs.resize(&cuda.store, rows * presented)).transpose()?;
@@ -99,7 +101,7 @@ pub(super) fn backward<D: Device>(
         let taking_part = match depth {
             Depth::Outputs => {
                 passes.forward(0..plan.layers.len(), params, &room.trace);
-                passes.cotangent(cotangent.address(), &room.trace);
+                passes.cotangent(cotangent, &room.trace);
                 passes.back(plan.way_back(), params, &room.trace, &needed, |_| true, gradient);
                 plan.layers.len()
             }
@@ -111,7 +113,7 @@ pub(super) fn backward<D: Device>(
                 if let Some(last) = plan.backbone.checked_sub(1) {
                     passes.forward(0..plan.backbone, params, &room.trace);
                     let at = room.trace.0[last].da;
-                    passes.launches.push(arrange::put(cotangent.address(), at, rows, width, false));
+                    passes.launches.push(arrange::put(cotangent, at, rows, width, false));
                     let way = (0..plan.backbone).rev();
                     passes.back(way, params, &room.trace, &needed, |_| true, gradient);
                 }
@@ -123,7 +125,7 @@ pub(super) fn backward<D: Device>(
                 passes.at_inputs(0..taking_part, params, &room.trace, to);
             } else {
                 // The features are the inputs.
-                passes.launches.push(arrange::put(cotangent.address(), to, rows, width, false));
+                passes.launches.push(arrange::put(cotangent, to, rows, width, false));
             }
         }
         if shared {
@@ -140,7 +142,7 @@ pub(super) fn gradient<D: Device>(
     losses: &mut Vec<f32>,
     into: &mut Values<D>,
 ) -> Result<(), EngineError> {
-    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.with_targets(side)?);
+    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.with_targets(&cuda.store, side)?);
     let len = cuda.plan.param_len;
     let to = into.resize(&cuda.store, len * tasks.count())?;
     let mut left = Values::default();
@@ -169,7 +171,7 @@ pub(super) fn hessian_vector<D: Device>(
     side: Side,
     into: &mut Values<D>,
 ) -> Result<(), EngineError> {
-    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.with_targets(side)?);
+    let (params, side) = (cuda.params(params, tasks.count())?, *tasks.with_targets(&cuda.store, side)?);
     let len = cuda.plan.param_len;
     expect("directions of all tasks", directions.len(), len * tasks.count())?;
     let to = into.resize(&cuda.store, len * tasks.count())?;
@@ -177,7 +179,7 @@ pub(super) fn hessian_vector<D: Device>(
     cuda.plan.tangents(side.rows.rows, Address::NONE, &mut tangent_words);
     let room = room(cuda, &side, true, tangent_words.words())?;
     let tangents = cuda.plan.tangents(side.rows.rows, room.more, &mut Pieces::default());
-    let direction = PerTask { at: directions.address(), stride: len };
+    let direction = PerTask { at: directions.on(&cuda.store, "directions of all tasks")?, stride: len };
     cuda.run(|cuda, launches| {
         let to = Gradient { to: PerTask { at: to, stride: len }, add: false };
         let mut passes = passes(cuda, side, room.scratch, launches);
@@ -195,7 +197,7 @@ pub(super) fn pooled_gradient<D: Device>(
 ) -> Result<(), EngineError> {
     let at = cuda.params(Parameters::Shared(params), tasks.count())?;
     let (len, count) = (cuda.plan.param_len, tasks.count());
-    let sides = [*tasks.with_targets(Side::Support)?, *tasks.with_targets(Side::Query)?];
+    let sides = tasks.both_with_targets(&cuda.store)?;
     let BatchGradient { params: to, rates, losses, tasks: of } = into;
     (*rates, *of) = (None, count);
     let (to, losses) = (to.resize(&cuda.store, len)?, losses.resize(&cuda.store, count)?);

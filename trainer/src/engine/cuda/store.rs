@@ -106,6 +106,11 @@ impl<D: Device> Held<D> {
     pub const fn words(&self) -> usize {
         self.words
     }
+
+    /// Whether it is memory of this store.
+    pub fn is_of(&self, store: &Arc<Store<D>>) -> bool {
+        Arc::ptr_eq(&self.store, store)
+    }
 }
 
 impl<D: Device> fmt::Debug for Held<D> {
@@ -149,13 +154,23 @@ impl<D: Device> Values<D> {
         self.held.as_ref().map(|held| &held.store.device)
     }
 
-    pub(super) fn held(&self) -> Option<&Held<D>> {
-        self.held.as_ref()
+    /// Their memory, for what reads it by way of `store`.
+    pub(super) fn held_by(&self, store: &Arc<Store<D>>, what: &'static str) -> Result<Option<&Held<D>>, DeviceError> {
+        match &self.held {
+            Some(held) if !held.is_of(store) => Err(DeviceError::Elsewhere { what }),
+            held => Ok(held.as_ref()),
+        }
     }
 
-    /// Makes them so many; what they were is lost.
+    /// Where they are, for launches on the device of `store`: the addresses of another device are none there, and what another engine
+    /// gives back is given out again as soon as its own launches are done.
+    pub(super) fn on(&self, store: &Arc<Store<D>>, what: &'static str) -> Result<Address, DeviceError> {
+        Ok(self.held_by(store, what)?.map_or(Address::NONE, Held::address))
+    }
+
+    /// Makes them so many, of this store; what they were is lost.
     pub(super) fn resize(&mut self, store: &Arc<Store<D>>, len: usize) -> Result<Address, DeviceError> {
-        if self.held.as_ref().is_none_or(|held| held.words() < len) {
+        if self.held.as_ref().is_none_or(|held| held.words() < len || !held.is_of(store)) {
             self.held = None;
             self.len = 0;
             self.held = Some(store.take(len)?);
