@@ -302,7 +302,8 @@ fn bits_depend_on_neither_blocks_nor_places_nor_threads() {
             let limits = Limits { multiprocessors, ..limits.clone() };
             let geometry = case.geometry(true, &limits);
             assert_eq!(geometry.archive, place);
-            assert_eq!(geometry.blocks, rows.len().min(2 * multiprocessors as usize) as u32);
+            assert!(geometry.resident >= 2);
+            assert_eq!(geometry.blocks, (rows.len() as u32).min(geometry.resident * multiprocessors));
             for order in [Order::Reverse, Order::Shuffled(3)] {
                 assert!(case.run(true, &limits, order) == first, "{place:?} {multiprocessors} {order:?}");
             }

@@ -63,6 +63,39 @@ INLINE Head head_of(const u32* words) {
     return {words[0], words[1], words[2], words[3], __uint_as_float(words[4]), __uint_as_float(words[5])};
 }
 
+// As activate and slope_of in sinew.cuh, of four at a time: one branch for them all.
+INLINE void activate(u32 activation, float (&z)[4]) {
+    if (activation == IDENTITY) return;
+    if (activation == RELU) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) z[n] = activate(RELU, z[n]);
+    } else if (activation == TANH) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) z[n] = tanh_of(z[n]);
+    } else {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) {
+            const float s = sigmoid_of(z[n]);
+            z[n] = activation == SILU ? z[n] * s : s;
+        }
+    }
+}
+INLINE void slope(u32 activation, float (&k)[4]) {
+    if (activation == TANH) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) k[n] = slope_of(TANH, k[n]);
+    } else if (activation == RELU) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) k[n] = slope_of(RELU, k[n]);
+    } else if (activation == SILU) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) k[n] = slope_of(SILU, k[n]);
+    } else {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) k[n] = slope_of(activation == SIGMOID ? SIGMOID : IDENTITY, k[n]);
+    }
+}
+
 // One task in one block.
 struct Block {
     const Dense& a;
@@ -99,9 +132,14 @@ struct Block {
     template <class Out>
     INLINE void each_parameter(const Layer& l, const Out& out) const {
         const u32 units = l.units(), wide = (l.inputs + 3) / 4 * 4;
-        for (u32 i = threadIdx.x; i < units * wide; i += THREADS) {
-            const u32 o = i / wide, in = i % wide;
-            out(l.at + place(o, in, l.in), l.offset + o * l.inputs + in, o < l.outputs && in < l.inputs);
+        // A warp takes a row, and its next is so many panels on: no thread divides.
+        const u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        u32 row = l.at + place(warp, lane, l.in), from = l.offset + warp * l.inputs + lane;
+#pragma unroll 1
+        for (u32 o = warp; o < units; o += WARPS, row += WARPS / 4 * l.in, from += WARPS * l.inputs) {
+            u32 at = row, flat = from;
+#pragma unroll 1
+            for (u32 in = lane; in < wide; in += 32, at += 128, flat += 32) out(at, flat, o < l.outputs && in < l.inputs);
         }
         for (u32 o = threadIdx.x; o < units; o += THREADS) {
             out(l.bias() + o, l.offset + l.outputs * l.inputs + o, o < l.outputs);
@@ -114,19 +152,21 @@ struct Block {
         }
     }
 
-    // Rows of inputs, padded with zeros, and which lane does what with so many of them.
+    // Rows of inputs, padded with zeros, and which lane does what with so many of them, if that is not what the maps say already.
     INLINE void load_rows(const float* from) {
+        const bool other = panels != (rows + 3) / 4;
         panels = (rows + 3) / 4;
         const u32 wide = (a.inputs + 3) / 4 * 4;
         for (u32 i = threadIdx.x; i < 4 * panels * wide; i += THREADS) {
             const u32 row = i / wide, in = i % wide;
             arena[x() + place(row, in, a.input_width)] = row < rows && in < a.inputs ? from[u64(row) * a.inputs + in] : 0.0f;
         }
+        if (!other) return;
         for (u32 i = threadIdx.x; i < a.layers * PRODUCTS * MAP; i += THREADS) {
             const u32 number = i / (PRODUCTS * MAP), which = i / MAP % PRODUCTS;
             const u32 *w = table + number * LAYER, r = panels, in = (w[0] + 3) / 4, out = (w[1] + 3) / 4;
             const u32 down = which == WEIGHTS ? out : r, across = which == SUMS ? out : in;
-            maps[i] = map_of(which, down, across, which == SUMS ? in : which == INPUTS ? out : r, i % MAP);
+            maps[i] = map_of(which, pairs(down), across, which == SUMS ? in : which == INPUTS ? out : r, i % MAP);
         }
     }
 
@@ -148,11 +188,13 @@ struct Block {
 #pragma unroll
                     for (u32 n = 0; n < 4; n++) z[n] += b[n];
                     if (l.activation == SILU) store(arena + deep + at, z);
+                    activate(l.activation, z);
+                    // Of a sum of 0 a sigmoid makes 1/2, and of 0 * infinity comes NaN.
+                    if (4 * column + 4 > l.outputs) {
 #pragma unroll
-                    for (u32 n = 0; n < 4; n++) {
-                        z[n] = activate(l.activation, z[n]);
-                        // Of a sum of 0 a sigmoid makes 1/2.
-                        if (4 * column + n >= l.outputs) z[n] = 0.0f;
+                        for (u32 n = 0; n < 4; n++) {
+                            if (4 * column + n >= l.outputs) z[n] = 0.0f;
+                        }
                     }
                     store(arena + to + at, z);
                 });
@@ -267,8 +309,9 @@ struct Block {
                     for (u32 n = 0; n < 4; n++) old[n] = 0.0f;
                 }
                 if (adds) load(arena + dz + at, old);
+                slope(s.activation, k);
 #pragma unroll
-                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
+                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * k[n];
                 store(arena + dz + at, d);
             });
     }
@@ -416,17 +459,19 @@ struct Block {
                     if (l.curved()) {
                         float d[4];
                         load(arena + bends + at, d);
+                        if (l.activation == SILU) {
 #pragma unroll
-                        for (u32 n = 0; n < 4; n++) {
-                            const float bend = l.activation == TANH ? -2.0f * k[n]
-                                : l.activation == SIGMOID           ? 1.0f - 2.0f * k[n]
-                                                                    : bend_of(SILU, k[n]);
-                            d[n] *= bend * rz[n];
+                            for (u32 n = 0; n < 4; n++) d[n] *= bend_of(SILU, k[n]) * rz[n];
+                        } else {
+                            const float flat = l.activation == SIGMOID ? 1.0f : 0.0f;
+#pragma unroll
+                            for (u32 n = 0; n < 4; n++) d[n] *= (flat - 2.0f * k[n]) * rz[n];
                         }
                         store(arena + bent + at, d);
                     }
+                    slope(l.activation, k);
 #pragma unroll
-                    for (u32 n = 0; n < 4; n++) rz[n] *= slope_of(l.activation, k[n]);
+                    for (u32 n = 0; n < 4; n++) rz[n] *= k[n];
                     store(arena + to + at, rz);
                 });
             __syncthreads();
@@ -504,8 +549,9 @@ struct Block {
                 float k[4], old[4] = {0.0f, 0.0f, 0.0f, 0.0f};
                 load(arena + from + at, k);
                 if (adds) load(arena + rdz + at, old);
+                slope(s.activation, k);
 #pragma unroll
-                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * slope_of(s.activation, k[n]);
+                for (u32 n = 0; n < 4; n++) d[n] = old[n] + d[n] * k[n];
                 store(arena + rdz + at, d);
             });
     }
@@ -553,16 +599,19 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
     const u32 steps = a.steps, length = a.segment, segments = (steps + length - 1) / length;
     const bool wanted = a.flags & GRADIENT, back = a.flags & BACK;
     const u32 slots = segments > 0 ? segments - 1 : 0;
-    // Where the archive has the parameters at the start of step `k`, k > 0: first those that segments start from, then those within one.
-    const auto kept = [&](u32 k) { return archive() + a.padded * (k % length == 0 ? k / length - 1 : slots + k % length - 1); };
-    const auto traces = [&](u32 k) { return archive() + a.archive_traces + a.archive_trace * (k % length); };
+    // Where the archive has the parameters at the start of a step of a segment, which is not the first of all: first those that segments
+    // start from, then those within one.
+    const auto kept = [&](u32 segment, u32 within) { return archive() + a.padded * (within == 0 ? segment - 1 : slots + within - 1); };
+    const auto traces = [&](u32 within) { return archive() + a.archive_traces + a.archive_trace * within; };
+    // As many panels as no task has: there are no maps yet.
+    Block block{a, table, table + a.maps, shared + a.sums, arena, 0, NONE, 0.0f, 0.0f};
 #pragma unroll 1
     for (u32 task = blockIdx.x; task < a.tasks; task += gridDim.x) {
         // Asked for where it is needed, rather than held in registers.
         const auto support = [&] { return rows_of(a.support_starts, task); };
         const auto query = [&] { return rows_of(a.query_starts, task); };
         const auto part = [&] { return a.parts + u64(task) * (a.param_count + a.rate_count); };
-        Block block{a, table, table + a.maps, shared + a.sums, arena, 0, 0, 0.0f, 0.0f};
+        block.loss = block.gathered = 0.0f;
         // Nobody is still at the task before, and the table is there.
         __syncthreads();
         block.load_params();
@@ -573,7 +622,9 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
         const u32 parts = (query().count + a.query_rows - 1) / a.query_rows, rounds = back ? segments : 0;
 #pragma unroll 1
         for (u32 round = 0; round <= rounds; round++) {
-            const u32 segment = segments - round, first = round == 0 ? 0 : segment * length;
+            // The segment of a step, and which step of it that is.
+            u32 segment = round == 0 ? 0 : segments - round, within = 0;
+            const u32 first = segment * length;
             const u32 count = round == 0 ? steps : min(length, steps - first);
             const u32 passes = round == 0 ? steps + max(parts, 1u) : round == 1 ? 0 : count;
             if (round > 0) {
@@ -581,7 +632,7 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
                 block.rows = support().count;
                 if (round == 1) block.load_rows(a.support_x + u64(support().first) * a.inputs);
                 else if (first == 0) block.load_params();
-                else copy(block.theta(), kept(first), a.padded);
+                else copy(block.theta(), kept(segment, 0), a.padded);
                 __syncthreads();
             }
 #pragma unroll 1
@@ -602,8 +653,8 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
                     __syncthreads();
                 }
                 // Whether this segment is the one that is gone back through next.
-                const bool last = round > 0 || k / length + 1 == segments;
-                if (back && !asks && k > 0 && (k % length == 0 ? round == 0 : last)) copy(kept(k), block.theta(), a.padded);
+                const bool last = round > 0 || segment + 1 == segments;
+                if (back && !asks && k > 0 && (within == 0 ? round == 0 : last)) copy(kept(segment, within), block.theta(), a.padded);
                 // What does not move need not be made again.
                 block.forward(asks || (round == 0 && k == 0) ? ALL : a.live);
                 const Span side = asks ? query() : support();
@@ -613,7 +664,8 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
                 __syncthreads();
                 if (asks && !wanted) continue;
                 block.back(asks ? ALL : a.live, k, purpose, pass > steps);
-                if (back && last && purpose == STEP) copy(traces(k), arena + block.forward(), 2 * a.width * block.panels);
+                if (back && last && purpose == STEP) copy(traces(within), arena + block.forward(), 2 * a.width * block.panels);
+                if (!asks && ++within == length && round == 0) within = 0, segment++;
                 __syncthreads();
             }
             if (round == 0) {
@@ -622,12 +674,13 @@ INLINE void run(const Dense& a, float* shared, float* arena, const Archive& arch
                 continue;
             }
 #pragma unroll 1
-            for (u32 k = first + count; k-- > first;) {
+            for (within = count; within-- > 0;) {
+                const u32 k = first + within;
                 // What the steps left behind last is still in the arena.
-                if (round == 1 || k + 1 < first + count) {
+                if (round == 1 || within + 1 < count) {
                     if (k == 0) block.load_params();
-                    else copy(block.theta(), kept(k), a.padded);
-                    copy(arena + block.forward(), traces(k), 2 * a.width * block.panels);
+                    else copy(block.theta(), kept(segment, within), a.padded);
+                    copy(arena + block.forward(), traces(within), 2 * a.width * block.panels);
                 }
                 if (a.flags & SECOND && a.rate == PER_PARAMETER) block.direct();
                 __syncthreads();

@@ -3,23 +3,26 @@
 //! # Why so
 //!
 //! A Hessian-vector product of 16-64-64-4 over 16 rows is 0.45 million multiply-adds: too little for a launch of its own, too much for
-//! a warp. A block of 256 threads has the task in its shared memory from the first step to the last. At 128 registers a thread, two
-//! blocks fit a multiprocessor, and one computes while the other waits at a barrier or copies.
+//! a warp. A block of 128 threads has the task in its shared memory from the first step to the last. Its memory leaves room for two
+//! blocks on an H100, its 168 registers a thread for three; one computes while another waits at a barrier or copies.
 //!
-//! **The tile.** A thread has 4×4 outputs of a product and takes 4 of its depth at once: 64 multiply-adds for 8 loads of 16 bytes,
-//! whichever way a factor lies. A warp's load of 16 bytes a lane takes 4 wavefronts of shared memory in general, but 2 where each lane
-//! has the address of a neighbour (lane xor 1, or lane xor 2) and each half of the warp finds its 8 addresses in different banks
-//! (NVIDIA says nothing of it; CUTLASS lays out its lanes by the same rule). So bit 0 of a lane is one of its column of tiles and bit 1
-//! one of its row: the first factor is the same across the one, the second across the other. Then 64 multiply-adds of a warp take 16
-//! cycles of a multiprocessor with 128 lanes, and its 8 loads 16 cycles of shared memory, side by side.
+//! **The tile.** A thread has two tiles of 4×4 outputs of a product, in the same column and half of all rows of tiles apart, and takes 4
+//! of their depth at once: 128 multiply-adds for 12 loads of 16 bytes, whichever way a factor lies. What each warp does besides (whose
+//! turn it is, addresses, sums over lanes, what all threads know of a layer) costs as much as the products of this size themselves, so
+//! that few warps with much to do each are better than many. A warp's load of 16 bytes a lane takes 4 wavefronts of shared memory in
+//! general, but 2 where each lane has the address of a neighbour (lane xor 1, or lane xor 2) and each half of the warp finds its 8
+//! addresses in different banks (NVIDIA says nothing of it; CUTLASS lays out its lanes by the same rule). So bit 0 of a lane is one of
+//! its column of tiles and bit 1 one of its row: the first factor is the same across the one, the second across the other. Then 128
+//! multiply-adds of a warp take 32 cycles of a multiprocessor with 128 lanes, and its 12 loads 24 cycles of shared memory, side by side.
 //!
-//! **The depth.** 16 rows by 64 units are 64 tiles, a quarter of the threads: 4 neighbouring lanes share a tile, each with every fourth
-//! part of the depth, and sum by 8 + 4 shuffles, after which each has one row of the tile to finish. Where tiles are fewer still, up to
-//! 32 lanes share one. The order is fixed, so bits depend on the task, and on how many rows of a long query go together, alone.
+//! **The depth.** 16 rows by 64 units are 32 pairs of tiles, a quarter of the threads: 4 neighbouring lanes share a pair, each with every
+//! fourth part of the depth, and sum by 16 + 8 shuffles, after which each has two rows of a tile to finish. Half of the lanes take their
+//! tiles in the other order, so that each gives what it has second. Where tiles are fewer still, up to 32 lanes share a pair. The order
+//! is fixed, so bits depend on the task, and on how many rows of a long query go together, alone.
 //!
 //! **The panel.** Four rows of an array are a panel: 4×16 values, row after row, then the next 16 columns. The rows of a tile are 64
-//! bytes apart whatever the array, so that one address serves four loads; the inner loop has 78 instructions for 64 multiply-adds on
-//! sm_90; with plain rows it had 84. A panel ends in 64 bytes that nobody uses: what two panels have at the same columns is then in
+//! bytes apart whatever the array, so that one address serves four loads: the inner loop has 146 instructions for 128 multiply-adds on
+//! sm_90. A panel ends in 64 bytes that nobody uses: what two panels have at the same columns is then in
 //! different halves of the 128 bytes of all banks. Half a warp loads, along the depth, 4 parts side by side of two panels; along the
 //! tile, 4 tiles side by side of two parts, which are two panels: places 0 to 3 and 4 to 7 of the 8, no conflict. That fixes bits 2 and
 //! 3 of a lane: two of its part in `x Wᵀ`, where both factors lie along the depth; one of its part and one of its column in `dz W`.
@@ -28,8 +31,14 @@
 //! gradient at its sum, and what a tangent changes in both. −α∘λ is a vector of its own only where each parameter has a rate; else it
 //! is λ with a factor between the two halves of a sum. What the bend of tanh and sigmoid needs of the gradient at the output is a
 //! multiple of that at the sum; SiLU keeps its sum and the gradient at its output besides. For 16-64-64-4 over 16 rows these are 6,036
-//! words of parameters twice, and 10,304 of traces: 91,104 bytes with the table, two blocks of an H100's 228 KB. What is kept of steps
+//! words of parameters twice, and 10,304 of traces: 91,248 bytes with the table, two blocks of an H100's 228 KB. What is kept of steps
 //! (`Kept`) is read once and in order, so it lies in global memory, unless there is room beside the arena without a block less.
+//!
+//! **The yardstick.** What a whole task takes of the issue slots of its multiprocessor: the machine code of the kernel is interpreted for
+//! one task, 16-64-64-4 with tanh, 16 rows on either side, five steps, all traces kept, one rate, and each instruction counted that a
+//! warp issues. The task has 115,712 multiply-adds for each of 32 lanes in its products. That is 38 % of all slots on sm_90 and 39 %
+//! on sm_87, where tiles of 4×4 and 256 threads had 28.2 % and 29.1 %. By wavefronts of shared memory alone it would be 53 %. Slots are
+//! an upper bound: nobody has counted here what a warp waits, with two warps for each scheduler of an H100, and one on an Orin.
 //!
 //! **Barriers.** A layer's way back is `dz W`, a barrier, and then its `dzᵀ x`, which changes W or λ in place, beside the next layer's
 //! `dz W`: one barrier for each layer.
@@ -49,9 +58,9 @@ pub use geometry::{Archive, Geometry};
 pub use plan::Plan;
 
 /// Threads of a block.
-pub const THREADS: u32 = 256;
+pub const THREADS: u32 = 128;
 /// Registers of a thread, as `__launch_bounds__` in `dense.cu` has them.
-pub const REGISTERS: u32 = 128;
+pub const REGISTERS: u32 = 168;
 
 /// What one launch is to do.
 #[derive(Clone, Debug)]

@@ -1,18 +1,20 @@
-// The products of dense layers of one task, by all threads of a block: a thread has 4x4 outputs at a time. dense.rs says why so.
+// The products of dense layers of one task, by all threads of a block: a thread has two tiles of 4x4 outputs at a time. dense.rs says
+// why so.
 
-// Threads of a block, and blocks that registers leave room for on a multiprocessor: 128 registers for each thread.
-#define THREADS 256
+// Threads of a block, a multiple of 4 warps, and blocks that registers leave room for on a multiprocessor: 168 registers for each thread.
+#define THREADS 128
+#define WARPS (THREADS / 32)
 #ifdef SINEW_SHIM
 #define RESIDENT THREADS
 #else
-#define RESIDENT THREADS, 2
+#define RESIDENT THREADS, 3
 #endif
 #define INLINE __device__ __forceinline__
 
 // The products of a layer: x W^T, dz W, dz^T x.
 enum { SUMS, INPUTS, WEIGHTS, PRODUCTS };
-// Words of the map of a product: one for each lane, and 4 for all.
-enum { MAP = 36 };
+// Words of the map of a product: one for each lane, and 8 for all.
+enum { MAP = 40 };
 // No layer, no factor.
 enum : u32 { NONE = 0xffffffffu };
 
@@ -33,9 +35,19 @@ INLINE void store(float* at, const float (&v)[4]) { store(at, make_float4(v[0], 
 
 INLINE bool has(u32 set, u32 layer) { return set >> layer & 1; }
 
-// Whole float4s.
+// Whole float4s: four of each thread are on their way together.
 INLINE void copy(float* to, const float* from, u32 words) {
-    for (u32 i = 4 * threadIdx.x; i < words; i += 4 * THREADS) store(to + i, load(from + i));
+    u32 i = 4 * threadIdx.x;
+#pragma unroll 1
+    for (; i + 12 * THREADS < words; i += 16 * THREADS) {
+        float4 v[4];
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) v[k] = load(from + i + 4 * THREADS * k);
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) store(to + i + 4 * THREADS * k, v[k]);
+    }
+#pragma unroll 1
+    for (; i < words; i += 4 * THREADS) store(to + i, load(from + i));
 }
 
 // The bits that numbers below `count` have.
@@ -45,14 +57,14 @@ INLINE u32 bits_of(u32 count) {
     return bits;
 }
 
-// Who does what in a product of `down` x `across` tiles over `chunks` of 4 (dense.rs says why so). For a lane: its row and column of
+// Who does what in a product of `down` x `across` pairs of tiles over `chunks` of 4 (dense.rs says why so). For a lane: its row and column of
 // tiles among those of its warp, and its part of the depth. For all: how to divide by the warps that lie side by side, how many these
-// are, and all warps; then bits of rows, columns and parts of a warp, and which bits of a lane those of the part are: the first, the
-// second, all others.
+// are, and all warps; bits of rows, columns and parts of a warp; which bits of a lane those of the part are: the first, the second, all
+// others.
 INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 word) {
     const u32 lane = word;
     const u32 tiles = down * across;
-    // A sum over 4 lanes at least leaves one row of a tile to a lane, which is all that these epilogues know.
+    // A sum over 4 lanes at least leaves two rows of one tile to a lane, which is all that these epilogues know.
     u32 depth = product == WEIGHTS ? 0 : 2;
     if (depth == 0 && 2 * tiles <= THREADS) depth = 2;
     while (depth >= 2 && depth < 5 && (tiles << (depth + 1)) <= THREADS && (1u << depth) < chunks) depth++;
@@ -82,8 +94,12 @@ INLINE u32 map_of(u32 product, u32 down, u32 across, u32 chunks, u32 word) {
         case 32: return warps > 1 ? 0xffffffffu / warps + 1 : 0;
         case 33: return warps;
         case 34: return warps * ((down + (1u << rows) - 1) >> rows);
-        case 35: return rows | columns << 3 | depth << 6 | first << 9 | second << 14 | (others ^ second) << 19;
-        default: return row | column << 5 | part << 10;
+        case 35: return rows | columns << 8 | depth << 16;
+        case 36: return first;
+        case 37: return second;
+        case 38: return others ^ second;
+        case 39: return 0;
+        default: return row | column << 8 | part << 16;
     }
 }
 
@@ -94,101 +110,145 @@ struct Factors {
 
 #define NOTHING Factors{NONE, 0, 0, 0}
 
-// sum += A B over chunks of the depth, a 4x4 tile. A factor lies along the depth, or along the tile.
+// sum += A B over chunks of the depth, for the 4x4 tiles at two rows of tiles and one column. A factor lies along the depth, or along the tile.
 template <bool A_DEEP, bool B_DEEP>
-INLINE void multiply(float (&sum)[4][4], const float* arena, const Factors& f, u32 row, u32 column, u32 from, u32 by, u32 chunks) {
-    const float* a = arena + f.a + (A_DEEP ? row * f.a_panel + along(from) : from * f.a_panel + along(row));
+INLINE void multiply(float (&sum)[2][4][4], const float* arena, const Factors& f, const u32 (&rows)[2], u32 column, u32 from, u32 by,
+    u32 chunks) {
+    const float* a = arena + f.a + (A_DEEP ? rows[0] * f.a_panel + along(from) : from * f.a_panel + along(rows[0]));
+    const float* c = arena + f.a + (A_DEEP ? rows[1] * f.a_panel + along(from) : from * f.a_panel + along(rows[1]));
     const float* b = arena + f.b + (B_DEEP ? column * f.b_panel + along(from) : from * f.b_panel + along(column));
+    u32 chunk = from;
     // Along the depth there are 4 lanes at least.
     const u32 a_step = by * (A_DEEP ? 16 : f.a_panel), b_step = by * (B_DEEP ? 16 : f.b_panel);
+    // Once at least: where a branch could go round the loop, the compiler sets the sums to zero on both its ways.
 #pragma unroll 1
-    for (u32 chunk = from; chunk < chunks; chunk += by) {
-        float x[4][4], y[4][4];
+    do {
+        float x[2][4][4], y[4][4];
 #pragma unroll
-        for (u32 i = 0; i < 4; i++) load(a + 16 * i, x[i]);
+        for (u32 i = 0; i < 4; i++) load(a + 16 * i, x[0][i]);
 #pragma unroll
         for (u32 i = 0; i < 4; i++) load(b + 16 * i, y[i]);
 #pragma unroll
-        for (u32 k = 0; k < 4; k++) {
+        for (u32 i = 0; i < 4; i++) load(c + 16 * i, x[1][i]);
 #pragma unroll
-            for (u32 m = 0; m < 4; m++) {
+        for (u32 half = 0; half < 2; half++) {
 #pragma unroll
-                for (u32 n = 0; n < 4; n++) {
-                    sum[m][n] += (A_DEEP ? x[m][k] : x[k][m]) * (B_DEEP ? y[n][k] : y[k][n]);
+            for (u32 k = 0; k < 4; k++) {
+#pragma unroll
+                for (u32 m = 0; m < 4; m++) {
+#pragma unroll
+                    for (u32 n = 0; n < 4; n++) {
+                        sum[half][m][n] += (A_DEEP ? x[half][m][k] : x[half][k][m]) * (B_DEEP ? y[n][k] : y[k][n]);
+                    }
                 }
             }
         }
         a += a_step;
+        c += a_step;
         b += b_step;
-    }
+        chunk += by;
+    } while (chunk < chunks);
 }
 
-// From the sums of the parts to the whole sum of one row of the tile, in sum[0]: with each of the first two bits a lane gives half of
-// what it has for the other half, then all lanes have the same. Returns the row.
-INLINE u32 gather(float (&sum)[4][4], u32 first, u32 second, u32 others) {
-    const bool low = threadIdx.x & first, high = threadIdx.x & second;
+// From the sums of the parts to the whole sums of two rows of a tile, in sum[0][0] and sum[0][1]: with the first bit a lane gives the tile
+// that it has second, with the next half of what is left for the other half, then all lanes have the same. Returns the first row.
+INLINE u32 gather(float (&sum)[2][4][4], u32 first, u32 second, u32 others) {
+    const bool high = threadIdx.x & second;
+#pragma unroll
+    for (u32 m = 0; m < 4; m++) {
+#pragma unroll
+        for (u32 n = 0; n < 4; n++) sum[0][m][n] += __shfl_xor_sync(0xffffffffu, sum[1][m][n], first);
+    }
 #pragma unroll
     for (u32 m = 0; m < 2; m++) {
 #pragma unroll
         for (u32 n = 0; n < 4; n++) {
-            const float give = low ? sum[m][n] : sum[m + 2][n], keep = low ? sum[m + 2][n] : sum[m][n];
-            sum[m][n] = keep + __shfl_xor_sync(0xffffffffu, give, first);
+            const float give = high ? sum[0][m][n] : sum[0][m + 2][n], keep = high ? sum[0][m + 2][n] : sum[0][m][n];
+            sum[0][m][n] = keep + __shfl_xor_sync(0xffffffffu, give, second);
         }
-    }
-#pragma unroll
-    for (u32 n = 0; n < 4; n++) {
-        const float give = high ? sum[0][n] : sum[1][n], keep = high ? sum[1][n] : sum[0][n];
-        sum[0][n] = keep + __shfl_xor_sync(0xffffffffu, give, second);
     }
 #pragma unroll 1
     while (others) {
         const u32 bit = others & (0u - others);
         others ^= bit;
 #pragma unroll
-        for (u32 n = 0; n < 4; n++) sum[0][n] += __shfl_xor_sync(0xffffffffu, sum[0][n], bit);
+        for (u32 m = 0; m < 2; m++) {
+#pragma unroll
+            for (u32 n = 0; n < 4; n++) sum[0][m][n] += __shfl_xor_sync(0xffffffffu, sum[0][m][n], bit);
+        }
     }
-    return 2 * low + high;
+    return 2 * high;
 }
 
-// out(row, m, column, values) for each row m of each tile of factor * (A B of `first`) + (A B of `second`); either may be missing.
+// Rows of tiles, two of which a thread takes at once: this one, and the one so many further on.
+INLINE u32 pairs(u32 down) { return (down + 1) / 2; }
+
+// out(row, m, column, values) for each row m of each tile of factor * (A B of `first`) + (A B of `second`); one of them may be missing.
 template <bool A_DEEP, bool B_DEEP, bool WHOLE, class Out>
 INLINE void product(const u32* map, const float* arena, u32 down, u32 across, u32 chunks, Factors first, float factor,
     Factors second, const Out& out) {
-    const u32 own = map[threadIdx.x % 32], inverse = map[32], warps_across = map[33], warps = map[34], bits = map[35];
-    const u32 rows = bits & 7, columns = bits >> 3 & 7, depth = bits >> 6 & 7;
+    const uint4 all = *reinterpret_cast<const uint4*>(map + 32);
+    const u32 own = map[threadIdx.x % 32], inverse = all.x, warps_across = all.y, warps = all.z, bits = all.w;
+    const u32 depth = bits >> 16, half = pairs(down), part = own >> 16;
+    // A lane that keeps the second tile takes it first.
+    const bool swaps = threadIdx.x & map[36];
 #pragma unroll 1
-    for (u32 warp = threadIdx.x / 32; warp < warps; warp += THREADS / 32) {
+    for (u32 warp = threadIdx.x / 32; warp < warps; warp += WARPS) {
         const u32 above = inverse ? u32(u64(warp) * inverse >> 32) : warp;
-        const u32 row = (above << rows) + (own & 31), column = ((warp - above * warps_across) << columns) + (own >> 5 & 31);
-        const bool inside = row < down && column < across;
-        float sum[4][4];
+        u32 row = (above << (bits & 255)) + (own & 255);
+        u32 column = ((warp - above * warps_across) << (bits >> 8 & 255)) + (own >> 8 & 255);
+        const bool inside = row < half && column < across;
+        // A lane that has nothing to do does what the first does, and nobody sees it.
+        if (!inside) row = column = 0;
+        const bool both = row + half < down;
+        // Of one row alone the other is as good as none.
+        const u32 other = both ? row + half : row;
+        const u32 rows[2] = {swaps ? other : row, swaps ? row : other};
+        float sum[2][4][4];
 #pragma unroll
-        for (u32 m = 0; m < 4; m++) {
+        for (u32 m = 0; m < 8; m++) {
 #pragma unroll
-            for (u32 n = 0; n < 4; n++) sum[m][n] = 0.0f;
+            for (u32 n = 0; n < 4; n++) sum[m / 4][m % 4][n] = 0.0f;
         }
+        u32 pair = first.a != NONE ? 0 : 1;
+        const u32 end = second.a != NONE ? 2 : 1;
 #pragma unroll 1
-        for (u32 pair = first.a != NONE ? 0 : 1; pair < 2; pair++) {
+        do {
             const Factors f = pair == 0 ? first : second;
-            if (inside && f.a != NONE) multiply<A_DEEP, B_DEEP>(sum, arena, f, row, column, own >> 10, 1u << depth, chunks);
-            if (pair == 0) {
+            multiply<A_DEEP, B_DEEP>(sum, arena, f, rows, column, part < chunks ? part : 0, 1u << depth, chunks);
+            if (pair == 0 && factor != 1.0f) {
 #pragma unroll
-                for (u32 m = 0; m < 4; m++) {
+                for (u32 m = 0; m < 8; m++) {
 #pragma unroll
-                    for (u32 n = 0; n < 4; n++) sum[m][n] *= factor;
+                    for (u32 n = 0; n < 4; n++) sum[m / 4][m % 4][n] *= factor;
                 }
+            }
+        } while (++pair < end);
+        // More parts than chunks, or no chunk at all: what there was to read is not part of the sum.
+        if (chunks >> depth == 0) {
+#pragma unroll
+            for (u32 m = 0; m < 8; m++) {
+#pragma unroll
+                for (u32 n = 0; n < 4; n++) sum[m / 4][m % 4][n] = part < chunks ? sum[m / 4][m % 4][n] : 0.0f;
             }
         }
         if (WHOLE && depth == 0) {
             if (inside) {
 #pragma unroll
-                for (u32 m = 0; m < 4; m++) out(row, m, column, sum[m]);
+                for (u32 m = 0; m < 4; m++) out(row, m, column, sum[0][m]);
+                if (both) {
+#pragma unroll
+                    for (u32 m = 0; m < 4; m++) out(other, m, column, sum[1][m]);
+                }
             }
         } else {
-            const u32 others = bits >> 19;
-            const u32 m = gather(sum, bits >> 9 & 31, bits >> 14 & 31, others);
+            const u32 others = map[38];
+            const u32 m = gather(sum, map[36], map[37], others);
             // Of lanes that have the same, the first.
-            if (inside && (threadIdx.x & others) == 0) out(row, m, column, sum[0]);
+            if (inside && (both || !swaps) && (threadIdx.x & others) == 0) {
+                out(rows[0], m, column, sum[0][0]);
+                out(rows[0], m + 1, column, sum[0][1]);
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::engine::InnerLoop;
 const LAYER: usize = 12;
 /// Words of the table for a head.
 const HEAD: usize = 8;
-/// Words of the maps of a layer: for each of three products one for each lane, and four for all.
-const MAPS: usize = 3 * 36;
+/// Words of the maps of a layer: for each of three products one for each lane, and eight for all.
+const MAPS: usize = 3 * 40;
 /// No layer.
 const NONE: u32 = u32::MAX;
 

@@ -47,7 +47,7 @@ fn the_usual_size_has_two_blocks_on_a_data_centre_card() {
     let (spec, limits) = (network(16, &[64, 64], 4), Limits::h100());
     let all = geometry(&spec, &inner(5), 1000, true, &limits);
     // Table, maps and sums; θ and λ; the traces of four panels.
-    assert_eq!(all.shared, 4 * (400 + 2 * 6036 + 4 * 2576));
+    assert_eq!(all.shared, 4 * (436 + 2 * 6036 + 4 * 2576));
     assert_eq!((all.archive, all.resident, all.blocks), (Archive::Global, 2, 264));
     // θ at four starts, outputs and gradients at five.
     assert_eq!(all.scratch, (4 * 6036 + 5 * 2 * 624 * 4_u32).next_multiple_of(32));
@@ -78,13 +78,13 @@ fn what_is_not_needed_takes_no_room() {
         (all.shared, all.scratch)
     };
     let losses = of(&inner(5), false);
-    assert_eq!(losses, (4 * (400 + 6036 + 4 * (80 + 2 * 624)), 0));
+    assert_eq!(losses, (4 * (436 + 6036 + 4 * (80 + 2 * 624)), 0));
     let first_order = of(&InnerLoop { first_order: true, ..inner(5) }, true);
     assert_eq!(first_order, (losses.0 + 4 * 6036, 0));
     let each = InnerLoop { rate: Rate::PerParameter, ..inner(5) };
     assert_eq!(of(&each, true).0, of(&inner(5), true).0 + 4 * 6036);
     // Without steps there is the query alone.
-    assert_eq!(of(&inner(0), true).0, 4 * (400 + 2 * 6036 + 4 * (80 + 2 * 624)));
+    assert_eq!(of(&inner(0), true).0, 4 * (436 + 2 * 6036 + 4 * (80 + 2 * 624)));
 }
 
 #[test]
