@@ -20,9 +20,9 @@ use sinew_trainer::optimiser::{AdamW, Moments};
 /// From the start of one small launch to the start of the next in a graph, in microseconds: an assumption.
 const LAUNCH: f64 = 2.0;
 
-/// The part of the multiply-add rate that the fused kernel has at two blocks a multiprocessor, by its count of issue slots
+/// The part of the multiply-add rate that the fused kernel has where a multiprocessor is full, by its count of issue slots
 /// (`trainer/src/cuda/dense.rs`).
-const FUSED: f64 = 0.45;
+const FUSED: f64 = 0.38;
 
 /// Accesses of four bytes to each value of a layer's output, layer by layer: of a gradient and a Hessian-vector product, and of a gradient
 /// alone. A gradient writes and reads the output, reads it again for slope and weights, writes the gradient behind it, and reads and writes

@@ -239,11 +239,15 @@ functions! {
         *function = state.next() as Handle;
         0
     }
-    fn cuFuncSetAttribute(function: Handle, _attribute: c_uint, value: c_int) {
+    fn cuFuncSetAttribute(function: Handle, attribute: c_uint, value: c_int) {
         let mut state = state();
         if !state.recording.is_empty() { return CAPTURING; }
-        if value > 163 << 10 { return INVALID; }
-        state.shared.insert(function as usize, value);
+        match attribute {
+            // The most dynamic shared memory, in bytes; the part of it beside the cache, in per cent.
+            8 if value <= 163 << 10 => state.shared.insert(function as usize, value),
+            9 if value <= 100 => None,
+            _ => return INVALID,
+        };
         0
     }
     fn cuLaunchKernel(function: Handle, x: c_uint, y: c_uint, z: c_uint, threads: c_uint, _y: c_uint, _z: c_uint, shared: c_uint,

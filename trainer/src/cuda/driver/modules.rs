@@ -57,6 +57,10 @@ impl Modules {
             let set =
                 function.function.set_attribute(Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
             set.map_err(|why| refused(&format!("allowing {shared} bytes of shared memory for"), why))?;
+            // Of what a multiprocessor can divide between cache and shared memory, all may be shared memory: that of two blocks, not one.
+            let all =
+                function.function.set_attribute(Attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100);
+            all.map_err(|why| refused("preferring shared memory for", why))?;
             function.shared = shared;
         }
         Ok(())
