@@ -2,6 +2,8 @@
 //!
 //! The figures are of "Compute Capabilities" in NVIDIA's CUDA C++ Programming Guide, the rounding is that of its occupancy calculator.
 
+use super::Limits;
+
 /// What a multiprocessor has for the blocks that it runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Multiprocessor {
@@ -49,8 +51,27 @@ impl Multiprocessor {
             [9, 0] => (2048, 32, 228),
             _ => return None,
         };
-        let (unit, reserved) = if architecture[0] == 7 { (256, 0) } else { (128, 1024) };
+        let [unit, reserved] = Self::shares(architecture);
         Some(Self { threads, blocks, registers: 65536, shared: kilobytes * 1024, unit, reserved })
+    }
+
+    /// That of a device that says what it has; a compute capability that is not known is taken to run as few blocks as any.
+    pub fn on(limits: &Limits) -> Self {
+        let blocks = Self::of(limits.architecture).map_or(16, |known| known.blocks);
+        let [unit, reserved] = Self::shares(limits.architecture);
+        Self {
+            threads: limits.threads_of_multiprocessor,
+            blocks,
+            registers: limits.registers_of_multiprocessor,
+            shared: limits.shared_of_multiprocessor,
+            unit,
+            reserved,
+        }
+    }
+
+    /// In what multiples shared memory is given out, and what the driver takes of it.
+    const fn shares(architecture: [u32; 2]) -> [u32; 2] {
+        if architecture[0] == 7 { [256, 0] } else { [128, 1024] }
     }
 
     /// How many blocks it runs at once; 0 if not even one fits.

@@ -3,9 +3,8 @@
 use super::plan::Plan;
 use super::{REGISTERS, THREADS, Work};
 use crate::cuda::Limits;
+use crate::cuda::occupancy::{Demand, Multiprocessor};
 
-/// Bytes of shared memory that CUDA keeps of each block for itself, from compute capability 8.0 on.
-const RESERVED: u32 = 1024;
 /// The least panels of a query that go together where they are more than the support's traces have room for: 32 rows.
 const QUERY_PANELS: u32 = 8;
 
@@ -99,11 +98,7 @@ fn resident(limits: &Limits, shared: u32) -> u32 {
     if shared > limits.shared_of_block {
         return 0;
     }
-    let reserved = if limits.architecture[0] >= 8 { RESERVED } else { 0 };
-    let by_shared = limits.shared_of_multiprocessor / (shared + reserved).max(1);
-    let by_threads = limits.threads_of_multiprocessor / THREADS;
-    let by_registers = limits.registers_of_multiprocessor / (REGISTERS * THREADS);
-    by_shared.min(by_threads).min(by_registers)
+    Multiprocessor::on(limits).resident(Demand { threads: THREADS, registers: REGISTERS, shared })
 }
 
 impl Words {
