@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Replaces the configuration's seed, from which the folds follow, too
     #[arg(long, value_name = "N", value_parser = super::seed())]
     seed: Option<u64>,
-    /// What to train on: cpu, cuda:N, or auto, the first GPU that can be used (`sinew devices` lists them)
+    /// What to train on: cpu, cuda:N, or auto, the first GPU that can be used (see `sinew devices`)
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Replaces one value, such as train.iterations=100; can be repeated

@@ -44,8 +44,7 @@ pub struct Arguments {
     /// Go on from the checkpoint in DIR, with the same configuration
     #[arg(long)]
     resume: bool,
-    /// What to compute on: cpu, cuda:N, or auto, the first GPU that can be used (`sinew devices` lists them); results agree
-    /// to rounding
+    /// What to compute on: cpu, cuda:N, or auto, the first GPU that can be used (see `sinew devices`)
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Replaces one value, such as train.iterations=100; can be repeated
