@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use ranks::{PLAIN, POOLED, RATES, Spoilt, assert_same, config, files, train_on};
 use sinew_trainer::checkpoint::Checkpoint;
 use sinew_trainer::collective::Processes;
+use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::episode::Episode;
 use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, train_among};
 use sinew_trainer::world::Task;
