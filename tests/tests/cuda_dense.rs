@@ -353,7 +353,8 @@ fn a_task_that_is_not_finite_leaves_nothing_behind() {
         let mut case = Case::new(spec.clone(), inner, &[[7, 9], [6, 6], [3, 2], [1, 5], [5, 40]], 8);
         let (_, limits) = &cards(&case, true)[place];
         let limits = Limits { multiprocessors: 1, ..limits.clone() };
-        assert_eq!(case.geometry(true, &limits).blocks, 2);
+        // The blocks of the first two tasks go on to others.
+        assert!((2..=3).contains(&case.geometry(true, &limits).blocks));
         let sound = case.run(true, &limits, Order::Forward);
         for spoiled in [f32::NAN, f32::INFINITY] {
             case.tasks[0].support.x.fill(spoiled);
