@@ -1,15 +1,18 @@
 //! The file that describes a run.
 
+mod learner;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sinew_models::networks;
-use sinew_models::rule::{Rate, Rule, RuleError, Scope};
-use sinew_models::spec::{Activation, InputForm, NetworkSpec, SpecError};
+use sinew_models::networks::{self, Convolutions};
+use sinew_models::rule::{Rule, RuleError};
+use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecError};
 
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
 use crate::world::{Signature, terrain::Distribution};
+pub use learner::{Descent, LearnerConfig, MamlConfig};
 
 /// A run: what is trained, on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,10 +68,22 @@ pub struct NetworkConfig {
     /// How inputs are presented.
     #[serde(default)]
     pub input: InputForm,
+    /// Blocks of convolutions before all else, for inputs that are images or series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub convolutions: Option<Convolutions>,
+    /// Context values beside the inputs of the first dense layer (CAVIA); 0 for none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context: usize,
     /// Units of the hidden layers.
     pub hidden: Vec<usize>,
-    /// What follows each hidden layer.
+    /// What follows each block and each hidden layer.
     pub activation: Activation,
+    /// What follows the last hidden layer; as `activation` where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Activation>,
+    /// The loss, where it is not the one that suits the world, such as `"mean_squared"` for the 0 and 1 of two classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// Whether inputs and targets are scaled by statistics of the training tasks.
     #[serde(default = "yes")]
     pub normalise: bool,
@@ -76,45 +91,6 @@ pub struct NetworkConfig {
 
 fn yes() -> bool {
     true
-}
-
-/// `[learner]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LearnerConfig {
-    /// Which one.
-    pub kind: LearnerKind,
-    /// Inner steps.
-    #[serde(default = "one")]
-    pub steps: usize,
-    /// The inner rate to begin with.
-    pub inner_rate: f32,
-    /// What the inner rate is.
-    #[serde(default)]
-    pub rate: Rate,
-    /// Whether it is learned.
-    #[serde(default)]
-    pub learn_rate: bool,
-    /// Whether the Hessian is left out.
-    #[serde(default)]
-    pub first_order: bool,
-    /// Which layers are adapted.
-    #[serde(default)]
-    pub adapt: Scope,
-}
-
-fn one() -> usize {
-    1
-}
-
-/// The learners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LearnerKind {
-    /// Model-agnostic meta-learning.
-    Maml,
-    /// Supervised, all tasks pooled.
-    Pooled,
 }
 
 /// `[train]`
@@ -239,6 +215,9 @@ pub enum ConfigError {
         /// What is there.
         found: String,
     },
+    /// Convolutions for a world whose inputs are plain values.
+    #[error("[network]: convolutions take images or series, and this world's inputs are neither")]
+    NoImages,
     /// The network cannot be.
     #[error("[network]: {0}")]
     Network(#[from] SpecError),
@@ -317,8 +296,7 @@ impl Config {
         field("train.outer_rate", "a number above 0", train.outer_rate.to_string(), positive(train.outer_rate))?;
         let every = train.validation_every;
         field("train.validation_every", "at least 1", every.to_string(), every > 0)?;
-        let rate = learner.inner_rate;
-        field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
+        learner.check()?;
         let decay = train.weight_decay;
         field("train.weight_decay", "a number from 0", decay.to_string(), decay >= 0.0 && decay.is_finite())?;
         if let Some(rate) = train.rate_outer_rate {
@@ -342,13 +320,29 @@ impl Config {
     /// # Errors
     /// If it cannot be.
     pub fn network(&self, signature: &Signature) -> Result<NetworkSpec, ConfigError> {
-        let NetworkConfig { input, hidden, activation, .. } = &self.network;
-        let head = match signature.outputs.as_slice() {
+        let NetworkConfig { input, convolutions, context, hidden, activation, features, loss, .. } = &self.network;
+        let (input, activation) = (*input, *activation);
+        let outputs = self.learner.outputs(signature.outputs.len());
+        let name = match signature.outputs.as_slice() {
             [one] => head_name(&one.name),
             _ => "output".into(),
         };
-        let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
-        Ok(networks::mlp(inputs, *input, hidden, *activation, &head, outputs, signature.loss)?)
+        let loss = self.learner.loss(loss.unwrap_or(signature.loss));
+        let len = signature.inputs.len();
+        let input = match (convolutions, signature.image) {
+            (Some(_), None) => return Err(ConfigError::NoImages),
+            (Some(_), Some(image)) => Input { image: Some(image), ..Input::vector(len, input) },
+            (None, _) => Input::vector(len, input),
+        };
+        Ok(networks::Plan {
+            input,
+            convolutions: convolutions.as_ref(),
+            context: *context,
+            hidden,
+            activation,
+            features: features.unwrap_or(activation),
+        }
+        .network(&name, outputs, loss)?)
     }
 
     /// How a device adapts.
@@ -356,8 +350,7 @@ impl Config {
     /// # Errors
     /// If it does not fit the network.
     pub fn rule(&self, network: &NetworkSpec) -> Result<Rule, ConfigError> {
-        let LearnerConfig { steps, rate, adapt, .. } = &self.learner;
-        let rule = Rule::Gradient { steps: *steps, rate: *rate, scope: adapt.clone(), momentum: false };
+        let rule = self.learner.rule(network);
         rule.check(network)?;
         Ok(rule)
     }
@@ -367,7 +360,7 @@ impl Config {
         let baselines = self.baselines.as_ref()?;
         let mut config = self.clone();
         config.baselines = None;
-        config.learner.kind = LearnerKind::Pooled;
+        config.learner = LearnerConfig::Pooled(self.learner.descent());
         config.train.iterations = baselines.iterations;
         config.train.outer_rate = baselines.outer_rate;
         config.train.weight_decay = baselines.weight_decay;

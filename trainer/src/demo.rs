@@ -83,7 +83,7 @@ pub fn run(out: &Path, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
     let settings = Settings {
         episodes: Some(EPISODES),
         shots: config.train.shots.main(),
-        steps: vec![0, config.learner.steps],
+        steps: vec![0, config.learner.steps()],
         seed: config.seed,
         guard: Guard::Improve,
     };

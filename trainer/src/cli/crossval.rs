@@ -92,7 +92,7 @@ fn over_folds(
     shots: &[usize],
     stop: &AtomicBool,
 ) -> Result<Option<Vec<Evaluation>>, Box<dyn std::error::Error>> {
-    let steps = if arguments.steps.is_empty() { vec![0, config.learner.steps] } else { arguments.steps.clone() };
+    let steps = if arguments.steps.is_empty() { vec![0, config.learner.steps()] } else { arguments.steps.clone() };
     let device = settle(arguments.device, |words| eprintln!("{words}"));
     let mut joined: Vec<Evaluation> = Vec::new();
     for fold in 0..arguments.folds {

@@ -1,3 +1,5 @@
+use sinew_models::rule::{Rate, Scope};
+
 use super::*;
 
 const TEXT: &str = r#"
@@ -31,7 +33,8 @@ fn survives_its_own_toml() {
     let config = parse(&[]).unwrap();
     assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
     let pooled = config.pooled().unwrap();
-    assert_eq!((pooled.train.iterations, pooled.learner.kind), (5, LearnerKind::Pooled));
+    assert_eq!(pooled.train.iterations, 5);
+    assert!(matches!(pooled.learner, LearnerConfig::Pooled(Descent { steps: 1, inner_rate: 0.01, .. })));
     assert_eq!(Config::parse(Path::new("again"), &pooled.to_toml(), &[]).unwrap(), pooled);
 }
 
@@ -48,8 +51,8 @@ fn changes_reach_every_field() {
     .unwrap();
     assert_eq!(config.train.iterations, 77);
     assert_eq!(config.train.shots, Shots::Any(vec![1, 5]));
-    assert_eq!(config.learner.rate, Rate::PerParameter);
-    assert_eq!(config.learner.adapt, Scope::Heads);
+    let LearnerConfig::Maml(learner) = &config.learner else { panic!("{:?}", config.learner) };
+    assert_eq!((learner.rate, &learner.adapt), (Rate::PerParameter, &Scope::Heads));
     assert_eq!(config.world, WorldConfig::Sinusoid { query: 20 });
     assert_eq!(config.train.clip, Some(1.0));
 }

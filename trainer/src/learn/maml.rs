@@ -1,14 +1,26 @@
-//! Model-agnostic meta-learning (Finn, Abbeel, Levine 2017) and what differs from it by data alone: first-order MAML, ANIL (adapt
-//! the heads; Raghu et al. 2020), Meta-SGD (learn a rate for each parameter; Li et al. 2017), and the per-layer per-step rates of MAML++
-//! (Antoniou et al. 2019).
+//! Model-agnostic meta-learning (Finn, Abbeel, Levine 2017) and what differs from it by data alone:
+//!
+//! | learner | what is different |
+//! |---|---|
+//! | first-order MAML (Finn et al. 2017, section 5.2) | the Hessian is left out |
+//! | ANIL (Raghu et al. 2020) | the heads are adapted |
+//! | Meta-SGD (Li et al. 2017) | a rate for each parameter is learned |
+//! | MAML++ (Antoniou et al. 2019) | a rate for each layer and step is learned; annealed multi-step loss; derivative-order annealing |
+//! | CAVIA (Zintgraf et al. 2019) | contexts are adapted, values beside the inputs of a layer |
 //!
 //! Paper, algorithm 2: θ'ᵢ = θ − α∇L(θ; supportᵢ), S times; θ ← θ − β∇ Σᵢ L(θ'ᵢ; queryᵢ). The gradient through the inner loop is exact.
+//!
+//! CAVIA's paper has contexts begin at 0. Here where they begin is learned, which is the same: the layer's bias could say it as well.
 
-use sinew_models::rule::{Rate, Rule};
+use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::NetworkSpec;
 
-use super::{Learner, State};
+use super::{Batch, Learner, State};
+use crate::config::MamlConfig;
 use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
+
+/// The least weight of a step's loss while the multi-step loss is annealed, as a share of an even weight (MAML++'s published code).
+const LEAST_WEIGHT: f64 = 0.03;
 
 /// MAML.
 #[derive(Debug)]
@@ -16,6 +28,10 @@ pub struct Maml {
     rule: Rule,
     inner: InnerLoop,
     inner_rate: f32,
+    /// Iterations at the start without the Hessian.
+    first_order_iterations: u64,
+    /// Iterations at the start with a loss after each step.
+    multi_step_iterations: u64,
 }
 
 impl Maml {
@@ -23,29 +39,91 @@ impl Maml {
     ///
     /// # Errors
     /// If the rule is not gradient descent without momentum.
-    pub fn new<E: Engine>(
-        engine: &E,
-        rule: Rule,
-        inner_rate: f32,
-        learn_rates: bool,
-        first_order: bool,
-        kept: Kept,
-    ) -> Result<Self, EngineError> {
+    pub fn new<E: Engine>(engine: &E, rule: Rule, settings: &MamlConfig, kept: Kept) -> Result<Self, EngineError> {
         let Rule::Gradient { steps, rate, scope, momentum: false } = &rule else {
             return Err(EngineError::Rule(rule));
         };
         let adapted = engine.adapted(scope);
+        let MamlConfig { learn_rate: learn_rates, first_order, .. } = *settings;
         let inner = InnerLoop { steps: *steps, rate: *rate, adapted, learn_rates, first_order, kept };
-        Ok(Self { rule, inner, inner_rate })
+        Ok(Self {
+            inner,
+            inner_rate: settings.inner_rate,
+            first_order_iterations: settings.first_order_iterations,
+            multi_step_iterations: settings.multi_step_iterations,
+            rule,
+        })
     }
+
+    /// The inner loop of `steps` steps in `iteration`.
+    fn inner(&self, steps: usize, iteration: u64) -> InnerLoop {
+        let first_order = self.inner.first_order || iteration < self.first_order_iterations;
+        InnerLoop { steps, first_order, ..self.inner.clone() }
+    }
+
+    /// The mean over tasks of Σ_k w_k L_Q(θ_k), k = 1 … S (MAML++, eq. 3), and its gradient: each k as an inner loop of its own, so
+    /// that an iteration costs about S/2 times as much as one with the last loss alone, while the annealing lasts.
+    fn multi_step<E: Engine>(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        tasks: &E::Tasks,
+        iteration: u64,
+        into: &mut BatchGradient<E::Values>,
+    ) -> Result<(), EngineError> {
+        let weights = step_weights(self.inner.steps, iteration, self.multi_step_iterations);
+        let layers = engine.network().layer_count();
+        let rates = engine.download(&state.rates)?;
+        let (mut by_params, mut by_rates) = (Vec::new(), Vec::new());
+        // The last one leaves its losses.
+        for (step, weight) in weights.iter().enumerate() {
+            let inner = self.inner(step + 1, iteration);
+            let seen = if inner.rate == Rate::PerLayerStep { inner.steps * layers } else { rates.len() };
+            let rates = engine.upload(&rates[..seen])?;
+            engine.meta_gradient(&inner, &state.params, &rates, tasks, into)?;
+            add(&mut by_params, *weight, &engine.download(&into.params)?);
+            if let Some(of_step) = &into.rates {
+                add(&mut by_rates, *weight, &engine.download(of_step)?);
+            }
+        }
+        into.params = engine.upload(&by_params)?;
+        if into.rates.is_some() {
+            into.rates = Some(engine.upload(&by_rates)?);
+        }
+        Ok(())
+    }
+}
+
+/// `sum += weight · values`; where there are more values than in the sum, it was 0.
+fn add(sum: &mut Vec<f32>, weight: f32, values: &[f32]) {
+    sum.resize(values.len().max(sum.len()), 0.0);
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+}
+
+/// The weights of the losses after 1 … S steps: even at first; those before the last go down, until `iterations` are done and the last
+/// is alone (MAML++, section 4, as its published code has it).
+fn step_weights(steps: usize, iteration: u64, iterations: u64) -> Vec<f32> {
+    let even = 1.0 / steps as f64;
+    let early = even * (1.0 - iteration as f64 / iterations as f64).max(LEAST_WEIGHT);
+    let mut weights = vec![early as f32; steps];
+    if let Some(last) = weights.last_mut() {
+        *last = (1.0 - early * (steps - 1) as f64) as f32;
+    }
+    weights
 }
 
 impl<E: Engine> Learner<E> for Maml {
     fn name(&self) -> &'static str {
-        match (self.inner.first_order, self.inner.rate) {
-            (true, _) => "fomaml",
-            (false, Rate::PerParameter) if self.inner.learn_rates => "meta-sgd",
-            (false, _) => "maml",
+        let Rule::Gradient { scope, .. } = &self.rule else { return "maml" };
+        let annealed = self.first_order_iterations > 0 || self.multi_step_iterations > 0;
+        match (scope, self.inner.rate) {
+            (Scope::Contexts, _) => "cavia",
+            (Scope::Heads, _) => "anil",
+            _ if self.inner.first_order => "fomaml",
+            (_, Rate::PerParameter) if self.inner.learn_rates => "meta-sgd",
+            (_, Rate::PerLayerStep) if self.inner.learn_rates => "maml++",
+            _ if annealed => "maml++",
+            _ => "maml",
         }
     }
 
@@ -61,19 +139,43 @@ impl<E: Engine> Learner<E> for Maml {
         &mut self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
+        iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
-        engine.meta_gradient(&self.inner, &state.params, &state.rates, tasks, into)
+        let multi_step = iteration < self.multi_step_iterations && self.inner.steps > 1;
+        batch.parts.iter().try_for_each(|tasks| {
+            if multi_step {
+                return self.multi_step(engine, state, tasks, iteration, into);
+            }
+            let inner = self.inner(self.inner.steps, iteration);
+            engine.meta_gradient(&inner, &state.params, &state.rates, tasks, into)
+        })
     }
 
     fn losses(
         &self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses)
+        let all = batch.parts.iter();
+        all.map(|tasks| engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_even_at_first_and_the_last_takes_over() {
+        assert_eq!(step_weights(4, 0, 100), [0.25; 4]);
+        let half = step_weights(4, 50, 100);
+        assert_eq!(half, [0.125, 0.125, 0.125, 0.625]);
+        let end = step_weights(4, 99, 100);
+        assert!((end[0] - 0.0075).abs() <= 1e-7 && (end.iter().sum::<f32>() - 1.0).abs() <= 1e-6, "{end:?}");
+        assert_eq!(step_weights(1, 7, 100), [1.0]);
     }
 }

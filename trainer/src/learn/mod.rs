@@ -6,15 +6,25 @@ pub mod pooled;
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
-use crate::engine::{BatchGradient, Engine, EngineError};
+use crate::engine::{BatchGradient, Engine, EngineError, TaskRows};
 
 /// What is learned: in host memory, or as an engine has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State<V = Vec<f32>> {
     /// Parameters: `[param_len]`.
     pub params: V,
-    /// Inner rates, in the shape of the tensor `rule.rate`.
+    /// What is learned of the rule, such as inner rates: in training as its learner has it (a logarithm, for what must stay above 0), in a
+    /// [`Model`](crate::model::Model) the numbers of the rule's tensors, one after another.
     pub rates: V,
+}
+
+/// Tasks as a learner computes on them.
+#[derive(Debug)]
+pub struct Batch<E: Engine> {
+    /// Rows where the engine computes.
+    pub parts: Vec<E::Tasks>,
+    /// Of each task what the learner looks at itself; empty where it leaves all to the engine.
+    pub tasks: Vec<TaskRows>,
 }
 
 /// A way of training, whichever engine computes.
@@ -28,7 +38,15 @@ pub trait Learner<E: Engine> {
     /// The rates to begin with.
     fn initial_rates(&self, network: &NetworkSpec) -> Vec<f32>;
 
-    /// The gradient over a batch of tasks; `into.rates` is `None` where rates are not learned.
+    /// Tasks as this learner computes on them.
+    ///
+    /// # Errors
+    /// If a task does not fit the network, or the engine has no room for it.
+    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>) -> Result<Batch<E>, EngineError> {
+        Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new() })
+    }
+
+    /// The gradient over a batch of tasks in the iteration after so many; `into.rates` is `None` where rates are not learned.
     ///
     /// # Errors
     /// If the engine failed.
@@ -36,7 +54,8 @@ pub trait Learner<E: Engine> {
         &mut self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
+        iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError>;
 
@@ -48,7 +67,12 @@ pub trait Learner<E: Engine> {
         &self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError>;
+
+    /// What a device gets: parameters, and the numbers of the rule's tensors.
+    fn deploy(&self, _network: &NetworkSpec, state: &State) -> State {
+        state.clone()
+    }
 }

@@ -4,7 +4,7 @@ use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 
-use super::{Learner, State};
+use super::{Batch, Learner, State};
 use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
 
 /// Pooled training.
@@ -38,10 +38,11 @@ impl<E: Engine> Learner<E> for Pooled {
         &mut self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
+        _iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
-        engine.pooled_gradient(&state.params, tasks, into)
+        batch.parts.iter().try_for_each(|tasks| engine.pooled_gradient(&state.params, tasks, into))
     }
 
     /// The query loss without adaptation.
@@ -49,11 +50,11 @@ impl<E: Engine> Learner<E> for Pooled {
         &self,
         engine: &mut E,
         state: &State<E::Values>,
-        tasks: &E::Tasks,
+        batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         let (rate, kept) = (Rate::Constant, Kept::default());
         let still = InnerLoop { steps: 0, rate, adapted: LayerSet::ALL, learn_rates: false, first_order: true, kept };
-        engine.meta_losses(&still, &state.params, &state.rates, tasks, losses)
+        batch.parts.iter().try_for_each(|tasks| engine.meta_losses(&still, &state.params, &state.rates, tasks, losses))
     }
 }

@@ -13,12 +13,12 @@ use super::start::episodes_of;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
-use crate::config::{Config, LearnerKind};
+use crate::config::{Config, LearnerConfig};
 use crate::engine::{BatchGradient, Engine, Learned, OuterStep, TaskRows};
 use crate::export::{About, Column};
 use crate::learn::maml::Maml;
 use crate::learn::pooled::Pooled;
-use crate::learn::{Learner, State};
+use crate::learn::{Batch, Learner, State};
 use crate::metric::Summary;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments};
@@ -32,12 +32,9 @@ pub(super) const MOST_NOT_FINITE: u64 = 100;
 /// The learner that a configuration asks for.
 pub(super) fn learner<E: Engine>(config: &Config, engine: &E) -> Result<Box<dyn Learner<E>>, TrainError> {
     let rule = config.rule(engine.network())?;
-    let (settings, kept) = (&config.learner, config.train.kept);
-    Ok(match settings.kind {
-        LearnerKind::Maml => {
-            Box::new(Maml::new(engine, rule, settings.inner_rate, settings.learn_rate, settings.first_order, kept)?)
-        }
-        LearnerKind::Pooled => Box::new(Pooled::new(rule, settings.inner_rate)),
+    Ok(match &config.learner {
+        LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
+        LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),
     })
 }
 
@@ -79,7 +76,7 @@ pub(super) struct Run<'a, E: Engine> {
     threads: usize,
     collective: &'a mut dyn Collective<E::Values>,
     /// This process' share; `None` where there is no validation.
-    validation: Option<E::Tasks>,
+    validation: Option<Batch<E>>,
     losses: Vec<f32>,
     state: State<E::Values>,
     params_moments: Moments<E::Values>,
@@ -106,7 +103,7 @@ impl<'a, E: Engine> Run<'a, E> {
             return Err(alike(&*collective, TrainError::NoTasks { world, split: "validation", shots }));
         }
         let take = || -> Result<_, TrainError> {
-            let validation = if any { Some(engine.take(validation)?) } else { None };
+            let validation = if any { Some(learner.prepare(&mut engine, validation)?) } else { None };
             let state = State { params: engine.upload(&at.state.params)?, rates: engine.upload(&at.state.rates)? };
             let mut moments = |of: &Moments| -> Result<_, TrainError> {
                 let (first, second) = (engine.upload(&of.first)?, engine.upload(&of.second)?);
@@ -135,9 +132,9 @@ impl<'a, E: Engine> Run<'a, E> {
     }
 
     /// This process' share of the tasks of an iteration, where the engine computes.
-    fn batch(&mut self, iteration: u64) -> Result<E::Tasks, TrainError> {
+    fn batch(&mut self, iteration: u64) -> Result<Batch<E>, TrainError> {
         let batch = self.draw(iteration);
-        Ok(self.engine.take(batch)?)
+        Ok(self.learner.prepare(&mut self.engine, batch)?)
     }
 
     fn draw(&self, iteration: u64) -> Vec<TaskRows> {
@@ -246,7 +243,7 @@ impl<'a, E: Engine> Run<'a, E> {
                 Some(batch) => batch,
                 None => self.batch(self.at.iteration)?,
             };
-            self.learner.gradient(&mut self.engine, &self.state, &batch, &mut gradient)?;
+            self.learner.gradient(&mut self.engine, &self.state, &batch, self.at.iteration, &mut gradient)?;
             heard = self.gather(&mut gradient, asked())?;
             self.update(&mut gradient)?;
             // While a device computes.
@@ -314,8 +311,8 @@ impl<'a, E: Engine> Run<'a, E> {
     }
 
     fn validate(&mut self) -> Result<Option<f64>, TrainError> {
-        let Some(tasks) = &self.validation else { return Ok(None) };
-        self.learner.losses(&mut self.engine, &self.state, tasks, &mut self.losses)?;
+        let Some(batch) = &self.validation else { return Ok(None) };
+        self.learner.losses(&mut self.engine, &self.state, batch, &mut self.losses)?;
         gather_values(self.collective, &mut self.losses, false)?;
         let loss = self.losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / self.losses.len() as f64;
         let better = self.at.best.as_ref().is_none_or(|best| loss < best.loss || best.loss.is_nan());
@@ -326,7 +323,7 @@ impl<'a, E: Engine> Run<'a, E> {
         Ok(Some(loss))
     }
 
-    fn model(&self, state: State, iterations: u64) -> Model {
+    fn model(&self, state: &State, iterations: u64) -> Model {
         let columns = |columns: &[crate::world::Column]| {
             columns.iter().map(|column| Column { name: column.name.clone(), unit: column.unit.clone() }).collect()
         };
@@ -334,7 +331,7 @@ impl<'a, E: Engine> Run<'a, E> {
         Model {
             network: self.network.clone(),
             rule: self.learner.rule().clone(),
-            state,
+            state: self.learner.deploy(&self.network, state),
             scaling: self.at.scaling.clone(),
             about: About {
                 inputs: columns(&signature.inputs),
@@ -352,9 +349,9 @@ impl<'a, E: Engine> Run<'a, E> {
 
     pub(super) fn finish(mut self, folder: &Path, stopped: bool) -> Result<Trained, TrainError> {
         self.bring_home()?;
-        let last = self.model(self.at.state.clone(), self.at.iteration);
+        let last = self.model(&self.at.state, self.at.iteration);
         let (model, validation) = match &self.at.best {
-            Some(best) => (self.model(best.state.clone(), best.iteration), Some(best.loss)),
+            Some(best) => (self.model(&best.state, best.iteration), Some(best.loss)),
             None => (last.clone(), None),
         };
         let write = || -> Result<(), TrainError> {

@@ -9,7 +9,7 @@ pub mod sinusoid;
 pub mod terrain;
 
 use rand_chacha::ChaCha8Rng;
-use sinew_models::spec::Loss;
+use sinew_models::spec::{Loss, Shape};
 
 use crate::episode::Episode;
 
@@ -48,6 +48,8 @@ pub struct Column {
 pub struct Signature {
     /// The input columns, in order.
     pub inputs: Vec<Column>,
+    /// The image that a row of inputs is, if it is one; a series is an image of height 1.
+    pub image: Option<Shape>,
     /// The output columns, in order.
     pub outputs: Vec<Column>,
     /// The loss that suits the outputs.

@@ -61,7 +61,8 @@ impl Sinusoid {
     /// ```
     pub fn new(query: usize) -> Self {
         let column = |name: &str| vec![Column { name: name.into(), unit: "1".into() }];
-        Self { query, signature: Signature { inputs: column("x"), outputs: column("y"), loss: Loss::MeanSquared } }
+        let (inputs, outputs) = (column("x"), column("y"));
+        Self { query, signature: Signature { inputs, image: None, outputs, loss: Loss::MeanSquared } }
     }
 }
 

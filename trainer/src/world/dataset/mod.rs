@@ -155,6 +155,7 @@ impl Dataset {
             name: format!("{}-null", self.name),
             signature: Signature {
                 inputs: self.signature.inputs.clone(),
+                image: None,
                 outputs: vec![Column { name: "later_half".into(), unit: "1".into() }],
                 loss: Loss::BinaryCrossEntropy,
             },

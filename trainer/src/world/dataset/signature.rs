@@ -60,7 +60,7 @@ pub(super) fn of(manifest: &Manifest, table: &Table, path: &Path) -> Result<Sign
     if manifest.loss == LossName::CrossEntropy && outputs.len() < 2 {
         return wrong("outputs", "a column of two classes or more", format!("{} class", outputs.len()));
     }
-    Ok(Signature { inputs: table.input_names.iter().map(column).collect(), outputs, loss })
+    Ok(Signature { inputs: table.input_names.iter().map(column).collect(), image: None, outputs, loss })
 }
 
 fn unit(units: &BTreeMap<String, String>, name: &str) -> String {

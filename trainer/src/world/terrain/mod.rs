@@ -91,7 +91,7 @@ impl Terrain {
     /// ```
     pub fn new(distribution: Distribution, seed: u64) -> Self {
         let outputs = vec![Column { name: "log_energy".into(), unit: "ln(J/m)".into() }];
-        let signature = Signature { inputs: sense::columns(), outputs, loss: Loss::MeanSquared };
+        let signature = Signature { inputs: sense::columns(), image: None, outputs, loss: Loss::MeanSquared };
         let maps = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::map_count(split)).map(|_| OnceLock::new()).collect());
         Self { distribution, seed, signature, maps }
