@@ -12,7 +12,7 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
 use crate::world::{Signature, terrain::Distribution};
-pub use learner::{Descent, LearnerConfig, MamlConfig};
+pub use learner::{BayesConfig, Descent, LearnerConfig, MamlConfig, PrototypeConfig, ReptileConfig, RidgeConfig};
 
 /// A run: what is trained, on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -345,12 +345,12 @@ impl Config {
         .network(&name, outputs, loss)?)
     }
 
-    /// How a device adapts.
+    /// How a device adapts `network`, for a world with this signature.
     ///
     /// # Errors
     /// If it does not fit the network.
-    pub fn rule(&self, network: &NetworkSpec) -> Result<Rule, ConfigError> {
-        let rule = self.learner.rule(network);
+    pub fn rule(&self, network: &NetworkSpec, signature: &Signature) -> Result<Rule, ConfigError> {
+        let rule = self.learner.rule(signature.outputs.len());
         rule.check(network)?;
         Ok(rule)
     }

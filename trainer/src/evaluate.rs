@@ -155,7 +155,7 @@ pub fn evaluate(
     let bundle = Bundle::parse(bytes)?;
     let signature = world.signature();
     let shape = (signature.inputs.len(), signature.outputs.len());
-    let got = (bundle.network().input.len, bundle.network().output_len());
+    let got = (bundle.network().input.len, bundle.rule().output_len(bundle.network()));
     if shape != got {
         return Err(EvaluateError::Shape {
             world: world.name().into(),

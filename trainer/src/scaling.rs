@@ -121,6 +121,14 @@ impl Scaling {
         scaling
     }
 
+    /// The same for a rule whose predictions have `outputs` values where the network has others: they are classes.
+    pub fn for_outputs(mut self, outputs: usize) -> Self {
+        if self.output_len() != outputs {
+            (self.output_mean, self.output_scale) = (vec![0.0; outputs], vec![1.0; outputs]);
+        }
+        self
+    }
+
     /// The mean square of the plain presentation of some inputs: how far they are from those of training. `None` without rows.
     fn score(&self, samples: &Samples) -> Option<f64> {
         let scales = || self.input_mean.iter().zip(&self.input_scale);

@@ -1,5 +1,6 @@
 //! The training loop: episodes in, checkpoints and a bundle out. Can be stopped at any iteration and goes on to the bit.
 
+mod learner;
 mod log;
 mod outputs;
 mod run;
@@ -173,7 +174,7 @@ pub fn train_on<E: Engine>(
     options: &Options<'_>,
     collective: &mut dyn Collective<E::Values>,
 ) -> Result<Trained, TrainError> {
-    let learner = run::learner(config, &engine);
+    let learner = learner::learner(config, world.signature(), &engine, threads);
     let learner = agree(collective, learner)?;
     let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
     let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;

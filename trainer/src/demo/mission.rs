@@ -198,7 +198,7 @@ mod tests {
         let changes = ["network.hidden=[8]".to_owned(), "learner.rate=\"constant\"".to_owned()];
         let config = Config::parse(std::path::Path::new("demo"), text, &changes).unwrap();
         let network = config.network(world.signature()).unwrap();
-        let rule = config.rule(&network).unwrap();
+        let rule = config.rule(&network, world.signature()).unwrap();
         let params = initial_parameters(&network, 0, Purpose::Initial, 0);
         let scaling = Scaling { output_mean: vec![5.0], ..Scaling::none(&network) };
         let about = crate::export::About::default();

@@ -1,7 +1,14 @@
 //! Ways of training. A learner returns a gradient and stops there: the loop does the rest.
 
+pub mod bayes;
+pub mod features;
 pub mod maml;
+mod objective;
 pub mod pooled;
+pub mod prototype;
+pub mod reptile;
+pub mod ridge;
+pub mod siamese;
 
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
@@ -16,6 +23,15 @@ pub struct State<V = Vec<f32>> {
     /// What is learned of the rule, such as inner rates: in training as its learner has it (a logarithm, for what must stay above 0), in a
     /// [`Model`](crate::model::Model) the numbers of the rule's tensors, one after another.
     pub rates: V,
+}
+
+/// What tasks are prepared for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// [`Learner::gradient`].
+    Training,
+    /// [`Learner::losses`].
+    Validation,
 }
 
 /// Tasks as a learner computes on them.
@@ -42,7 +58,7 @@ pub trait Learner<E: Engine> {
     ///
     /// # Errors
     /// If a task does not fit the network, or the engine has no room for it.
-    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>) -> Result<Batch<E>, EngineError> {
+    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
         Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new() })
     }
 

@@ -13,12 +13,10 @@ use super::start::episodes_of;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
-use crate::config::{Config, LearnerConfig};
+use crate::config::Config;
 use crate::engine::{BatchGradient, Engine, Learned, OuterStep, TaskRows};
 use crate::export::{About, Column};
-use crate::learn::maml::Maml;
-use crate::learn::pooled::Pooled;
-use crate::learn::{Batch, Learner, State};
+use crate::learn::{Batch, Learner, State, Use};
 use crate::metric::Summary;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments};
@@ -28,15 +26,6 @@ use crate::world::{Split, World};
 
 /// So many iterations in a row without a finite gradient end the run.
 pub(super) const MOST_NOT_FINITE: u64 = 100;
-
-/// The learner that a configuration asks for.
-pub(super) fn learner<E: Engine>(config: &Config, engine: &E) -> Result<Box<dyn Learner<E>>, TrainError> {
-    let rule = config.rule(engine.network())?;
-    Ok(match &config.learner {
-        LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
-        LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),
-    })
-}
 
 fn has_rows(task: &TaskRows) -> bool {
     task.support.rows > 0 && task.query.rows > 0
@@ -103,7 +92,7 @@ impl<'a, E: Engine> Run<'a, E> {
             return Err(alike(&*collective, TrainError::NoTasks { world, split: "validation", shots }));
         }
         let take = || -> Result<_, TrainError> {
-            let validation = if any { Some(learner.prepare(&mut engine, validation)?) } else { None };
+            let validation = if any { Some(learner.prepare(&mut engine, validation, Use::Validation)?) } else { None };
             let state = State { params: engine.upload(&at.state.params)?, rates: engine.upload(&at.state.rates)? };
             let mut moments = |of: &Moments| -> Result<_, TrainError> {
                 let (first, second) = (engine.upload(&of.first)?, engine.upload(&of.second)?);
@@ -134,7 +123,7 @@ impl<'a, E: Engine> Run<'a, E> {
     /// This process' share of the tasks of an iteration, where the engine computes.
     fn batch(&mut self, iteration: u64) -> Result<Batch<E>, TrainError> {
         let batch = self.draw(iteration);
-        Ok(self.learner.prepare(&mut self.engine, batch)?)
+        Ok(self.learner.prepare(&mut self.engine, batch, Use::Training)?)
     }
 
     fn draw(&self, iteration: u64) -> Vec<TaskRows> {

@@ -47,7 +47,8 @@ pub(super) fn begin(
         Scaling::of(network, samples.iter().map(|(_, episode)| episode))
     } else {
         Scaling::none(network)
-    };
+    }
+    .for_outputs(world.signature().outputs.len());
     let state = State { params: initial_parameters(network, config.seed, Purpose::Initial, 0), rates };
     Ok(Checkpoint {
         iteration: 0,
