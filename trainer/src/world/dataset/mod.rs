@@ -38,7 +38,8 @@ use sinew_models::spec::Loss;
 use super::{Column, Metric, Signature, Split, Task};
 pub use error::DatasetError;
 use manifest::{LossName, Manifest};
-pub use manifest::{Order, data_folder};
+pub use super::root::data_folder;
+pub use manifest::Order;
 use table::{Table, TaskRows};
 
 /// What a row's target is.

@@ -145,4 +145,16 @@ pub enum ImagesError {
         /// The most classes that there are.
         largest: usize,
     },
+    /// A character has too few drawings for the shots asked for.
+    #[error("character {character} of the alphabet `{alphabet}` has {found} drawings, and {shots} shot(s) take one more")]
+    Shots {
+        /// The alphabet.
+        alphabet: String,
+        /// The character, from 1, in the order of the names.
+        character: usize,
+        /// Shots asked for.
+        shots: usize,
+        /// Drawings that there are.
+        found: usize,
+    },
 }
