@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{Answer, data_set, settle};
+use super::{Answer, settle};
 use crate::aligned::Aligned;
 use crate::baseline;
 use crate::collective::{Collective, Processes, agree};

@@ -35,11 +35,11 @@ use std::sync::Arc;
 
 use sinew_models::spec::Loss;
 
+pub use super::root::data_folder;
 use super::{Column, Metric, Signature, Split, Task};
 pub use error::DatasetError;
-use manifest::{LossName, Manifest};
-pub use super::root::data_folder;
 pub use manifest::Order;
+use manifest::{LossName, Manifest};
 use table::{Table, TaskRows};
 
 /// What a row's target is.

@@ -50,7 +50,8 @@ fn alphabets(file: &Path) -> Result<HashMap<u64, String>, ImagesError> {
     let header = reader.headers().map_err(broken)?.clone();
     let column = |column: &'static str| {
         let found = || header.iter().collect::<Vec<_>>().join(", ");
-        let missing = || ImagesError::Cell { file: file.into(), line: 1, column, expected: "such a column", found: found() };
+        let missing =
+            || ImagesError::Cell { file: file.into(), line: 1, column, expected: "such a column", found: found() };
         header.iter().position(|name| name == column).ok_or_else(missing)
     };
     let (id, alphabet) = (column("char_id")?, column("alphabet")?);
@@ -87,7 +88,10 @@ fn read_archive(file: &Path, alphabets: &HashMap<u64, String>, collector: &mut C
             Err(ImagesError::Array { file: file.into(), array: "labels", expected: expected.into(), found })
         };
         if !alphabets.contains_key(id) {
-            return wrong("labels that are a char_id of alphabets.csv less one", format!("{} in row {row}", labels[row]));
+            return wrong(
+                "labels that are a char_id of alphabets.csv less one",
+                format!("{} in row {row}", labels[row]),
+            );
         }
         if ids[..row].contains(id) {
             return wrong("a label for each row", format!("{} in row {row}, too", labels[row]));
@@ -124,8 +128,9 @@ impl Zip<'_> {
         let file = self.file;
         let (Header { kind, shape }, mut values) = self.array("labels")?;
         let wrong = |expected: &str, found| wrong(file, "labels", expected.into(), found);
-        let &[_, drawings @ 1..] = &shape[..] else {
-            return Err(wrong("two axes, characters and drawings", format!("{shape:?}")));
+        let drawings = match shape[..] {
+            [_, drawings] if drawings > 0 => drawings,
+            _ => return Err(wrong("two axes, characters and drawings", format!("{shape:?}"))),
         };
         let bytes = match kind.as_str() {
             "<i8" => 8,

@@ -1,8 +1,8 @@
 //! Episodes of drawings: which characters, which drawings of them, and how a classifier is judged.
 
+use rand::RngExt;
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, index};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::Images;
@@ -42,10 +42,7 @@ impl Images {
             return chosen.into_iter().map(|at| Class { character: pool[at], quarter_turns }).collect();
         }
         let chosen = index::sample(&mut rng, pool.len() * turns, way);
-        chosen
-            .into_iter()
-            .map(|at| Class { character: pool[at / turns], quarter_turns: (at % turns) as u8 })
-            .collect()
+        chosen.into_iter().map(|at| Class { character: pool[at / turns], quarter_turns: (at % turns) as u8 }).collect()
     }
 
     /// The name of the alphabet of a character.

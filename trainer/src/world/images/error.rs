@@ -146,7 +146,9 @@ pub enum ImagesError {
         largest: usize,
     },
     /// A character has too few drawings for the shots asked for.
-    #[error("character {character} of the alphabet `{alphabet}` has {found} drawings, and {shots} shot(s) take one more")]
+    #[error(
+        "character {character} of the alphabet `{alphabet}` has {found} drawings, and {shots} shot(s) take one more"
+    )]
     Shots {
         /// The alphabet.
         alphabet: String,

@@ -96,7 +96,9 @@ impl Images {
     /// # Errors
     /// [`ImagesError::Shots`] names the first that cannot.
     pub fn check_shots(&self, shots: usize) -> Result<(), ImagesError> {
-        for (alphabet, number) in self.collection.alphabets.iter().flat_map(|of| of.characters.clone().map(move |at| (of, at))) {
+        for (alphabet, number) in
+            self.collection.alphabets.iter().flat_map(|of| of.characters.clone().map(move |at| (of, at)))
+        {
             let found = self.collection.characters[number].drawings;
             if found <= shots {
                 let character = number - alphabet.characters.start + 1;

@@ -11,8 +11,7 @@ pub fn pools(config: &ImagesConfig, collection: &Collection) -> Result<[Vec<Vec<
     let train_way = config.train_way.unwrap_or(config.way);
     let one = |split, way| -> Result<Vec<Vec<usize>>, ImagesError> {
         let alphabets = collection.alphabets.iter().zip(&splits).filter(|(_, of)| **of == split);
-        let mut pools: Vec<Vec<usize>> =
-            alphabets.map(|(alphabet, _)| alphabet.characters.clone().collect()).collect();
+        let mut pools: Vec<Vec<usize>> = alphabets.map(|(alphabet, _)| alphabet.characters.clone().collect()).collect();
         let turned = split == Split::Train && config.rotations;
         // Within an alphabet all classes are turned alike, so turning makes more alphabets, not larger ones.
         let (place, times) = match (config.within_alphabet, turned) {
@@ -33,8 +32,7 @@ pub fn pools(config: &ImagesConfig, collection: &Collection) -> Result<[Vec<Vec<
 /// The split of each alphabet.
 fn splits(config: &ImagesConfig, collection: &Collection) -> Result<Vec<Split>, ImagesError> {
     let mut splits = vec![Split::Train; collection.alphabets.len()];
-    let sides =
-        [("validation", &config.validation, Split::Validation), ("test", &config.test, Split::Test)];
+    let sides = [("validation", &config.validation, Split::Validation), ("test", &config.test, Split::Test)];
     for (field, names, split) in sides {
         for name in names {
             let Some(place) = collection.alphabets.iter().position(|alphabet| alphabet.name == *name) else {

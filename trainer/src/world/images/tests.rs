@@ -117,7 +117,11 @@ fn folders() -> TempDir {
             let inside = folder.path().join(part).join(name).join(format!("character{number:02}"));
             std::fs::create_dir_all(&inside).unwrap();
             for drawing in 0..DRAWINGS {
-                std::fs::write(inside.join(format!("{:04}_{drawing:02}.png", character + 1)), png_of(character, drawing)).unwrap();
+                std::fs::write(
+                    inside.join(format!("{:04}_{drawing:02}.png", character + 1)),
+                    png_of(character, drawing),
+                )
+                .unwrap();
             }
             character += 1;
         }
@@ -143,8 +147,7 @@ fn one(world: &Images, split: Split, shots: usize, seed: u64) -> (Task, Episode)
 #[test]
 fn archives_and_folders_of_the_same_drawings_are_the_same_world() {
     let (archive, folders) = (archive(), folders());
-    let (first, second) =
-        (opened(&config(), archive.path()).unwrap(), opened(&config(), folders.path()).unwrap());
+    let (first, second) = (opened(&config(), archive.path()).unwrap(), opened(&config(), folders.path()).unwrap());
     assert_eq!(first.alphabets().collect::<Vec<_>>(), ["Alpha", "Beta", "Delta", "Gamma", "Omega"]);
     assert_eq!((first.character_count(), first.drawing_count()), (17, 68));
     assert_eq!(first.collection, second.collection);
@@ -163,12 +166,19 @@ fn ink_is_one_and_paper_is_zero() {
     let alpha = world.collection.drawing(0);
     assert_eq!((alpha[14], alpha[14 + 3 * 28], alpha[14 + 4 * 28], alpha[27 * 28]), (255, 255, 0, 0));
     // A column is ink in rows 11 to 34 of 35: from 8.8 of 28 on, and 0.8 wide.
-    assert!((i32::from(alpha[20 * 28 + 22]) + i32::from(alpha[20 * 28 + 23]) - 204).abs() <= 1, "{:?}", &alpha[20 * 28..]);
+    assert!(
+        (i32::from(alpha[20 * 28 + 22]) + i32::from(alpha[20 * 28 + 23]) - 204).abs() <= 1,
+        "{:?}",
+        &alpha[20 * 28..]
+    );
     let (_, episode) = one(&world, Split::Train, 1, 0);
     assert!(episode.support.inputs.iter().all(|ink| (0.0..=1.0).contains(ink)));
     assert!(episode.support.inputs.contains(&1.0));
     let signature = world.signature();
-    assert_eq!((signature.inputs.len(), signature.outputs.len(), signature.inputs[29].name.as_str()), (PIXELS, 2, "pixel_1_1"));
+    assert_eq!(
+        (signature.inputs.len(), signature.outputs.len(), signature.inputs[29].name.as_str()),
+        (PIXELS, 2, "pixel_1_1")
+    );
     assert_eq!(signature.image.map(Shape::len), Some(PIXELS));
 }
 
@@ -192,8 +202,14 @@ fn no_alphabet_is_on_two_sides_and_only_training_turns() {
         };
         let [train, validation, test] = SPLITS.map(seen);
         let set = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<HashSet<_>>();
-        assert_eq!([train.0, validation.0, test.0], [set(&["Alpha", "Omega"]), set(&["Beta"]), set(&["Delta", "Gamma"])]);
-        assert_eq!([train.1, validation.1, test.1], [HashSet::from([0, 1, 2, 3]), HashSet::from([0]), HashSet::from([0])]);
+        assert_eq!(
+            [train.0, validation.0, test.0],
+            [set(&["Alpha", "Omega"]), set(&["Beta"]), set(&["Delta", "Gamma"])]
+        );
+        assert_eq!(
+            [train.1, validation.1, test.1],
+            [HashSet::from([0, 1, 2, 3]), HashSet::from([0]), HashSet::from([0])]
+        );
     }
     let world = opened(&ImagesConfig { rotations: false, ..config() }, folder.path()).unwrap();
     assert!((0..100).all(|seed| {
@@ -274,9 +290,18 @@ fn mistakes_in_the_configuration_are_named() {
         (ImagesConfig { test: names(&["Delta", "Dleta"]), ..config() }, "no alphabet `Dleta`; there are Alpha, Beta"),
         (ImagesConfig { test: names(&["Delta", "Beta"]), ..config() }, "the alphabet `Beta` is named twice"),
         (ImagesConfig { test: names(&["Delta", "Delta"]), ..config() }, "`Delta` is named twice"),
-        (ImagesConfig { test: names(&["Delta", "Gamma", "Alpha", "Omega"]), ..config() }, "Train split has no set of 2"),
-        (ImagesConfig { way: 5, ..config() }, "the Validation split has no set of 5 classes or more; the largest has 4"),
-        (ImagesConfig { way: 4, train_way: Some(6), within_alphabet: true, ..config() }, "Train split has no alphabet of 6"),
+        (
+            ImagesConfig { test: names(&["Delta", "Gamma", "Alpha", "Omega"]), ..config() },
+            "Train split has no set of 2",
+        ),
+        (
+            ImagesConfig { way: 5, ..config() },
+            "the Validation split has no set of 5 classes or more; the largest has 4",
+        ),
+        (
+            ImagesConfig { way: 4, train_way: Some(6), within_alphabet: true, ..config() },
+            "Train split has no alphabet of 6",
+        ),
         (ImagesConfig { root: "${HOME}".into(), ..config() }, "no variable but ${SINEW_DATA}"),
         (ImagesConfig { root: "${SINEW_DATA}/nowhere".into(), ..config() }, "nowhere"),
     ] {
@@ -302,14 +327,22 @@ fn mistakes_in_archives_are_named() {
     for (table, arrays, words) in [
         ("char_id,alphabet\n1,Alpha\n".into(), vec![("images", images()), ("labels", labels())], "found 1 in row 1"),
         ("id,alphabet\n".into(), vec![], "column `char_id`: expected such a column, found id, alphabet"),
-        (table() + "0001,background,Beta\n", vec![], "line 19, column `char_id`: expected a number that no other line has"),
+        (
+            table() + "0001,background,Beta\n",
+            vec![],
+            "line 19, column `char_id`: expected a number that no other line has",
+        ),
         (table() + "one,background,Beta\n", vec![], "expected a whole number, found `one`"),
         (table() + "1\n", vec![], "alphabets.csv"),
         (table(), vec![("labels", labels())], "images_background.npz"),
         (table(), vec![("images", images())], "images_background.npz"),
         (table(), vec![("images", images()), ("labels", array("<i8", &label_shape, &mixed))], "others in row 0"),
         (table(), vec![("images", images()), ("labels", array("<f8", &label_shape, &[]))], "found `<f8`"),
-        (table(), vec![("images", images()), ("labels", array("<i8", "(99999999999, 99999999999)", &[]))], "fewer labels"),
+        (
+            table(),
+            vec![("images", images()), ("labels", array("<i8", "(99999999999, 99999999999)", &[]))],
+            "fewer labels",
+        ),
         (table(), vec![("images", images()), ("labels", short(labels()))], "as many labels as the header says"),
         (table(), vec![("images", short(images())), ("labels", labels())], "as many images as the header says"),
         (table(), vec![("images", array("|u1", &shape, &[])), ("labels", labels())], "found `|u1`"),
@@ -332,8 +365,12 @@ fn mistakes_in_folders_are_named() {
     std::fs::write(inside(&folder, "character01/0001_00.png"), b"not a PNG").unwrap();
     assert!(opened(&config(), folder.path()).unwrap_err().contains("0001_00.png"));
     let folder = folders();
-    (1..DRAWINGS).for_each(|drawing| std::fs::remove_file(inside(&folder, &format!("character01/0001_{drawing:02}.png"))).unwrap());
-    assert!(opened(&config(), folder.path()).unwrap_err().contains("two drawings at least of `Alpha/character01`, found 1"));
+    (1..DRAWINGS).for_each(|drawing| {
+        std::fs::remove_file(inside(&folder, &format!("character01/0001_{drawing:02}.png"))).unwrap()
+    });
+    assert!(
+        opened(&config(), folder.path()).unwrap_err().contains("two drawings at least of `Alpha/character01`, found 1")
+    );
     std::fs::remove_file(inside(&folder, "character01/0001_00.png")).unwrap();
     assert!(opened(&config(), folder.path()).unwrap_err().contains("character01: expected PNG images"));
     let folder = folders();
@@ -414,7 +451,11 @@ fn the_real_drawings_are_read() {
     assert!((0.02..0.15).contains(&share), "{share}");
     let within = ImagesConfig { way: 20, evaluation_query: 1, within_alphabet: true, ..config };
     let world = Images::open_in(&within, &data).unwrap();
-    assert_eq!(world.pools[1].len() + world.pools[2].len(), VALIDATION.len() + TEST.len(), "none is too small for 20 ways");
+    assert_eq!(
+        world.pools[1].len() + world.pools[2].len(),
+        VALIDATION.len() + TEST.len(),
+        "none is too small for 20 ways"
+    );
     let (_, episode) = one(&world, Split::Test, 1, 0);
     assert_eq!((episode.support.rows, episode.query.rows), (20, 20));
 }

@@ -94,7 +94,9 @@ fn quarter() -> f64 {
 impl SeriesConfig {
     pub(super) fn check(&self) -> Result<(), SeriesError> {
         let wrong = |field, expected, found: String| Err(SeriesError::Field { field, expected, found });
-        for (field, found, least) in [("way", self.way, 2), ("query", self.query, 1), ("evaluation_query", self.evaluation_query, 1)] {
+        for (field, found, least) in
+            [("way", self.way, 2), ("query", self.query, 1), ("evaluation_query", self.evaluation_query, 1)]
+        {
             if found < least {
                 let expected = if least == 2 { "at least 2" } else { "at least 1" };
                 return wrong(field, expected, found.to_string());

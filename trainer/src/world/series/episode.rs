@@ -49,7 +49,7 @@ impl Series {
     }
 
     /// A series as a row of inputs, with the sensor worn as `frame` says.
-    fn row(&self, values: &[f32], frame: Option<&Matrix3<f32>>) -> Vec<f32> {
+    pub(super) fn row(&self, values: &[f32], frame: Option<&Matrix3<f32>>) -> Vec<f32> {
         let channels = self.scales.len();
         let mut values = values.to_vec();
         if let Some(frame) = frame {

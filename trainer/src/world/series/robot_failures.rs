@@ -52,7 +52,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SMALL: &str = "normal\r\n\t-1\t-1\t63\t-3\t-1\t0\r\n\t0\t0\t62\t-3\t-1\t0\r\n\r\n\r\ncollision\n1 2 3 4 5 6\n7 8 9 10 11 12";
+    const SMALL: &str =
+        "normal\r\n\t-1\t-1\t63\t-3\t-1\t0\r\n\t0\t0\t62\t-3\t-1\t0\r\n\r\n\r\ncollision\n1 2 3 4 5 6\n7 8 9 10 11 12";
 
     fn parsed(text: &str) -> Result<Contents, String> {
         parse(Path::new("lp9.data"), text).map_err(|why| why.to_string())

@@ -69,7 +69,8 @@ fn by_class(config: &SeriesConfig, recordings: &Recordings) -> Result<[Vec<Part>
     }
     Ok(SPLITS.map(|split| {
         let mine = splits.iter().enumerate().filter(|(_, of)| **of == split);
-        mine.map(|(class, _)| Part { class, recordings: (0..recordings.classes[class].recordings.len()).collect() }).collect()
+        mine.map(|(class, _)| Part { class, recordings: (0..recordings.classes[class].recordings.len()).collect() })
+            .collect()
     }))
 }
 

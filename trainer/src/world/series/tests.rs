@@ -16,7 +16,9 @@ const SHAPE: (usize, usize) = (8, 3);
 /// A series that nobody else has: its first value tells which it is.
 fn series(problem: usize, class: usize, number: usize) -> Vec<f32> {
     let first = (problem * 10_000 + class * 100 + number) as f32;
-    (0..SHAPE.0 * SHAPE.1).map(|at| if at == 0 { first } else { (at * (class + 2) % 7) as f32 + number as f32 }).collect()
+    (0..SHAPE.0 * SHAPE.1)
+        .map(|at| if at == 0 { first } else { (at * (class + 2) % 7) as f32 + number as f32 })
+        .collect()
 }
 
 /// A `.ts` of classes `c0`, `c1`, …, each with so many series from `begin` on.
@@ -38,9 +40,11 @@ fn ts_of(name: &str, problem: usize, classes: usize, numbers: std::ops::Range<us
 /// Two problems: `a`, of four classes in two files, and `b`, of three.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in
-        [("a_TRAIN.ts", ts_of("a", 0, 4, 0..6)), ("a_TEST.ts", ts_of("a", 0, 4, 6..10)), ("b.ts", ts_of("b", 1, 3, 0..5))]
-    {
+    for (name, text) in [
+        ("a_TRAIN.ts", ts_of("a", 0, 4, 0..6)),
+        ("a_TEST.ts", ts_of("a", 0, 4, 6..10)),
+        ("b.ts", ts_of("b", 1, 3, 0..5)),
+    ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     folder
@@ -193,7 +197,10 @@ fn series_are_standardised_on_the_training_part() {
         assert!(mean.abs() <= 1e-4 && (square - 1.0).abs() <= 1e-3, "{mean} {square}");
     }
     let signature = world.signature();
-    assert_eq!((signature.inputs.len(), signature.outputs.len(), signature.inputs[4].name.as_str()), (24, 3, "channel_1_1"));
+    assert_eq!(
+        (signature.inputs.len(), signature.outputs.len(), signature.inputs[4].name.as_str()),
+        (24, 3, "channel_1_1")
+    );
     assert_eq!(signature.image, Some(Shape { height: 1, width: 8, channels: 3 }));
 }
 
@@ -261,9 +268,15 @@ fn mistakes_are_named() {
         (SeriesConfig { validation_share: f64::NAN, ..by_series() }, "a number from 0 and below 1, found NaN"),
         (SeriesConfig { test: vec![], ..by_class() }, "field `world.test`: expected at least one class"),
         (SeriesConfig { test_files: a(), ..by_class() }, "nothing where the split is by class"),
-        (SeriesConfig { test: names(&["a/c9"]), ..by_class() }, "neither a problem nor a class `a/c9`; there are a/c0, a/c1"),
+        (
+            SeriesConfig { test: names(&["a/c9"]), ..by_class() },
+            "neither a problem nor a class `a/c9`; there are a/c0, a/c1",
+        ),
         (SeriesConfig { test: names(&["b", "b/c0"]), ..by_class() }, "the class `b/c0` is named twice"),
-        (SeriesConfig { way: 3, ..by_class() }, "the Train split has no problem of 3 classes or more; the largest has 2"),
+        (
+            SeriesConfig { way: 3, ..by_class() },
+            "the Train split has no problem of 3 classes or more; the largest has 2",
+        ),
         (SeriesConfig { way: 5, ..by_series() }, "the Train split has no problem of 5 classes"),
         (SeriesConfig { validation_share: 0.9, ..by_series() }, "the class `a/c0` has 1 series in the Train split"),
         (SeriesConfig { root: "${HOME}".into(), ..by_series() }, "no variable but ${SINEW_DATA}"),
@@ -281,7 +294,9 @@ fn mistakes_are_named() {
     assert!(open_in(&with("c.data")).unwrap_err().contains("c.data: expected series, found none"));
     std::fs::write(folder.path().join("c.data"), "up\n1 2 3 4 5 6\n").unwrap();
     assert!(open_in(&with("c.data")).unwrap_err().contains("expected series of 8 × (channel_0"));
-    let two = ts_of("c", 2, 2, 0..4).replace(":c", "#c").lines().map(|line| match line.split_once(':') {
+    // The first channel alone.
+    let whole = ts_of("c", 2, 2, 0..4).replace(":c", "#c");
+    let two = whole.lines().map(|line| match line.split_once(':') {
         Some((first, _)) => format!("{first}:c0\n"),
         None => format!("{line}\n"),
     });

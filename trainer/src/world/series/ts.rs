@@ -24,7 +24,9 @@ pub fn parse(file: &Path, text: &str) -> Result<Contents, SeriesError> {
     let mut in_data = false;
     for (line, words) in lines.by_ref().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let wrong = |expected: &str, found: &str| error(file, line, expected, found);
-        let Some((key, value)) = words.strip_prefix('@').map(|words| words.split_once(char::is_whitespace).unwrap_or((words, ""))) else {
+        let Some((key, value)) =
+            words.strip_prefix('@').map(|words| words.split_once(char::is_whitespace).unwrap_or((words, "")))
+        else {
             return Err(wrong("a line of the header, which begins with `@`", words));
         };
         if key.eq_ignore_ascii_case("data") {
@@ -143,7 +145,10 @@ mod tests {
     fn what_the_header_leaves_open_the_first_series_settles() {
         let text = SMALL.replace("@dimensions 2\n", "").replace("@seriesLength 3\n", "");
         assert_eq!(parsed(&text), parsed(SMALL));
-        let text = SMALL.replace("@univariate false\n@dimensions 2", "@univariate true").replace(":4,5,6", "").replace(":0,0,1e-1", "");
+        let text = SMALL
+            .replace("@univariate false\n@dimensions 2", "@univariate true")
+            .replace(":4,5,6", "")
+            .replace(":0,0,1e-1", "");
         assert_eq!(parsed(&text).unwrap().series[0].1, [1.0, 2.0, 3.0]);
     }
 
