@@ -11,6 +11,9 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
+use crate::world::images::ImagesConfig;
+use crate::world::root::is_shared;
+use crate::world::series::SeriesConfig;
 use crate::world::{Signature, terrain::Distribution};
 pub use learner::{BayesConfig, Descent, LearnerConfig, MamlConfig, PrototypeConfig, ReptileConfig, RidgeConfig};
 
@@ -55,6 +58,43 @@ pub enum WorldConfig {
         /// The `dataset.toml`, relative to the configuration.
         file: PathBuf,
     },
+    /// Drawings of characters.
+    Images(ImagesConfig),
+    /// Recorded series.
+    Series(SeriesConfig),
+}
+
+impl WorldConfig {
+    /// Makes paths that are relative to `folder` absolute. What names the folder of shared data stays as it is.
+    fn locate(&mut self, folder: &Path) {
+        let absolute = |path: &Path| {
+            let joined = folder.join(path);
+            joined.canonicalize().or_else(|_| std::path::absolute(&joined)).unwrap_or(joined)
+        };
+        match self {
+            Self::Dataset { file } => *file = absolute(file),
+            Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
+                if !is_shared(root) {
+                    *root = absolute(Path::new(root)).to_string_lossy().into_owned();
+                }
+            }
+            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+        }
+    }
+
+    /// Leaves of paths only the last name. What names the folder of shared data stays as it is.
+    fn forget_folders(&mut self) {
+        match self {
+            Self::Dataset { file } => *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from),
+            Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
+                if !is_shared(root) {
+                    let last = Path::new(root).file_name().map(|name| name.to_string_lossy().into_owned());
+                    *root = last.unwrap_or_default();
+                }
+            }
+            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+        }
+    }
 }
 
 fn ten() -> usize {
@@ -227,7 +267,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration at `path`, after `KEY=VALUE` changes such as `train.iterations=100`. A data set's path becomes
+    /// Reads the configuration at `path`, after `KEY=VALUE` changes such as `train.iterations=100`. The path of recorded data becomes
     /// absolute, so that what is written beside a run can be read from anywhere.
     ///
     /// # Errors
@@ -235,11 +275,8 @@ impl Config {
     pub fn read(path: &Path, changes: &[String]) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         let mut config = Self::parse(path, &text, changes)?;
-        if let WorldConfig::Dataset { file } = &mut config.world
-            && let Some(folder) = path.parent()
-        {
-            let joined = folder.join(&*file);
-            *file = joined.canonicalize().or_else(|_| std::path::absolute(&joined)).unwrap_or(joined);
+        if let Some(folder) = path.parent() {
+            config.world.locate(folder);
         }
         Ok(config)
     }
@@ -269,12 +306,10 @@ impl Config {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// As [`Config::to_toml`], for a file that leaves this machine: of a data set's path only the file's name.
+    /// As [`Config::to_toml`], for a file that leaves this machine: of the path of recorded data only the last name.
     pub fn to_portable_toml(&self) -> String {
         let mut config = self.clone();
-        if let WorldConfig::Dataset { file } = &mut config.world {
-            *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from);
-        }
+        config.world.forget_folders();
         config.to_toml()
     }
 

@@ -6,7 +6,25 @@
 
 mod summary;
 
+use crate::episode::Samples;
+use crate::world::{Metric, Predictor};
 pub use summary::{Ratio, Summary};
+
+/// What [`of_classes`] measures.
+pub const OF_CLASSES: [Metric; 2] = [
+    Metric { name: "accuracy", unit: "1", higher_is_better: true },
+    Metric { name: "log_loss", unit: "nat", higher_is_better: false },
+];
+
+/// Judges a classifier on a query set of one-hot targets: [`accuracy`] and [`class_log_loss`]. NaN without rows.
+pub fn of_classes(query: &Samples, predictor: &mut Predictor<'_>) -> Vec<f64> {
+    let classes = query.output_len();
+    let mut said = vec![0.0; query.targets.len()];
+    if query.rows > 0 {
+        predictor(&query.inputs, &mut said);
+    }
+    vec![accuracy(&said, &query.targets, classes), class_log_loss(&said, &query.targets, classes)]
+}
 
 /// Probabilities are kept this far from 0 and 1 before a logarithm is taken, so one row costs at most 16.1.
 pub const SMALLEST_PROBABILITY: f64 = 1e-7;

@@ -1,5 +1,6 @@
 //! The training loop: episodes in, checkpoints and a bundle out. Can be stopped at any iteration and goes on to the bit.
 
+mod draw;
 mod learner;
 mod log;
 mod outputs;

@@ -8,6 +8,7 @@ use sinew_runtime::Guard;
 
 use super::{Answer, data_set, table};
 use crate::baseline::Baselines;
+use crate::config::Config;
 use crate::evaluate::{EPISODES, Evaluation, Settings, evaluate};
 use crate::model::Model;
 use crate::world::{Split, World, open};
@@ -57,6 +58,9 @@ struct Source {
     /// Episodes of recorded data: a dataset.toml, as trainer/configs/bts3-dataset.toml
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Episodes of the world of a configuration, as trainer/configs/omniglot-maml-5way-1shot.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// The guard by name.
@@ -70,13 +74,17 @@ enum GuardName {
 
 impl Source {
     fn open(&self, shots: &[usize]) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+        if let Some(file) = &self.config {
+            let config = Config::read(file, &[])?;
+            return Ok(open::open(&config.world, shots)?);
+        }
         match (&self.world, &self.data) {
             (Some(name), _) => open::by_name(name).ok_or_else(|| {
                 format!("--world {name}: expected one of {}; a data set goes with --data", open::NAMES.join(", "))
                     .into()
             }),
             (None, Some(file)) => Ok(Box::new(data_set(file, shots)?)),
-            (None, None) => Err("expected --world NAME or --data FILE".into()),
+            (None, None) => Err("expected --world NAME, --data FILE or --config FILE".into()),
         }
     }
 }
@@ -84,7 +92,7 @@ impl Source {
 /// The shots that a bundle was trained with, as its configuration says.
 pub fn trained_shots(model: &Model) -> Option<usize> {
     let text = model.about.config.as_deref()?;
-    let config = crate::config::Config::parse(std::path::Path::new("bundle"), text, &[]).ok()?;
+    let config = Config::parse(std::path::Path::new("bundle"), text, &[]).ok()?;
     Some(config.train.shots.main())
 }
 

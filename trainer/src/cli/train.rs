@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{Answer, data_set, settle};
+use super::{Answer, settle};
 use crate::aligned::Aligned;
 use crate::baseline;
 use crate::collective::{Collective, Processes, agree};
-use crate::config::{Config, WorldConfig};
+use crate::config::Config;
 use crate::cuda::DeviceChoice;
 use crate::train::{BUNDLE, Options, Progress, train_among};
 use crate::world::{World, open};
@@ -76,10 +76,7 @@ fn stop_when_terminated(stop: &Arc<AtomicBool>) {
 fn open_world(arguments: &Arguments) -> Result<(Config, Box<dyn World>), Box<dyn Error>> {
     let mut config = Config::read(&arguments.config, &arguments.set)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
-    let world: Box<dyn World> = match &config.world {
-        WorldConfig::Dataset { file } => Box::new(data_set(file, config.train.shots.all())?),
-        built_in => open::open(built_in)?,
-    };
+    let world = open::open(&config.world, config.train.shots.all())?;
     Ok((config, world))
 }
 

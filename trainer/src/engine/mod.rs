@@ -42,6 +42,11 @@ pub trait Engine {
     /// The network.
     fn network(&self) -> &NetworkSpec;
 
+    /// Whether it computes on a device of its own, so that this machine's processors have time for other things meanwhile.
+    fn computes_elsewhere(&self) -> bool {
+        false
+    }
+
     /// The layers that `scope` adapts.
     fn adapted(&self, scope: &Scope) -> LayerSet;
 

@@ -4,11 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::thread;
 
-use rand::seq::IndexedRandom;
-use rayon::prelude::*;
 use sinew_models::spec::NetworkSpec;
 
+use super::draw::{Batches, Draw, has_rows};
 use super::start::episodes_of;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint};
@@ -21,15 +21,11 @@ use crate::metric::Summary;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments};
 use crate::scaling::Scaling;
-use crate::streams::{Purpose, rng};
+use crate::streams::Purpose;
 use crate::world::{Split, World};
 
 /// So many iterations in a row without a finite gradient end the run.
 pub(super) const MOST_NOT_FINITE: u64 = 100;
-
-fn has_rows(task: &TaskRows) -> bool {
-    task.support.rows > 0 && task.query.rows > 0
-}
 
 /// This process' share of the tasks by which the best state is chosen.
 fn validation<V>(
@@ -121,29 +117,8 @@ impl<'a, E: Engine> Run<'a, E> {
     }
 
     /// This process' share of the tasks of an iteration, where the engine computes.
-    fn batch(&mut self, iteration: u64) -> Result<Batch<E>, TrainError> {
-        let batch = self.draw(iteration);
-        Ok(self.learner.prepare(&mut self.engine, batch, Use::Training)?)
-    }
-
-    fn draw(&self, iteration: u64) -> Vec<TaskRows> {
-        let seed = self.config.seed;
-        let list = self.config.train.shots.all();
-        let shots = *list.choose(&mut rng(seed, Purpose::Training, iteration, 0)).unwrap_or(&1);
-        let (world, scaling) = (self.world, &self.at.scaling);
-        let one = |number: usize| {
-            let mut rng = rng(seed, Purpose::Training, iteration, number as u64 + 1);
-            let task = world.task(Split::Train, &mut rng);
-            scaling.task_rows(&world.episode(&task, shots, &mut rng))
-        };
-        let numbers = share(self.config.train.tasks, self.collective.rank(), self.collective.size());
-        let mut batch: Vec<TaskRows> = if self.threads == 1 {
-            numbers.map(one).collect()
-        } else {
-            numbers.into_par_iter().with_min_len(4).map(one).collect()
-        };
-        batch.retain(has_rows);
-        batch
+    fn batch(&mut self, batches: &mut Batches<'_, '_>, iteration: u64) -> Result<Batch<E>, TrainError> {
+        Ok(self.learner.prepare(&mut self.engine, batches.next(iteration), Use::Training)?)
     }
 
     /// Whether this is the first process, which alone writes.
@@ -214,6 +189,26 @@ impl<'a, E: Engine> Run<'a, E> {
 
     /// Runs until the last iteration, or until told to stop; whether it was stopped.
     pub(super) fn run(&mut self, options: &Options<'_>, log: &mut Option<Log>) -> Result<bool, TrainError> {
+        let (config, world, scaling) = (self.config, self.world, self.at.scaling.clone());
+        let numbers = share(config.train.tasks, self.collective.rank(), self.collective.size());
+        let draw = Draw { config, scaling, threads: self.threads, numbers };
+        thread::scope(|scope| {
+            // A device leaves this machine's processors free; where they compute, too, a thread more would only be in their way.
+            let mut batches = if self.engine.computes_elsewhere() {
+                Batches::ahead(scope, &draw, world, self.at.iteration..config.train.iterations)
+            } else {
+                Batches::at_once(&draw, world)
+            };
+            self.iterate(options, log, &mut batches)
+        })
+    }
+
+    fn iterate(
+        &mut self,
+        options: &Options<'_>,
+        log: &mut Option<Log>,
+        batches: &mut Batches<'_, '_>,
+    ) -> Result<bool, TrainError> {
         let settings = &self.config.train;
         let checkpoint = options.folder.join(CHECKPOINT);
         let mut gradient = BatchGradient::default();
@@ -230,14 +225,14 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             let batch = match ahead.take() {
                 Some(batch) => batch,
-                None => self.batch(self.at.iteration)?,
+                None => self.batch(batches, self.at.iteration)?,
             };
             self.learner.gradient(&mut self.engine, &self.state, &batch, self.at.iteration, &mut gradient)?;
             heard = self.gather(&mut gradient, asked())?;
             self.update(&mut gradient)?;
             // While a device computes.
             if self.at.iteration + 1 < settings.iterations {
-                ahead = Some(self.batch(self.at.iteration + 1)?);
+                ahead = Some(self.batch(batches, self.at.iteration + 1)?);
             }
             let (loss, finite) = self.outcome(&gradient)?;
             if finite {

@@ -4,7 +4,10 @@
 //! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
 
 pub mod dataset;
+pub mod images;
 pub mod open;
+pub mod root;
+pub mod series;
 pub mod sinusoid;
 pub mod terrain;
 

@@ -2,19 +2,51 @@
 
 use super::World;
 use super::dataset::{Dataset, DatasetError};
+use super::images::{Images, ImagesError};
+use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
 use super::terrain::{Distribution, Terrain};
 use crate::config::WorldConfig;
 
-/// Opens the world of a configuration.
+/// Why a world of recorded data cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Tables.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Drawings.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// Series.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+}
+
+/// Opens the world of a configuration, of which every task must give each of `shots` support samples (of each class) and keep some to
+/// be judged on.
 ///
 /// # Errors
-/// If a data set cannot be read.
-pub fn open(config: &WorldConfig) -> Result<Box<dyn World>, DatasetError> {
+/// If recorded data cannot be read, or has too little for the shots.
+pub fn open(config: &WorldConfig, shots: &[usize]) -> Result<Box<dyn World>, OpenError> {
+    let most = shots.iter().copied().max().unwrap_or(0);
     Ok(match config {
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
         WorldConfig::Terrain { distribution } => Box::new(Terrain::new(*distribution, 0)),
-        WorldConfig::Dataset { file } => Box::new(Dataset::open(file)?),
+        WorldConfig::Dataset { file } => {
+            let data = Dataset::open(file)?;
+            data.check_shots(most)?;
+            Box::new(data)
+        }
+        WorldConfig::Images(config) => {
+            let images = Images::open(config)?;
+            images.check_shots(most)?;
+            Box::new(images)
+        }
+        WorldConfig::Series(config) => {
+            let series = Series::open(config)?;
+            series.check_shots(most)?;
+            Box::new(series)
+        }
     })
 }
 

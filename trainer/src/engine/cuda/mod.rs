@@ -203,6 +203,10 @@ impl<D: Device> Engine for Cuda<D> {
         &self.spec
     }
 
+    fn computes_elsewhere(&self) -> bool {
+        true
+    }
+
     fn adapted(&self, scope: &Scope) -> LayerSet {
         self.network.adapted(scope)
     }

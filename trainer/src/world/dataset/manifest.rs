@@ -7,17 +7,7 @@ use serde::Deserialize;
 
 use super::DatasetError;
 use super::split::Shares;
-
-/// The variable that a root may name, and the one that a root is relative to the working directory with.
-const DATA_VARIABLE: &str = "${SINEW_DATA}";
-
-/// The folder of shared data: the environment variable `SINEW_DATA`, or else `../shared/data`.
-pub fn data_folder() -> PathBuf {
-    match std::env::var_os("SINEW_DATA") {
-        Some(folder) if !folder.is_empty() => folder.into(),
-        _ => "../shared/data".into(),
-    }
-}
+use crate::world::root;
 
 /// In which order the rows of a task become support, then query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -179,20 +169,17 @@ impl Manifest {
     }
 
     fn root(&self, path: &Path, data: &Path) -> Result<PathBuf, DatasetError> {
-        let root = self.root.replace(DATA_VARIABLE, &data.to_string_lossy());
-        if root.contains("${") {
-            return Err(DatasetError::Field {
-                path: path.into(),
-                field: "root",
-                expected: "no variable but ${SINEW_DATA}",
-                found: self.root.clone(),
-            });
-        }
-        if self.root.contains(DATA_VARIABLE) {
-            return Ok(root.into());
+        let expanded = root::expand(&self.root, data).map_err(|why| DatasetError::Field {
+            path: path.into(),
+            field: "root",
+            expected: "no variable but ${SINEW_DATA}",
+            found: why.root,
+        })?;
+        if root::is_shared(&self.root) {
+            return Ok(expanded);
         }
         let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(beside.join(root))
+        Ok(beside.join(expanded))
     }
 }
 

@@ -35,10 +35,11 @@ use std::sync::Arc;
 
 use sinew_models::spec::Loss;
 
+pub use super::root::data_folder;
 use super::{Column, Metric, Signature, Split, Task};
 pub use error::DatasetError;
+pub use manifest::Order;
 use manifest::{LossName, Manifest};
-pub use manifest::{Order, data_folder};
 use table::{Table, TaskRows};
 
 /// What a row's target is.

@@ -19,10 +19,7 @@ pub(super) fn binary_metrics() -> Vec<Metric> {
 }
 
 pub(super) fn class_metrics() -> Vec<Metric> {
-    vec![
-        Metric { name: "accuracy", unit: "1", higher_is_better: true },
-        Metric { name: "log_loss", unit: "nat", higher_is_better: false },
-    ]
+    crate::metric::OF_CLASSES.to_vec()
 }
 
 /// The unit is that of the outputs where they share one. It is leaked, once for each data set that is opened, because a metric is
