@@ -217,7 +217,7 @@ mod tests {
             let mut ahead = Batches::ahead(scope, &draw, &world, 0..9);
             (0..4).for_each(|iteration| assert_eq!(ahead.next(iteration).len(), 6));
             let why = catch_unwind(AssertUnwindSafe(|| ahead.next(4))).unwrap_err();
-            assert_eq!(why.downcast_ref::<String>().map(String::as_str), Some("this wave breaks"));
+            assert_eq!(why.downcast_ref::<&str>(), Some(&"this wave breaks"));
         });
     }
 }

@@ -178,12 +178,10 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(at in 0..SMALL.len(), length in 0_usize..12, with in "[0-9a-z@:,?.#\\n \\-]{0,8}") {
-            let text = SMALL.get(..at).zip(SMALL.get((at + length).min(SMALL.len())..));
-            if let Some((before, after)) = text {
-                if let Ok(contents) = parsed(&format!("{before}{with}{after}")) {
-                    let row = contents.samples * contents.channels.len();
-                    prop_assert!(contents.series.iter().all(|(_, values)| values.len() == row));
-                }
+            let (before, after) = (&SMALL[..at], &SMALL[(at + length).min(SMALL.len())..]);
+            if let Ok(contents) = parsed(&format!("{before}{with}{after}")) {
+                let row = contents.samples * contents.channels.len();
+                prop_assert!(contents.series.iter().all(|(_, values)| values.len() == row));
             }
         }
     }
