@@ -1,0 +1,269 @@
+//! Meta-LSTM (Ravi and Larochelle 2017): a learned optimiser, and where it starts.
+//!
+//! Paper, eqs. 2–4: the parameters are the cell of an LSTM, `θ_{k+1} = f_{k+1} ∘ θ_k − i_{k+1} ∘ ∇L(θ_k)`, whose gates
+//! `f_{k+1} = σ(w_F·[h_{k+1}, θ_k, f_k] + b_F)` and `i_{k+1} = σ(w_I·[h_{k+1}, θ_k, i_k] + b_I)` open by what an ordinary LSTM, shared by
+//! all parameters, makes of the preprocessed support loss and gradient (appendix A of the paper, after Andrychowicz et al. 2016).
+//! Learned are the gates' numbers and θ_0, the paper's c_0 (section 3.2), by the query loss after S steps (algorithm 1).
+//!
+//! The way back is by hand, through time. As in section 3.3 losses and gradients of the support are constants on it: no second derivatives.
+//! All else is exact. Given those constants parameters do not depend on one another, so the way there keeps nothing but each step's
+//! losses and gradients, and the way back goes there again block by block, in a processor's cache.
+
+mod block;
+mod weights;
+
+use std::ops::Range;
+
+use rand::RngExt;
+use rayon::prelude::*;
+use sinew_models::rule::{Rule, Scope};
+use sinew_runtime::Path;
+use sinew_runtime::rule::meta_lstm::preprocess;
+
+use self::block::{BLOCK, Gates, Trace, memory_len};
+use self::weights::{SEEN, Sizes, Weights};
+use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side};
+use crate::learn::State;
+use crate::streams::{Purpose, rng};
+
+/// Parameters of a task that one worker takes at once.
+const CHUNK: usize = 10 * BLOCK;
+
+/// The bound of the first weights, as in the authors' code.
+const WEIGHTS: f32 = 0.01;
+/// The first bias of the gate f, which is then 0.993: the parameters are kept, nearly.
+const FORGET: f32 = 5.0;
+/// That of the gate i, which is then 0.011: learning starts as gradient descent at a small rate.
+const INPUT: f32 = -4.5;
+/// That of the LSTM's own forget gate (Jozefowicz et al. 2015).
+const LSTM_FORGET: f32 = 1.0;
+
+/// Meta-LSTM.
+#[derive(Debug)]
+pub struct MetaLstm {
+    rule: Rule,
+    steps: usize,
+    sizes: Sizes,
+    adapted: Adapted,
+    seed: u64,
+    path: Path,
+}
+
+impl MetaLstm {
+    /// Gates of `hidden` units that adapt the layers of `scope` by `steps` steps, for the network of `engine`; their first numbers follow
+    /// from `seed`.
+    pub fn new<E: Engine>(engine: &E, steps: usize, hidden: usize, scope: Scope, seed: u64) -> Self {
+        let adapted = Adapted::new(engine, &scope);
+        let rule = Rule::MetaLstm { steps, hidden, scope };
+        Self { rule, steps, sizes: Sizes::new(hidden), adapted, seed, path: Path::detect() }
+    }
+
+    /// The numbers to begin with, in the layout of the rule's tensors: small weights, and biases with which the rule is gradient descent at
+    /// a small rate.
+    fn first_numbers(&self) -> Vec<f32> {
+        let Sizes { hidden, width } = self.sizes;
+        let mut rng = rng(self.seed, Purpose::Initial, 1, 0);
+        let mut weights = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| rng.random_range(-WEIGHTS..=WEIGHTS)).collect()
+        };
+        let mut numbers = weights(4 * hidden * (SEEN + hidden));
+        let forget = hidden..2 * hidden;
+        numbers.extend((0..4 * hidden).map(|gate| if forget.contains(&gate) { LSTM_FORGET } else { 0.0 }));
+        numbers.extend(weights(2 * (width + 2)));
+        numbers.extend([FORGET, INPUT]);
+        numbers
+    }
+
+    fn weights(&self, numbers: &[f32]) -> Result<Weights, EngineError> {
+        let (expected, got) = (self.sizes.numbers(), numbers.len());
+        let wrong = EngineError::Length { what: "the gates' numbers", expected, got };
+        Weights::new(self.sizes.hidden, numbers).ok_or(wrong)
+    }
+
+    /// The query loss of each task after the steps and its gradient, with the steps.
+    fn descend<E: Engine>(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        weights: &Weights,
+        (tasks, count): (&E::Tasks, usize),
+        keep: bool,
+    ) -> Result<Descent, EngineError> {
+        let (adapted, gates) = (&self.adapted, Gates { path: self.path, weights });
+        let start = engine.download(&state.params)?;
+        let params = start.len();
+        let mut at = start.repeat(count);
+        let start = adapted.gather(params, &start);
+        let mut theta = start.repeat(count);
+        let mut memory = vec![0.0; count * memory_len(self.sizes, adapted.len)];
+        let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
+        let mut steps = Vec::new();
+        for step in 0..=self.steps {
+            let here = engine.upload(&at)?;
+            let side = if step < self.steps { Side::Support } else { Side::Query };
+            engine.gradient(Parameters::Each(&here), tasks, side, &mut losses, &mut gradient)?;
+            if step == self.steps {
+                break;
+            }
+            let of_all = engine.download(&gradient)?;
+            let gradient = if adapted.len == params { of_all } else { adapted.gather(params, &of_all) };
+            let losses: Vec<[f32; 2]> = losses.iter().map(|loss| preprocess(*loss)).collect();
+            step_all(gates, adapted.len, (&losses, &gradient), &mut theta, &mut memory);
+            adapted.scatter(params, &theta, &mut at);
+            if keep {
+                steps.push((losses, gradient));
+            }
+        }
+        let gradient = if keep { engine.download(&gradient)? } else { Vec::new() };
+        Ok(Descent { start, steps, losses, gradient })
+    }
+
+    /// The mean over tasks of the query loss after the steps, and its gradient with respect to θ_0 and to the numbers of the gates.
+    fn meta_gradient<E: Engine>(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        (tasks, count): (&E::Tasks, usize),
+        into: &mut BatchGradient<E::Values>,
+    ) -> Result<(), EngineError> {
+        let weights = self.weights(&engine.download(&state.rates)?)?;
+        let mut descent = self.descend(engine, state, &weights, (tasks, count), true)?;
+        let params = engine.network().param_len();
+        let gates = Gates { path: self.path, weights: &weights };
+        let mut adjoint = self.adapted.gather(params, &descent.gradient);
+        let numbers = back_all(gates, &descent, &mut adjoint);
+        self.adapted.scatter(params, &adjoint, &mut descent.gradient);
+        let mean = mean_over(&descent.gradient, params, count);
+        let numbers = mean_over(&numbers, self.sizes.gradient(), count);
+        into.params = engine.upload(&mean)?;
+        into.rates = Some(engine.upload(&self.sizes.to_numbers(&numbers))?);
+        into.losses = engine.upload(&descent.losses)?;
+        into.tasks = count;
+        Ok(())
+    }
+}
+
+/// The parameters that are adapted, in one piece for each task.
+#[derive(Clone, Debug)]
+struct Adapted {
+    ranges: Vec<Range<usize>>,
+    len: usize,
+}
+
+impl Adapted {
+    fn new<E: Engine>(engine: &E, scope: &Scope) -> Self {
+        let adapted = engine.adapted(scope);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let layers = engine.network().layers().enumerate();
+        for (_, layer) in layers.filter(|(number, _)| adapted.has(*number)) {
+            let range = layer.offset..layer.offset + layer.param_len();
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        }
+        let len = ranges.iter().map(Range::len).sum();
+        Self { ranges, len }
+    }
+
+    /// From `[tasks, params]` to `[tasks, adapted]`.
+    fn gather(&self, params: usize, all: &[f32]) -> Vec<f32> {
+        let tasks = all.chunks_exact(params.max(1));
+        tasks.flat_map(|task| self.ranges.iter().flat_map(|range| &task[range.clone()])).copied().collect()
+    }
+
+    /// And back; the others stay.
+    fn scatter(&self, params: usize, adapted: &[f32], all: &mut [f32]) {
+        for (task, mut from) in all.chunks_exact_mut(params.max(1)).zip(adapted.chunks_exact(self.len.max(1))) {
+            for range in &self.ranges {
+                let (here, rest) = from.split_at(range.len());
+                task[range.clone()].copy_from_slice(here);
+                from = rest;
+            }
+        }
+    }
+}
+
+/// The steps of a batch.
+#[derive(Debug)]
+struct Descent {
+    /// θ_0, of the parameters that are adapted.
+    start: Vec<f32>,
+    /// Of each step the preprocessed losses, `[tasks]`, and the gradients, `[tasks, adapted]`.
+    steps: Vec<(Vec<[f32; 2]>, Vec<f32>)>,
+    /// On the query, behind the last step: `[tasks]`.
+    losses: Vec<f32>,
+    /// `[tasks, params]`
+    gradient: Vec<f32>,
+}
+
+/// One step of all tasks: `theta` and `gradient` are `[tasks, adapted]`.
+fn step_all(
+    gates: Gates<'_>,
+    adapted: usize,
+    (losses, gradient): (&[[f32; 2]], &[f32]),
+    theta: &mut [f32],
+    memory: &mut [f32],
+) {
+    let sizes = gates.weights.sizes;
+    let of = |parameters| memory_len(sizes, parameters).max(1);
+    let adapted = adapted.max(1);
+    let tasks = theta.par_chunks_mut(adapted).zip(memory.par_chunks_mut(of(adapted)));
+    tasks
+        .zip(gradient.par_chunks(adapted).zip(losses))
+        .flat_map(|((theta, memory), (gradient, loss))| {
+            let chunks = theta.par_chunks_mut(CHUNK).zip(memory.par_chunks_mut(of(CHUNK)));
+            chunks.zip(gradient.par_chunks(CHUNK)).map(|((theta, memory), gradient)| (theta, memory, gradient, *loss))
+        })
+        .for_each_init(
+            || Trace::new(gates.path, sizes, 1),
+            |trace, (theta, memory, gradient, loss)| {
+                let blocks = theta.chunks_mut(BLOCK).zip(memory.chunks_mut(of(BLOCK)));
+                for ((theta, memory), gradient) in blocks.zip(gradient.chunks(BLOCK)) {
+                    gates.forward(trace, loss, gradient, theta, memory);
+                }
+            },
+        );
+}
+
+/// The way back of all tasks: `adjoint`, `[tasks, adapted]`, becomes the gradient with respect to θ_0. The result is the gradient with
+/// respect to the weights, of so many chunks of parameters one after another.
+fn back_all(gates: Gates<'_>, descent: &Descent, adjoint: &mut [f32]) -> Vec<f32> {
+    let (sizes, start) = (gates.weights.sizes, &descent.start[..]);
+    let adapted = start.len().max(1);
+    let losses: Vec<Vec<[f32; 2]>> = (0..descent.losses.len())
+        .map(|task| descent.steps.iter().map(|(losses, _)| losses[task]).collect())
+        .collect();
+    let of_task = start.len().div_ceil(CHUNK) * sizes.gradient();
+    let mut numbers = vec![0.0; losses.len() * of_task];
+    let tasks = adjoint.par_chunks_mut(adapted).zip(numbers.par_chunks_mut(of_task.max(1))).zip(&losses).enumerate();
+    tasks
+        .flat_map(|(task, ((adjoint, numbers), losses))| {
+            let chunks = adjoint.par_chunks_mut(CHUNK).zip(numbers.par_chunks_mut(sizes.gradient()));
+            chunks.enumerate().map(move |(chunk, (adjoint, numbers))| (task, chunk * CHUNK, adjoint, numbers, losses))
+        })
+        .for_each_init(
+            || Trace::new(gates.path, sizes, descent.steps.len()),
+            |trace, (task, from, adjoint, numbers, losses)| {
+                for (block, adjoint) in adjoint.chunks_mut(BLOCK).enumerate() {
+                    let (begin, count) = (from + block * BLOCK, adjoint.len());
+                    let gradient = |step: usize| &descent.steps[step].1[task * adapted + begin..][..count];
+                    gates.back(trace, losses, gradient, &start[begin..][..count], adjoint, numbers);
+                }
+            },
+        );
+    numbers
+}
+
+/// The sum of rows of `len` values over the number of tasks, always in the same order.
+fn mean_over(rows: &[f32], len: usize, tasks: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; len];
+    for row in rows.chunks_exact(len.max(1)) {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let share = 1.0 / tasks.max(1) as f64;
+    sums.into_iter().map(|sum| (sum * share) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests;
