@@ -17,14 +17,15 @@ use std::ops::Range;
 use rand::RngExt;
 use rayon::prelude::*;
 use sinew_models::rule::{Rule, Scope};
+use sinew_models::spec::NetworkSpec;
 use sinew_runtime::Path;
 use sinew_runtime::rule::meta_lstm::preprocess;
 
-use self::block::{BLOCK, Gates, Trace, memory_len};
-use self::weights::{SEEN, Sizes, Weights};
+use super::{Batch, Learner, State};
 use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side};
-use crate::learn::State;
 use crate::streams::{Purpose, rng};
+use block::{BLOCK, Gates, Trace, memory_len};
+use weights::{SEEN, Sizes, Weights};
 
 /// Parameters of a task that one worker takes at once.
 const CHUNK: usize = 10 * BLOCK;
@@ -63,9 +64,8 @@ impl MetaLstm {
     fn first_numbers(&self) -> Vec<f32> {
         let Sizes { hidden, width } = self.sizes;
         let mut rng = rng(self.seed, Purpose::Initial, 1, 0);
-        let mut weights = |count: usize| -> Vec<f32> {
-            (0..count).map(|_| rng.random_range(-WEIGHTS..=WEIGHTS)).collect()
-        };
+        let mut weights =
+            |count: usize| -> Vec<f32> { (0..count).map(|_| rng.random_range(-WEIGHTS..=WEIGHTS)).collect() };
         let mut numbers = weights(4 * hidden * (SEEN + hidden));
         let forget = hidden..2 * hidden;
         numbers.extend((0..4 * hidden).map(|gate| if forget.contains(&gate) { LSTM_FORGET } else { 0.0 }));
@@ -80,66 +80,98 @@ impl MetaLstm {
         Weights::new(self.sizes.hidden, numbers).ok_or(wrong)
     }
 
-    /// The query loss of each task after the steps and its gradient, with the steps.
+    /// The steps of the tasks; what it takes to go back is kept only where that is wanted.
     fn descend<E: Engine>(
         &self,
         engine: &mut E,
         state: &State<E::Values>,
         weights: &Weights,
-        (tasks, count): (&E::Tasks, usize),
-        keep: bool,
+        tasks: &E::Tasks,
+        goes_back: bool,
     ) -> Result<Descent, EngineError> {
         let (adapted, gates) = (&self.adapted, Gates { path: self.path, weights });
         let start = engine.download(&state.params)?;
         let params = start.len();
-        let mut at = start.repeat(count);
-        let start = adapted.gather(params, &start);
-        let mut theta = start.repeat(count);
-        let mut memory = vec![0.0; count * memory_len(self.sizes, adapted.len)];
         let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
-        let mut steps = Vec::new();
-        for step in 0..=self.steps {
-            let here = engine.upload(&at)?;
-            let side = if step < self.steps { Side::Support } else { Side::Query };
-            engine.gradient(Parameters::Each(&here), tasks, side, &mut losses, &mut gradient)?;
-            if step == self.steps {
-                break;
-            }
+        // Where all begin alike, and how many they are.
+        engine.gradient(Parameters::Shared(&state.params), tasks, Side::Support, &mut losses, &mut gradient)?;
+        let count = losses.len();
+        let mut descent =
+            Descent { start: adapted.gather(params, &start), end: start.repeat(count), ..Descent::default() };
+        let mut memory = vec![0.0; count * memory_len(self.sizes, adapted.len)];
+        let mut theta = descent.start.repeat(count);
+        for step in 1..=self.steps {
             let of_all = engine.download(&gradient)?;
-            let gradient = if adapted.len == params { of_all } else { adapted.gather(params, &of_all) };
-            let losses: Vec<[f32; 2]> = losses.iter().map(|loss| preprocess(*loss)).collect();
-            step_all(gates, adapted.len, (&losses, &gradient), &mut theta, &mut memory);
-            adapted.scatter(params, &theta, &mut at);
-            if keep {
-                steps.push((losses, gradient));
+            let of_adapted = if adapted.len == params { of_all } else { adapted.gather(params, &of_all) };
+            let seen: Vec<[f32; 2]> = losses.iter().map(|loss| preprocess(*loss)).collect();
+            step_all(gates, adapted.len, (&seen, &of_adapted), &mut theta, &mut memory);
+            adapted.scatter(params, &theta, &mut descent.end);
+            if goes_back {
+                descent.steps.push((seen, of_adapted));
+            }
+            if step < self.steps {
+                let here = engine.upload(&descent.end)?;
+                engine.gradient(Parameters::Each(&here), tasks, Side::Support, &mut losses, &mut gradient)?;
             }
         }
-        let gradient = if keep { engine.download(&gradient)? } else { Vec::new() };
-        Ok(Descent { start, steps, losses, gradient })
+        Ok(descent)
+    }
+}
+
+impl<E: Engine> Learner<E> for MetaLstm {
+    fn name(&self) -> &'static str {
+        "meta-lstm"
     }
 
-    /// The mean over tasks of the query loss after the steps, and its gradient with respect to θ_0 and to the numbers of the gates.
-    fn meta_gradient<E: Engine>(
-        &self,
+    fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    fn initial_rates(&self, _network: &NetworkSpec) -> Vec<f32> {
+        self.first_numbers()
+    }
+
+    fn gradient(
+        &mut self,
         engine: &mut E,
         state: &State<E::Values>,
-        (tasks, count): (&E::Tasks, usize),
+        batch: &Batch<E>,
+        _iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
         let weights = self.weights(&engine.download(&state.rates)?)?;
-        let mut descent = self.descend(engine, state, &weights, (tasks, count), true)?;
-        let params = engine.network().param_len();
-        let gates = Gates { path: self.path, weights: &weights };
-        let mut adjoint = self.adapted.gather(params, &descent.gradient);
-        let numbers = back_all(gates, &descent, &mut adjoint);
-        self.adapted.scatter(params, &adjoint, &mut descent.gradient);
-        let mean = mean_over(&descent.gradient, params, count);
-        let numbers = mean_over(&numbers, self.sizes.gradient(), count);
-        into.params = engine.upload(&mean)?;
-        into.rates = Some(engine.upload(&self.sizes.to_numbers(&numbers))?);
-        into.losses = engine.upload(&descent.losses)?;
-        into.tasks = count;
-        Ok(())
+        let (gates, params) = (Gates { path: self.path, weights: &weights }, engine.network().param_len());
+        batch.parts.iter().try_for_each(|tasks| {
+            let descent = self.descend(engine, state, &weights, tasks, true)?;
+            let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
+            let end = engine.upload(&descent.end)?;
+            engine.gradient(Parameters::Each(&end), tasks, Side::Query, &mut losses, &mut gradient)?;
+            let mut of_start = engine.download(&gradient)?;
+            let mut adjoint = self.adapted.gather(params, &of_start);
+            let numbers = back_all(gates, &descent, &mut adjoint);
+            self.adapted.scatter(params, &adjoint, &mut of_start);
+            let numbers = mean_over(&numbers, self.sizes.gradient(), losses.len());
+            into.params = engine.upload(&mean_over(&of_start, params, losses.len()))?;
+            into.rates = Some(engine.upload(&self.sizes.to_numbers(&numbers))?);
+            into.losses = engine.upload(&losses)?;
+            into.tasks = losses.len();
+            Ok(())
+        })
+    }
+
+    fn losses(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        batch: &Batch<E>,
+        losses: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        let weights = self.weights(&engine.download(&state.rates)?)?;
+        batch.parts.iter().try_for_each(|tasks| {
+            let descent = self.descend(engine, state, &weights, tasks, false)?;
+            let end = engine.upload(&descent.end)?;
+            engine.gradient(Parameters::Each(&end), tasks, Side::Query, losses, &mut E::Values::default())
+        })
     }
 }
 
@@ -185,16 +217,14 @@ impl Adapted {
 }
 
 /// The steps of a batch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Descent {
     /// θ_0, of the parameters that are adapted.
     start: Vec<f32>,
     /// Of each step the preprocessed losses, `[tasks]`, and the gradients, `[tasks, adapted]`.
     steps: Vec<(Vec<[f32; 2]>, Vec<f32>)>,
-    /// On the query, behind the last step: `[tasks]`.
-    losses: Vec<f32>,
-    /// `[tasks, params]`
-    gradient: Vec<f32>,
+    /// The parameters behind the last step: `[tasks, params]`.
+    end: Vec<f32>,
 }
 
 /// One step of all tasks: `theta` and `gradient` are `[tasks, adapted]`.
@@ -231,11 +261,11 @@ fn step_all(
 fn back_all(gates: Gates<'_>, descent: &Descent, adjoint: &mut [f32]) -> Vec<f32> {
     let (sizes, start) = (gates.weights.sizes, &descent.start[..]);
     let adapted = start.len().max(1);
-    let losses: Vec<Vec<[f32; 2]>> = (0..descent.losses.len())
-        .map(|task| descent.steps.iter().map(|(losses, _)| losses[task]).collect())
-        .collect();
+    let count = descent.steps.first().map_or(0, |(losses, _)| losses.len());
+    let losses: Vec<Vec<[f32; 2]>> =
+        (0..count).map(|task| descent.steps.iter().map(|(losses, _)| losses[task]).collect()).collect();
     let of_task = start.len().div_ceil(CHUNK) * sizes.gradient();
-    let mut numbers = vec![0.0; losses.len() * of_task];
+    let mut numbers = vec![0.0; count * of_task];
     let tasks = adjoint.par_chunks_mut(adapted).zip(numbers.par_chunks_mut(of_task.max(1))).zip(&losses).enumerate();
     tasks
         .flat_map(|(task, ((adjoint, numbers), losses))| {
@@ -255,7 +285,7 @@ fn back_all(gates: Gates<'_>, descent: &Descent, adjoint: &mut [f32]) -> Vec<f32
     numbers
 }
 
-/// The sum of rows of `len` values over the number of tasks, always in the same order.
+/// The sum of the rows of `len` values over the number of tasks, always in the same order.
 fn mean_over(rows: &[f32], len: usize, tasks: usize) -> Vec<f32> {
     let mut sums = vec![0.0_f64; len];
     for row in rows.chunks_exact(len.max(1)) {

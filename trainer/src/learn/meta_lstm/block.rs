@@ -79,14 +79,7 @@ pub struct Gates<'a> {
 
 impl Gates<'_> {
     /// One step of a block: `theta ← f ∘ theta − i ∘ gradient`, where `gradient` and `loss` are those of the support at `theta`.
-    pub fn forward(
-        &self,
-        trace: &mut Trace,
-        loss: [f32; 2],
-        gradient: &[f32],
-        theta: &mut [f32],
-        memory: &mut [f32],
-    ) {
+    pub fn forward(&self, trace: &mut Trace, loss: [f32; 2], gradient: &[f32], theta: &mut [f32], memory: &mut [f32]) {
         let (count, sizes) = (theta.len(), self.weights.sizes);
         let (hidden, record) = (sizes.hidden * count, sizes.record() * count);
         self.begin(trace, 1, count);

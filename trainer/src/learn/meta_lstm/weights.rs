@@ -67,7 +67,8 @@ impl Sizes {
     fn places(self) -> impl Iterator<Item = usize> {
         let Self { hidden, width } = self;
         let row = self.lstm_inputs();
-        let of_seen = (0..4 * hidden).flat_map(move |gate| (0..SEEN).map(move |column| gate * row + 1 + hidden + column));
+        let of_seen =
+            (0..4 * hidden).flat_map(move |gate| (0..SEEN).map(move |column| gate * row + 1 + hidden + column));
         let of_output = (0..4 * hidden).flat_map(move |gate| (0..hidden).map(move |column| gate * row + 1 + column));
         let bias = (0..4 * hidden).map(move |gate| gate * row);
         let (begin, row) = (self.lstm(), self.gate_inputs());
