@@ -12,7 +12,9 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
 use crate::world::{Signature, terrain::Distribution};
-pub use learner::{BayesConfig, Descent, LearnerConfig, MamlConfig, PrototypeConfig, ReptileConfig, RidgeConfig};
+pub use learner::{
+    BayesConfig, Descent, LearnerConfig, MamlConfig, MetaLstmConfig, PrototypeConfig, ReptileConfig, RidgeConfig,
+};
 
 /// A run: what is trained, on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

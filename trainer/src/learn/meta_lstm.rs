@@ -34,8 +34,10 @@ const CHUNK: usize = 10 * BLOCK;
 const WEIGHTS: f32 = 0.01;
 /// The first bias of the gate f, which is then 0.993: the parameters are kept, nearly.
 const FORGET: f32 = 5.0;
-/// That of the gate i, which is then 0.011: learning starts as gradient descent at a small rate.
+/// That of the gate i, which is then [`FIRST_RATE`]: learning starts as gradient descent at a small rate.
 const INPUT: f32 = -4.5;
+/// The rate of the descent as which learning starts.
+pub const FIRST_RATE: f32 = 0.011;
 /// That of the LSTM's own forget gate (Jozefowicz et al. 2015).
 const LSTM_FORGET: f32 = 1.0;
 

@@ -1,12 +1,13 @@
 //! The learner that a configuration asks for.
 
 use super::TrainError;
-use crate::config::{BayesConfig, Config, LearnerConfig, RidgeConfig};
+use crate::config::{BayesConfig, Config, LearnerConfig, MetaLstmConfig, RidgeConfig};
 use crate::engine::Engine;
 use crate::learn::Learner;
 use crate::learn::bayes::Bayes;
 use crate::learn::features::OnFeatures;
 use crate::learn::maml::Maml;
+use crate::learn::meta_lstm::MetaLstm;
 use crate::learn::pooled::Pooled;
 use crate::learn::prototype::Prototype;
 use crate::learn::reptile::Reptile;
@@ -40,6 +41,9 @@ pub(super) fn learner<E: Engine>(
             Box::new(OnFeatures::new(Bayes { precision, noise, forgetting }, threads))
         }
         LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
+        LearnerConfig::MetaLstm(MetaLstmConfig { steps, hidden, adapt }) => {
+            Box::new(MetaLstm::new(engine, *steps, *hidden, adapt.clone(), config.seed))
+        }
         LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),
     })
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::aligned::Aligned;
 use crate::engine::{Cpu, InnerLoop, Kept, TaskRows};
 use crate::export::About;
+use crate::learn::Use;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments, clip};
 use crate::scaling::Scaling;
@@ -211,7 +212,7 @@ fn the_gradient_over_tasks_is_that_of_f64_with_constant_support_gradients() {
         let case = format!("{hidden} units, {scope:?}");
         let mut engine = Cpu::new(&spec, 2).unwrap();
         let (mut learner, state) = learner_and_state(&mut engine, 3, hidden, scope);
-        let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 4, 5, 2)).unwrap();
+        let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 4, 5, 2), Use::Training).unwrap();
         let mut into = BatchGradient::default();
         learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
         let weights = learner.weights(&state.rates).unwrap();
@@ -267,7 +268,7 @@ fn any_number_of_threads_gives_the_same_bits() {
         let got = pool.install(|| {
             let mut engine = Cpu::new(&spec, threads).unwrap();
             let (mut learner, state) = learner_and_state(&mut engine, 2, 5, Scope::All);
-            let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 5, 4, 3)).unwrap();
+            let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 5, 4, 3), Use::Training).unwrap();
             let mut into = BatchGradient::default();
             learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
             into
@@ -283,7 +284,7 @@ fn a_batch_without_tasks_has_a_gradient_of_zeros_and_wrong_numbers_are_refused()
     let spec = network(&[4]);
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let (mut learner, state) = learner_and_state(&mut engine, 2, 3, Scope::All);
-    let batch = Learner::<Cpu>::prepare(&learner, &mut engine, Vec::new()).unwrap();
+    let batch = Learner::<Cpu>::prepare(&learner, &mut engine, Vec::new(), Use::Training).unwrap();
     let mut into = BatchGradient::default();
     learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
     assert_eq!((into.params.len(), into.losses.len(), into.tasks), (spec.param_len(), 0, 0));
@@ -356,12 +357,13 @@ fn a_short_training_beats_the_best_single_rate_from_where_it_starts() {
     let rates = learner.first_numbers();
     let mut moments = [Moments::zeros(params.len()), Moments::zeros(rates.len())];
     let mut state = State { params: Aligned::copy_of(&params), rates: Aligned::copy_of(&rates) };
-    let test = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 100, 10, 77)).unwrap();
+    let test = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 100, 10, 77), Use::Training).unwrap();
     let mut losses = Vec::new();
     learner.losses(&mut engine, &state, &test, &mut losses).unwrap();
     let before = mean(&losses);
     for iteration in 0..300 {
-        let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 8, 10, 100 + iteration)).unwrap();
+        let drawn = tasks(&spec, 8, 10, 100 + iteration);
+        let batch = Learner::<Cpu>::prepare(&learner, &mut engine, drawn, Use::Training).unwrap();
         let mut into = BatchGradient::default();
         learner.gradient(&mut engine, &state, &batch, iteration, &mut into).unwrap();
         let by_rates = into.rates.as_deref_mut().unwrap();
