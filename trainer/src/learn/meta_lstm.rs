@@ -22,6 +22,7 @@ use sinew_runtime::Path;
 use sinew_runtime::rule::meta_lstm::preprocess;
 
 use super::{Batch, Learner, State};
+use crate::config::MetaLstmConfig;
 use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side};
 use crate::streams::{Purpose, rng};
 use block::{BLOCK, Gates, Trace, memory_len};
@@ -50,15 +51,17 @@ pub struct MetaLstm {
     adapted: Adapted,
     seed: u64,
     path: Path,
+    parallel: bool,
 }
 
 impl MetaLstm {
-    /// Gates of `hidden` units that adapt the layers of `scope` by `steps` steps, for the network of `engine`; their first numbers follow
-    /// from `seed`.
-    pub fn new<E: Engine>(engine: &E, steps: usize, hidden: usize, scope: Scope, seed: u64) -> Self {
+    /// Meta-LSTM for the network of `engine`, which has layers to adapt; their first numbers follow
+    /// from `seed`. Work goes to several threads if it is to use more than one.
+    pub fn new<E: Engine>(engine: &E, settings: &MetaLstmConfig, seed: u64, threads: usize) -> Self {
+        let MetaLstmConfig { steps, hidden, adapt: scope } = settings.clone();
         let adapted = Adapted::new(engine, &scope);
         let rule = Rule::MetaLstm { steps, hidden, scope };
-        Self { rule, steps, sizes: Sizes::new(hidden), adapted, seed, path: Path::detect() }
+        Self { rule, steps, sizes: Sizes::new(hidden), adapted, seed, path: Path::detect(), parallel: threads > 1 }
     }
 
     /// The numbers to begin with, in the layout of the rule's tensors: small weights, and biases with which the rule is gradient descent at
@@ -76,6 +79,10 @@ impl MetaLstm {
         numbers
     }
 
+    fn passes<'a>(&self, weights: &'a Weights) -> Passes<'a> {
+        Passes { gates: Gates { path: self.path, weights }, parallel: self.parallel }
+    }
+
     fn weights(&self, numbers: &[f32]) -> Result<Weights, EngineError> {
         let (expected, got) = (self.sizes.numbers(), numbers.len());
         let wrong = EngineError::Length { what: "the gates' numbers", expected, got };
@@ -91,7 +98,7 @@ impl MetaLstm {
         tasks: &E::Tasks,
         goes_back: bool,
     ) -> Result<Descent, EngineError> {
-        let (adapted, gates) = (&self.adapted, Gates { path: self.path, weights });
+        let (adapted, passes) = (&self.adapted, self.passes(weights));
         let start = engine.download(&state.params)?;
         let params = start.len();
         let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
@@ -106,7 +113,7 @@ impl MetaLstm {
             let of_all = engine.download(&gradient)?;
             let of_adapted = if adapted.len == params { of_all } else { adapted.gather(params, &of_all) };
             let seen: Vec<[f32; 2]> = losses.iter().map(|loss| preprocess(*loss)).collect();
-            step_all(gates, adapted.len, (&seen, &of_adapted), &mut theta, &mut memory);
+            passes.step(adapted.len, (&seen, &of_adapted), &mut theta, &mut memory);
             adapted.scatter(params, &theta, &mut descent.end);
             if goes_back {
                 descent.steps.push((seen, of_adapted));
@@ -142,7 +149,7 @@ impl<E: Engine> Learner<E> for MetaLstm {
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
         let weights = self.weights(&engine.download(&state.rates)?)?;
-        let (gates, params) = (Gates { path: self.path, weights: &weights }, engine.network().param_len());
+        let params = engine.network().param_len();
         batch.parts.iter().try_for_each(|tasks| {
             let descent = self.descend(engine, state, &weights, tasks, true)?;
             let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
@@ -150,7 +157,7 @@ impl<E: Engine> Learner<E> for MetaLstm {
             engine.gradient(Parameters::Each(&end), tasks, Side::Query, &mut losses, &mut gradient)?;
             let mut of_start = engine.download(&gradient)?;
             let mut adjoint = self.adapted.gather(params, &of_start);
-            let numbers = back_all(gates, &descent, &mut adjoint);
+            let numbers = self.passes(&weights).back(&descent, &mut adjoint);
             self.adapted.scatter(params, &adjoint, &mut of_start);
             let numbers = mean_over(&numbers, self.sizes.gradient(), losses.len());
             into.params = engine.upload(&mean_over(&of_start, params, losses.len()))?;
@@ -229,62 +236,65 @@ struct Descent {
     end: Vec<f32>,
 }
 
-/// One step of all tasks: `theta` and `gradient` are `[tasks, adapted]`.
-fn step_all(
-    gates: Gates<'_>,
-    adapted: usize,
-    (losses, gradient): (&[[f32; 2]], &[f32]),
-    theta: &mut [f32],
-    memory: &mut [f32],
-) {
-    let sizes = gates.weights.sizes;
-    let of = |parameters| memory_len(sizes, parameters).max(1);
-    let adapted = adapted.max(1);
-    let tasks = theta.par_chunks_mut(adapted).zip(memory.par_chunks_mut(of(adapted)));
-    tasks
-        .zip(gradient.par_chunks(adapted).zip(losses))
-        .flat_map(|((theta, memory), (gradient, loss))| {
-            let chunks = theta.par_chunks_mut(CHUNK).zip(memory.par_chunks_mut(of(CHUNK)));
-            chunks.zip(gradient.par_chunks(CHUNK)).map(|((theta, memory), gradient)| (theta, memory, gradient, *loss))
-        })
-        .for_each_init(
-            || Trace::new(gates.path, sizes, 1),
-            |trace, (theta, memory, gradient, loss)| {
-                let blocks = theta.chunks_mut(BLOCK).zip(memory.chunks_mut(of(BLOCK)));
-                for ((theta, memory), gradient) in blocks.zip(gradient.chunks(BLOCK)) {
-                    gates.forward(trace, loss, gradient, theta, memory);
-                }
-            },
-        );
+/// The gates and the threads for a batch.
+#[derive(Clone, Copy, Debug)]
+struct Passes<'a> {
+    gates: Gates<'a>,
+    parallel: bool,
 }
 
-/// The way back of all tasks: `adjoint`, `[tasks, adapted]`, becomes the gradient with respect to θ_0. The result is the gradient with
-/// respect to the weights, of so many chunks of parameters one after another.
-fn back_all(gates: Gates<'_>, descent: &Descent, adjoint: &mut [f32]) -> Vec<f32> {
-    let (sizes, start) = (gates.weights.sizes, &descent.start[..]);
-    let adapted = start.len().max(1);
-    let count = descent.steps.first().map_or(0, |(losses, _)| losses.len());
-    let losses: Vec<Vec<[f32; 2]>> =
-        (0..count).map(|task| descent.steps.iter().map(|(losses, _)| losses[task]).collect()).collect();
-    let of_task = start.len().div_ceil(CHUNK) * sizes.gradient();
-    let mut numbers = vec![0.0; count * of_task];
-    let tasks = adjoint.par_chunks_mut(adapted).zip(numbers.par_chunks_mut(of_task.max(1))).zip(&losses).enumerate();
-    tasks
-        .flat_map(|(task, ((adjoint, numbers), losses))| {
-            let chunks = adjoint.par_chunks_mut(CHUNK).zip(numbers.par_chunks_mut(sizes.gradient()));
-            chunks.enumerate().map(move |(chunk, (adjoint, numbers))| (task, chunk * CHUNK, adjoint, numbers, losses))
-        })
-        .for_each_init(
-            || Trace::new(gates.path, sizes, descent.steps.len()),
-            |trace, (task, from, adjoint, numbers, losses)| {
-                for (block, adjoint) in adjoint.chunks_mut(BLOCK).enumerate() {
-                    let (begin, count) = (from + block * BLOCK, adjoint.len());
-                    let gradient = |step: usize| &descent.steps[step].1[task * adapted + begin..][..count];
-                    gates.back(trace, losses, gradient, &start[begin..][..count], adjoint, numbers);
-                }
-            },
-        );
-    numbers
+impl Passes<'_> {
+    /// Runs `one` for every item of work, each with room for `steps` steps.
+    fn each<T: Send>(self, steps: usize, items: Vec<T>, one: impl Fn(&mut Trace, T) + Sync + Send) {
+        let room = || Trace::new(self.gates.path, self.gates.weights.sizes, steps);
+        if self.parallel {
+            items.into_par_iter().for_each_init(room, one);
+        } else {
+            let mut trace = room();
+            items.into_iter().for_each(|item| one(&mut trace, item));
+        }
+    }
+
+    /// One step of all tasks: `theta` and `gradient` are `[tasks, adapted]`.
+    fn step(self, adapted: usize, (losses, gradient): (&[[f32; 2]], &[f32]), theta: &mut [f32], memory: &mut [f32]) {
+        let of = |parameters| memory_len(self.gates.weights.sizes, parameters);
+        let tasks = theta.chunks_mut(adapted).zip(memory.chunks_mut(of(adapted)));
+        let tasks = tasks.zip(gradient.chunks(adapted).zip(losses));
+        let items = tasks.flat_map(|((theta, memory), (gradient, loss))| {
+            let chunks = theta.chunks_mut(CHUNK).zip(memory.chunks_mut(of(CHUNK)));
+            chunks.zip(gradient.chunks(CHUNK)).map(|((theta, memory), gradient)| (theta, memory, gradient, *loss))
+        });
+        self.each(1, items.collect(), |trace, (theta, memory, gradient, loss)| {
+            let blocks = theta.chunks_mut(BLOCK).zip(memory.chunks_mut(of(BLOCK)));
+            for ((theta, memory), gradient) in blocks.zip(gradient.chunks(BLOCK)) {
+                self.gates.forward(trace, loss, gradient, theta, memory);
+            }
+        });
+    }
+
+    /// The way back of all tasks: `adjoint`, `[tasks, adapted]`, becomes the gradient with respect to θ_0. The result is the gradient with
+    /// respect to the weights, of so many chunks of parameters one after another.
+    fn back(self, descent: &Descent, adjoint: &mut [f32]) -> Vec<f32> {
+        let (len, start) = (self.gates.weights.sizes.gradient(), &descent.start[..]);
+        let count = descent.steps.first().map_or(0, |(losses, _)| losses.len());
+        let losses: Vec<Vec<[f32; 2]>> =
+            (0..count).map(|task| descent.steps.iter().map(|(losses, _)| losses[task]).collect()).collect();
+        let of_task = start.len().div_ceil(CHUNK) * len;
+        let mut numbers = vec![0.0; count * of_task];
+        let tasks = adjoint.chunks_mut(start.len()).zip(numbers.chunks_mut(of_task)).zip(&losses).enumerate();
+        let items = tasks.flat_map(|(task, ((adjoint, numbers), losses))| {
+            let chunks = adjoint.chunks_mut(CHUNK).zip(numbers.chunks_mut(len)).enumerate();
+            chunks.map(move |(chunk, (adjoint, numbers))| (task, chunk * CHUNK, adjoint, numbers, losses))
+        });
+        self.each(descent.steps.len(), items.collect(), |trace, (task, from, adjoint, numbers, losses)| {
+            for (block, adjoint) in adjoint.chunks_mut(BLOCK).enumerate() {
+                let (begin, count) = (from + block * BLOCK, adjoint.len());
+                let gradient = |step: usize| &descent.steps[step].1[task * start.len() + begin..][..count];
+                self.gates.back(trace, losses, gradient, &start[begin..][..count], adjoint, numbers);
+            }
+        });
+        numbers
+    }
 }
 
 /// The sum of the rows of `len` values over the number of tasks, always in the same order.

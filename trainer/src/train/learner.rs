@@ -1,7 +1,7 @@
 //! The learner that a configuration asks for.
 
 use super::TrainError;
-use crate::config::{BayesConfig, Config, LearnerConfig, MetaLstmConfig, RidgeConfig};
+use crate::config::{BayesConfig, Config, LearnerConfig, RidgeConfig};
 use crate::engine::Engine;
 use crate::learn::Learner;
 use crate::learn::bayes::Bayes;
@@ -41,9 +41,7 @@ pub(super) fn learner<E: Engine>(
             Box::new(OnFeatures::new(Bayes { precision, noise, forgetting }, threads))
         }
         LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
-        LearnerConfig::MetaLstm(MetaLstmConfig { steps, hidden, adapt }) => {
-            Box::new(MetaLstm::new(engine, *steps, *hidden, adapt.clone(), config.seed))
-        }
+        LearnerConfig::MetaLstm(settings) => Box::new(MetaLstm::new(engine, settings, config.seed, threads)),
         LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),
     })
 }
