@@ -1,5 +1,7 @@
 //! What a bundle is worth: every method on the same episodes, judged by what the robot wanted.
 
+mod descent;
+
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
@@ -21,6 +23,7 @@ use crate::scaling::support_mean;
 use crate::streams::Purpose;
 use crate::train::episodes;
 use crate::world::{Split, Task, World};
+pub use descent::descent;
 
 /// What is evaluated, and how.
 #[derive(Clone, Debug)]
@@ -43,7 +46,7 @@ pub const EPISODES: usize = 600;
 /// One method at one number of steps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Method {
-    /// `adapted`, `unadapted`, `finetuned`, `scratch`, `classical` or `oracle`. With baselines `unadapted` is the pooled network, the
+    /// `adapted`, `unadapted`, `finetuned`, `scratch`, `classical`, `oracle` or `sgd`. With baselines `unadapted` is the pooled network, the
     /// honest one not to adapt; without, it is the bundle as it is.
     pub name: &'static str,
     /// Inner or fine-tuning steps.
@@ -67,6 +70,8 @@ pub struct Evaluation {
     pub clusters: Vec<u64>,
     /// What was chosen for the baselines.
     pub choice: Option<Choice>,
+    /// The rates of the rows `sgd`, for each number of steps.
+    pub descent_rates: BTreeMap<usize, f32>,
 }
 
 /// One line of the result.
@@ -78,6 +83,9 @@ pub struct Row {
     pub shots: usize,
     /// Inner or fine-tuning steps.
     pub steps: usize,
+    /// The rate of plain gradient descent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f32>,
     /// Episodes.
     pub episodes: usize,
     /// Mean.
@@ -219,6 +227,7 @@ pub fn evaluate(
         refused,
         clusters: drawn.iter().map(|(task, _)| world.cluster(task)).collect(),
         choice: compared.map(|compared| compared.choice),
+        descent_rates: BTreeMap::new(),
     })
 }
 
@@ -349,6 +358,7 @@ impl Evaluation {
                 method: method.name,
                 shots: self.shots,
                 steps: method.steps,
+                rate: self.descent_rates.get(&method.steps).copied().filter(|_| method.name == descent::NAME),
                 episodes: each.iter().filter(|score| !score.is_nan()).count(),
                 mean: summary.mean,
                 ci95: summary.ci95,

@@ -9,7 +9,7 @@ use sinew_runtime::Guard;
 use super::{Answer, data_set, table};
 use crate::baseline::Baselines;
 use crate::config::Config;
-use crate::evaluate::{EPISODES, Evaluation, Settings, evaluate};
+use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
 use crate::model::Model;
 use crate::world::{Split, World, open};
 
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Compare with the baselines that were trained beside the bundle
     #[arg(long)]
     baselines: bool,
+    /// Add plain gradient descent from where the bundle starts, at the best of these rates, such as 0.003,0.01,0.03
+    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = rate)]
+    sgd_rates: Vec<f32>,
     /// When an adaptation is kept; otherwise predictions stay those of the bundle
     #[arg(long, value_enum, default_value_t = GuardName::Improve)]
     guard: GuardName,
@@ -89,6 +92,11 @@ impl Source {
     }
 }
 
+fn rate(text: &str) -> Result<f32, String> {
+    let rate = text.trim().parse().ok().filter(|rate: &f32| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a number above 0".into())
+}
+
 /// The shots that a bundle was trained with, as its configuration says.
 pub fn trained_shots(model: &Model) -> Option<usize> {
     let text = model.about.config.as_deref()?;
@@ -119,7 +127,13 @@ pub fn run(arguments: &Arguments) -> Answer {
     for shots in shots {
         let settings =
             Settings { episodes: arguments.episodes, shots, steps: steps.clone(), seed: arguments.seed, guard };
-        evaluations.push(with_bar(&bytes, baselines.as_ref(), &*world, &settings)?);
+        let mut evaluation = with_bar(&bytes, baselines.as_ref(), &*world, &settings)?;
+        let beside = |rate: &f32| -> Result<_, Box<dyn std::error::Error>> {
+            Ok((*rate, with_bar(&descent(&model, *rate).to_bytes()?, None, &*world, &settings)?))
+        };
+        let descents: Result<Vec<_>, _> = arguments.sgd_rates.iter().map(beside).collect();
+        evaluation.add_descent(&descents?);
+        evaluations.push(evaluation);
     }
     table::print(&evaluations);
     if let Some(path) = &arguments.json {

@@ -66,6 +66,7 @@ pub fn of_metric(evaluations: &[Evaluation], metric: usize) -> Table {
             row.method.to_owned(),
             row.shots.to_string(),
             row.steps.to_string(),
+            row.rate.map_or_else(String::new, |rate| rate.to_string()),
             row.episodes.to_string(),
             with_interval([row.mean, row.ci95]),
             number(row.median),
@@ -78,6 +79,7 @@ pub fn of_metric(evaluations: &[Evaluation], metric: usize) -> Table {
         "method",
         "shots",
         "steps",
+        "rate",
         "episodes",
         "mean ± 95%",
         "median",
@@ -107,6 +109,11 @@ pub fn print(evaluations: &[Evaluation]) {
         println!("adapted at 0 steps is the meta-learned start; unadapted is the pooled network.");
     } else {
         println!("unadapted is the bundle as it is, without a step.");
+    }
+    if evaluations.iter().any(|evaluation| !evaluation.descent_rates.is_empty()) {
+        println!(
+            "sgd is gradient descent from where the bundle starts, at the best of the rates on these very episodes."
+        );
     }
     for choice in evaluations.iter().filter_map(|evaluation| evaluation.choice) {
         println!(

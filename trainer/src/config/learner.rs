@@ -5,6 +5,7 @@ use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::Loss;
 
 use super::ConfigError;
+use crate::learn::meta_lstm::FIRST_RATE;
 
 /// `[learner]`: the settings that belong to its `kind`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub enum LearnerConfig {
     Maml(MamlConfig),
     /// Reptile.
     Reptile(ReptileConfig),
+    /// A learned optimiser, Meta-LSTM.
+    MetaLstm(MetaLstmConfig),
     /// Prototypical networks.
     Prototype(PrototypeConfig),
     /// Siamese twins.
@@ -95,6 +98,33 @@ impl ReptileConfig {
     }
 }
 
+/// `kind = "meta_lstm"`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetaLstmConfig {
+    /// Inner steps.
+    pub steps: usize,
+    /// Units of the LSTM; with 0 the gates see loss and gradient themselves.
+    #[serde(default = "twenty")]
+    pub hidden: usize,
+    /// Which layers are adapted.
+    #[serde(default)]
+    pub adapt: Scope,
+}
+
+impl MetaLstmConfig {
+    /// Gradient descent at the rate at which the gates begin.
+    fn descent(&self) -> Descent {
+        let Self { steps, adapt, .. } = self;
+        Descent { steps: *steps, inner_rate: FIRST_RATE, rate: Rate::Constant, adapt: adapt.clone() }
+    }
+
+    fn rule(&self) -> Rule {
+        let Self { steps, hidden, adapt } = self;
+        Rule::MetaLstm { steps: *steps, hidden: *hidden, scope: adapt.clone() }
+    }
+}
+
 /// `kind = "prototype"`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +174,11 @@ fn one() -> usize {
     1
 }
 
+/// As in the paper's code.
+fn twenty() -> usize {
+    20
+}
+
 fn unity() -> f64 {
     1.0
 }
@@ -190,7 +225,7 @@ impl LearnerConfig {
                 field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
             }
             Self::Prototype(settings) => positive("learner.scale", settings.scale)?,
-            Self::Siamese {} => {}
+            Self::MetaLstm(_) | Self::Siamese {} => {}
             Self::Ridge(settings) => {
                 positive("learner.ridge", settings.ridge)?;
                 positive("learner.logit_scale", settings.logit_scale)?;
@@ -215,6 +250,7 @@ impl LearnerConfig {
             Self::Maml(settings) => settings.steps,
             Self::Pooled(settings) => settings.steps,
             Self::Reptile(settings) => settings.descent().steps,
+            Self::MetaLstm(settings) => settings.steps,
             Self::Prototype(_) | Self::Siamese {} | Self::Ridge(_) | Self::Bayes(_) => 1,
         }
     }
@@ -225,6 +261,7 @@ impl LearnerConfig {
             Self::Maml(settings) => settings.descent().rule(),
             Self::Pooled(settings) => settings.rule(),
             Self::Reptile(settings) => settings.descent().rule(),
+            Self::MetaLstm(settings) => settings.rule(),
             Self::Prototype(_) => Rule::Prototype,
             Self::Siamese {} => Rule::Siamese { classes: outputs },
             Self::Ridge(settings) => Rule::Ridge { recursive: settings.forgetting.is_some() },
@@ -254,6 +291,7 @@ impl LearnerConfig {
             Self::Maml(settings) => settings.descent(),
             Self::Pooled(settings) => settings.clone(),
             Self::Reptile(settings) => settings.descent(),
+            Self::MetaLstm(settings) => settings.descent(),
             Self::Prototype(_) | Self::Siamese {} | Self::Ridge(_) | Self::Bayes(_) => {
                 Descent { steps: 1, inner_rate: 0.01, rate: Rate::Constant, adapt: Scope::All }
             }

@@ -3,6 +3,7 @@
 pub mod bayes;
 pub mod features;
 pub mod maml;
+pub mod meta_lstm;
 mod objective;
 pub mod pooled;
 pub mod prototype;

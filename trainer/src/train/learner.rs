@@ -7,6 +7,7 @@ use crate::learn::Learner;
 use crate::learn::bayes::Bayes;
 use crate::learn::features::OnFeatures;
 use crate::learn::maml::Maml;
+use crate::learn::meta_lstm::MetaLstm;
 use crate::learn::pooled::Pooled;
 use crate::learn::prototype::Prototype;
 use crate::learn::reptile::Reptile;
@@ -40,6 +41,7 @@ pub(super) fn learner<E: Engine>(
             Box::new(OnFeatures::new(Bayes { precision, noise, forgetting }, threads))
         }
         LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
+        LearnerConfig::MetaLstm(settings) => Box::new(MetaLstm::new(engine, settings, config.seed, threads)),
         LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),
     })
 }
