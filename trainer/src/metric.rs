@@ -47,6 +47,28 @@ pub fn balanced_accuracy(probabilities: &[f32], targets: &[f32]) -> f64 {
     (f64::from(right[0]) / f64::from(rows[0]) + f64::from(right[1]) / f64::from(rows[1])) / 2.0
 }
 
+/// Mean over the classes that have rows of their recall, the largest probability winning; rows have `classes` values. NaN unless two
+/// classes have rows.
+///
+/// ```
+/// # use sinew_trainer::metric::balanced_accuracy_of_classes;
+/// let (said, targets) = ([0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+/// assert_eq!(balanced_accuracy_of_classes(&said, &targets, 2), 0.5);
+/// ```
+pub fn balanced_accuracy_of_classes(probabilities: &[f32], targets: &[f32], classes: usize) -> f64 {
+    let (mut rows, mut right) = (vec![0_u32; classes], vec![0_u32; classes]);
+    for (row, target) in probabilities.chunks_exact(classes.max(1)).zip(targets.chunks_exact(classes.max(1))) {
+        let Some(class) = largest(target) else { continue };
+        rows[class] += 1;
+        right[class] += u32::from(row.iter().all(|value| !value.is_nan()) && largest(row) == Some(class));
+    }
+    let recalls = rows.iter().zip(&right).filter(|(rows, _)| **rows > 0);
+    if recalls.clone().count() < 2 {
+        return f64::NAN;
+    }
+    mean(recalls.map(|(rows, right)| f64::from(*right) / f64::from(*rows)))
+}
+
 /// Area under the receiver operating characteristic: how often a row of class 1 gets the larger score of a pair, a tie
 /// counting half. By ranks (Mann and Whitney 1947), in `n log n`. NaN without both classes.
 pub fn auroc(scores: &[f32], targets: &[f32]) -> f64 {

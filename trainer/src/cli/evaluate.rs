@@ -61,7 +61,7 @@ struct Source {
     /// Episodes of recorded data: a dataset.toml, as trainer/configs/bts3-dataset.toml
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Episodes of the world of a configuration, as trainer/configs/omniglot-maml-5way-1shot.toml
+    /// Episodes of the world of a configuration, as trainer/configs/omniglot-maml.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

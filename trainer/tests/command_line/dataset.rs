@@ -78,7 +78,7 @@ fn three_classes_are_trained_evaluated_and_resumed_from_anywhere() {
     let words = run(&["evaluate", &bundle, "--data", data, "--json", &result]);
     assert!(words.contains("accuracy on objects"), "{words}");
     let result = json(Path::new(&result));
-    assert_eq!((result["source"].as_str(), result["metric"].as_str()), (Some("objects"), Some("accuracy")));
+    assert_eq!((result["source"].as_str(), result["metric"].as_str()), (Some("objects"), Some("balanced_accuracy")));
     let rows = result["results"].as_array().unwrap();
     assert_eq!(
         rows.iter().map(|row| row["method"].as_str().unwrap()).collect::<Vec<_>>(),

@@ -99,7 +99,11 @@ impl World for Dataset {
             ],
             Target::OneHot => {
                 let classes = self.class_count();
-                vec![metric::accuracy(&said, targets, classes), metric::class_log_loss(&said, targets, classes)]
+                vec![
+                    metric::balanced_accuracy_of_classes(&said, targets, classes),
+                    metric::accuracy(&said, targets, classes),
+                    metric::class_log_loss(&said, targets, classes),
+                ]
             }
             Target::Values => vec![metric::rmse(&said, targets), metric::mae(&said, targets)],
         }

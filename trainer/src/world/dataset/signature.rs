@@ -19,7 +19,8 @@ pub(super) fn binary_metrics() -> Vec<Metric> {
 }
 
 pub(super) fn class_metrics() -> Vec<Metric> {
-    crate::metric::OF_CLASSES.to_vec()
+    let balanced = Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true };
+    std::iter::once(balanced).chain(crate::metric::OF_CLASSES).collect()
 }
 
 /// The unit is that of the outputs where they share one. It is leaked, once for each data set that is opened, because a metric is
