@@ -2,10 +2,12 @@
 
 mod descent;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use serde::Serialize;
+use sinew_models::rule::Rule;
 use sinew_runtime::adapter::SetupError;
 use sinew_runtime::network::NetworkError;
 use sinew_runtime::reader::BundleError;
@@ -262,11 +264,24 @@ fn adapted(
                 scored.refused.push(steps);
             }
         }
-        let mut predict = |x: &[f32], y: &mut [f32]| {
-            let done = adapter.predict(x, y);
-            debug_assert!(done.is_ok(), "the world asks for whole rows");
+        let score = if *bundle.rule() == Rule::Bayes {
+            // Two closures, one adapter, one after the other.
+            let adapter = RefCell::new(&mut adapter);
+            let ask = |x: &[f32], y: &mut [f32], wanted: usize| {
+                let mut other = vec![0.0; y.len()];
+                let [mean, variance] = if wanted == 0 { [y, &mut other] } else { [&mut other[..], y] };
+                let done = adapter.borrow_mut().predict_with_variance(x, mean, variance);
+                debug_assert!(done.is_ok(), "the world asks for whole rows");
+            };
+            world.score_with_variance(task, episode, &mut |x, y| ask(x, y, 0), &mut |x, y| ask(x, y, 1))
+        } else {
+            let mut predict = |x: &[f32], y: &mut [f32]| {
+                let done = adapter.predict(x, y);
+                debug_assert!(done.is_ok(), "the world asks for whole rows");
+            };
+            world.score(task, episode, &mut predict)
         };
-        scored.rows.push((Method { name: "adapted", steps }, world.score(task, episode, &mut predict)));
+        scored.rows.push((Method { name: "adapted", steps }, score));
     }
     Ok(scored)
 }

@@ -102,6 +102,18 @@ pub trait World: Send + Sync {
     /// Judges `predictor` on `episode`, one value for each metric. NaN stands for "cannot be told on this episode".
     fn score(&self, task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64>;
 
+    /// As [`World::score`], for one who also says the variance of each prediction, in squares of the world's units: a world in which that
+    /// matters to what the robot does makes use of it.
+    fn score_with_variance(
+        &self,
+        task: &Task,
+        episode: &Episode,
+        predictor: &mut Predictor<'_>,
+        _variance: &mut Predictor<'_>,
+    ) -> Vec<f64> {
+        self.score(task, episode, predictor)
+    }
+
     /// What somebody who knows everything hidden in the task would score, where the world can tell.
     fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>>;
 }

@@ -141,12 +141,19 @@ impl Terrain {
         }
     }
 
-    /// Mean regret over the routes of `task`; infinite where a prediction is not a number.
-    fn regret(&self, task: &Task, predictor: &mut Predictor<'_>) -> f64 {
+    /// Mean regret over the routes of `task`; infinite where a prediction is not a number. With the variance of the log energies a plan is
+    /// made on the mean of a log-normal energy, otherwise on its median.
+    fn regret(&self, task: &Task, predictor: &mut Predictor<'_>, variance: Option<&mut Predictor<'_>>) -> f64 {
         let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
         let map = self.map(task.split, survey.map);
+        let features = survey.features(map, &hidden);
         let mut predictions = vec![0.0; EDGES];
-        predictor(&survey.features(map, &hidden), &mut predictions);
+        predictor(&features, &mut predictions);
+        if let Some(variance) = variance {
+            let mut variances = vec![0.0; EDGES];
+            variance(&features, &mut variances);
+            predictions.iter_mut().zip(&variances).for_each(|(prediction, variance)| *prediction += 0.5 * variance);
+        }
         if predictions.iter().any(|prediction| prediction.is_nan()) {
             return f64::INFINITY;
         }
@@ -157,6 +164,13 @@ impl Terrain {
         };
         regrets().map_or(f64::NAN, |sum| sum / ROUTES as f64)
     }
+}
+
+/// The root of the mean squared error of log energies on the query.
+fn rmse(episode: &Episode, predictor: &mut Predictor<'_>) -> f64 {
+    let mut predictions = vec![0.0; episode.query.targets.len()];
+    predictor(&episode.query.inputs, &mut predictions);
+    metric::rmse(&predictions, &episode.query.targets)
 }
 
 impl World for Terrain {
@@ -226,9 +240,18 @@ impl World for Terrain {
 
     /// Asks `predictor` twice: for the query, and for all edges of the task's map at once.
     fn score(&self, task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
-        let mut predictions = vec![0.0; episode.query.targets.len()];
-        predictor(&episode.query.inputs, &mut predictions);
-        vec![metric::rmse(&predictions, &episode.query.targets), self.regret(task, predictor)]
+        vec![rmse(episode, predictor), self.regret(task, predictor, None)]
+    }
+
+    /// Plans on expected energies.
+    fn score_with_variance(
+        &self,
+        task: &Task,
+        episode: &Episode,
+        predictor: &mut Predictor<'_>,
+        variance: &mut Predictor<'_>,
+    ) -> Vec<f64> {
+        vec![rmse(episode, predictor), self.regret(task, predictor, Some(variance))]
     }
 
     /// Hidden facts known, sensors noisy: the physics, fed with what the sensors say less the known bias. The floor in
