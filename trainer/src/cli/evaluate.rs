@@ -76,10 +76,12 @@ enum GuardName {
 }
 
 impl Source {
-    fn open(&self, shots: &[usize]) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+    /// Opens it; what baselines choose they choose in validation.
+    fn open(&self, shots: &[usize], baselines: bool) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
         if let Some(file) = &self.config {
             let config = Config::read(file, &[])?;
-            return Ok(open::open(&config.world, shots)?);
+            let splits: &[Split] = if baselines { &[Split::Validation, Split::Test] } else { &[Split::Test] };
+            return Ok(open::open_for(&config.world, shots, splits)?);
         }
         match (&self.world, &self.data) {
             (Some(name), _) => open::by_name(name).ok_or_else(|| {
@@ -119,7 +121,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         }
         given => given.to_vec(),
     };
-    let world = arguments.source.open(&shots)?;
+    let world = arguments.source.open(&shots, arguments.baselines)?;
     let trained_steps = model.rule.steps();
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };

@@ -15,7 +15,7 @@ use crate::collective::{Collective, Processes, agree};
 use crate::config::Config;
 use crate::cuda::DeviceChoice;
 use crate::train::{BUNDLE, Options, Progress, train_among};
-use crate::world::{World, open};
+use crate::world::{Split, World, open};
 
 /// Train what a configuration describes, and its baselines
 ///
@@ -76,7 +76,7 @@ fn stop_when_terminated(stop: &Arc<AtomicBool>) {
 fn open_world(arguments: &Arguments) -> Result<(Config, Box<dyn World>), Box<dyn Error>> {
     let mut config = Config::read(&arguments.config, &arguments.set)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
-    let world = open::open(&config.world, config.train.shots.all())?;
+    let world = open::open_for(&config.world, config.train.shots.all(), &[Split::Train, Split::Validation])?;
     Ok((config, world))
 }
 

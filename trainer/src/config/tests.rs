@@ -98,6 +98,62 @@ fn a_data_set_is_found_from_anywhere_and_its_folder_stays_at_home() {
 }
 
 #[test]
+fn recordings_are_found_from_anywhere_and_their_folder_stays_at_home() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("drawings")).unwrap();
+    let path = folder.path().join("run.toml");
+    let read = |world: &str| {
+        std::fs::write(&path, TEXT.replace("kind = \"sinusoid\"", world)).unwrap();
+        Config::read(&path, &[])
+    };
+    for (world, kind) in [
+        ("kind = \"images\"\nroot = 'drawings'", "images"),
+        ("kind = \"series\"\nroot = 'drawings'\nfiles = ['a.ts']\nway = 2\nsplit = 'series'", "series"),
+    ] {
+        let config = read(world).unwrap();
+        let root = |config: &Config| match &config.world {
+            WorldConfig::Images(ImagesConfig { root, .. }) | WorldConfig::Series(SeriesConfig { root, .. }) => {
+                root.clone()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(Path::new(&root(&config)), folder.path().join("drawings").canonicalize().unwrap());
+        assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
+        let portable = config.to_portable_toml();
+        assert!(portable.contains("root = \"drawings\"") && portable.contains(kind), "{portable}");
+        // Shared data are where every machine says they are.
+        let shared = read(&world.replace("drawings", "${SINEW_DATA}/some")).unwrap();
+        assert_eq!(root(&shared), "${SINEW_DATA}/some");
+        assert!(shared.to_portable_toml().contains("${SINEW_DATA}/some"));
+    }
+    // What is left out is written down, so that a run says what it was split by.
+    let config = read("kind = \"images\"\nroot = 'drawings'").unwrap();
+    assert!(config.to_toml().contains("Alphabet_of_the_Magi") && config.to_toml().contains("within_alphabet = false"));
+    for (world, words) in [
+        ("kind = \"images\"", "root"),
+        ("kind = \"images\"\nroot = 'drawings'\nways = 3", "ways"),
+        ("kind = \"series\"\nroot = 'drawings'\nfiles = []\nway = 2\nsplit = 'both'", "both"),
+    ] {
+        let why = read(world).unwrap_err().to_string();
+        assert!(why.contains(words) && why.contains("run.toml"), "{why}");
+    }
+}
+
+#[test]
+fn the_configurations_that_come_along_can_be_read() {
+    let mut runs = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|stem| !stem.to_string_lossy().ends_with("-dataset")) {
+            let config = Config::read(&path, &[]).unwrap_or_else(|why| panic!("{why}"));
+            assert_eq!(Config::parse(&path, &config.to_toml(), &[]).unwrap(), config);
+            runs += 1;
+        }
+    }
+    assert!(runs >= 6, "{runs}");
+}
+
+#[test]
 fn a_seed_that_toml_cannot_say_is_refused() {
     let mut config = parse(&[]).unwrap();
     config.seed = i64::MAX as u64;

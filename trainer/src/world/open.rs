@@ -1,11 +1,11 @@
 //! Worlds by name.
 
-use super::World;
 use super::dataset::{Dataset, DatasetError};
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
 use super::terrain::{Distribution, Terrain};
+use super::{Split, World};
 use crate::config::WorldConfig;
 
 /// Why a world of recorded data cannot be opened.
@@ -28,6 +28,14 @@ pub enum OpenError {
 /// # Errors
 /// If recorded data cannot be read, or has too little for the shots.
 pub fn open(config: &WorldConfig, shots: &[usize]) -> Result<Box<dyn World>, OpenError> {
+    open_for(config, shots, &[Split::Train, Split::Validation, Split::Test])
+}
+
+/// As [`open`], for who needs the shots of these splits alone: other parts of a world of series may be smaller.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Result<Box<dyn World>, OpenError> {
     let most = shots.iter().copied().max().unwrap_or(0);
     Ok(match config {
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
@@ -44,7 +52,7 @@ pub fn open(config: &WorldConfig, shots: &[usize]) -> Result<Box<dyn World>, Ope
         }
         WorldConfig::Series(config) => {
             let series = Series::open(config)?;
-            series.check_shots(most)?;
+            series.check_shots(most, splits)?;
             Box::new(series)
         }
     })

@@ -4,6 +4,7 @@ mod dataset;
 mod devices;
 mod fixture;
 mod refusals;
+mod series;
 
 use std::path::Path;
 

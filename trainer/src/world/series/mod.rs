@@ -49,7 +49,7 @@ use std::path::{Path, PathBuf};
 use sinew_models::spec::{Loss, Shape};
 
 use super::root::{self, data_folder};
-use super::{Column, Signature};
+use super::{Column, Signature, Split};
 pub use config::{Augment, Form, SeriesConfig, SplitBy};
 pub use error::SeriesError;
 pub use recordings::Contents;
@@ -130,12 +130,12 @@ impl Series {
         self.recordings.classes.iter().map(|class| class.name.as_str())
     }
 
-    /// Asks whether every class of every split can give `shots` series and keep one to be judged on.
+    /// Asks whether every class of these splits can give `shots` series and keep one to be judged on.
     ///
     /// # Errors
     /// [`SeriesError::Shots`] names the first that cannot.
-    pub fn check_shots(&self, shots: usize) -> Result<(), SeriesError> {
-        for (pools, split) in self.pools.iter().zip(SPLITS) {
+    pub fn check_shots(&self, shots: usize, splits: &[Split]) -> Result<(), SeriesError> {
+        for (pools, split) in self.pools.iter().zip(SPLITS).filter(|(_, split)| splits.contains(split)) {
             if let Some(part) = pools.iter().flatten().find(|part| part.recordings.len() <= shots) {
                 let class = self.recordings.classes[part.class].name.clone();
                 return Err(SeriesError::Shots { class, split, shots, found: part.recordings.len() });

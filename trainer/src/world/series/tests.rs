@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::episode::Episode;
-use crate::world::{Split, Task, World};
+use crate::world::{Task, World};
 
 /// Samples and channels of the files.
 const SHAPE: (usize, usize) = (8, 3);
@@ -155,8 +155,9 @@ fn by_class_no_class_is_on_two_sides_and_a_task_is_of_one_problem() {
         classes
     });
     assert_eq!(seen, [vec!["a/c0", "a/c2"], vec!["a/c1", "a/c3"], vec!["b/c0", "b/c1", "b/c2"]]);
-    assert!(world.check_shots(4).is_ok());
-    let why = world.check_shots(5).unwrap_err().to_string();
+    assert!(world.check_shots(4, &SPLITS).is_ok());
+    assert!(world.check_shots(5, &[Split::Train, Split::Validation]).is_ok());
+    let why = world.check_shots(5, &SPLITS).unwrap_err().to_string();
     assert!(why.contains("the class `b/c0` has 5 series in the Test split, and 5 shot(s)"), "{why}");
     // Nobody asked for a validation.
     let world = opened(&SeriesConfig { validation: vec![], ..by_class() }).unwrap();
@@ -337,6 +338,6 @@ fn the_real_series_are_read() {
     let world = Series::open_in(&failures, &data).unwrap();
     let sizes = world.recordings.classes.iter().map(|class| class.recordings.len()).sum::<usize>();
     assert_eq!((world.classes().count(), sizes, world.recordings.samples), (12, 88 + 47 + 117, 15));
-    assert!(world.check_shots(4).is_ok());
+    assert!(world.check_shots(4, &SPLITS).is_ok());
     assert_eq!(one(&world, Split::Test, 1, 0).1.support.input_len(), 90);
 }
