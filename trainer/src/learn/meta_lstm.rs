@@ -21,15 +21,18 @@ use sinew_models::spec::NetworkSpec;
 use sinew_runtime::Path;
 use sinew_runtime::rule::meta_lstm::preprocess;
 
-use super::{Batch, Learner, State};
+use super::{Batch, Learner, State, Use};
 use crate::config::MetaLstmConfig;
-use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side};
+use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side, TaskRows};
 use crate::streams::{Purpose, rng};
 use block::{BLOCK, Gates, Trace, memory_len};
 use weights::{SEEN, Sizes, Weights};
 
 /// Parameters of a task that one worker takes at once.
 const CHUNK: usize = 10 * BLOCK;
+
+/// The most values that gates remember of the tasks of one part of a batch: 256 MiB.
+const TOGETHER: usize = 1 << 26;
 
 /// The bound of the first weights, as in the authors' code.
 const WEIGHTS: f32 = 0.01;
@@ -52,6 +55,8 @@ pub struct MetaLstm {
     seed: u64,
     path: Path,
     parallel: bool,
+    /// Tasks of a part of a batch.
+    at_once: usize,
 }
 
 impl MetaLstm {
@@ -61,7 +66,9 @@ impl MetaLstm {
         let MetaLstmConfig { steps, hidden, adapt: scope } = settings.clone();
         let adapted = Adapted::new(engine, &scope);
         let rule = Rule::MetaLstm { steps, hidden, scope };
-        Self { rule, steps, sizes: Sizes::new(hidden), adapted, seed, path: Path::detect(), parallel: threads > 1 }
+        let sizes = Sizes::new(hidden);
+        let at_once = (TOGETHER / memory_len(sizes, adapted.len).max(1)).max(1);
+        Self { rule, steps, sizes, adapted, seed, path: Path::detect(), parallel: threads > 1, at_once }
     }
 
     /// The numbers to begin with, in the layout of the rule's tensors: small weights, and biases with which the rule is gradient descent at
@@ -140,6 +147,19 @@ impl<E: Engine> Learner<E> for MetaLstm {
         self.first_numbers()
     }
 
+    /// In parts of which each fits into memory with what the gates remember.
+    fn prepare(&self, engine: &mut E, mut tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
+        let mut parts = Vec::new();
+        loop {
+            let rest = tasks.split_off(tasks.len().min(self.at_once));
+            parts.push(engine.take(tasks)?);
+            if rest.is_empty() {
+                return Ok(Batch { parts, tasks: rest });
+            }
+            tasks = rest;
+        }
+    }
+
     fn gradient(
         &mut self,
         engine: &mut E,
@@ -150,22 +170,29 @@ impl<E: Engine> Learner<E> for MetaLstm {
     ) -> Result<(), EngineError> {
         let weights = self.weights(&engine.download(&state.rates)?)?;
         let params = engine.network().param_len();
-        batch.parts.iter().try_for_each(|tasks| {
+        let (mut by_params, mut by_weights) = (vec![0.0; params], vec![0.0; self.sizes.gradient()]);
+        let mut all = Vec::new();
+        for tasks in &batch.parts {
             let descent = self.descend(engine, state, &weights, tasks, true)?;
             let (mut losses, mut gradient) = (Vec::new(), E::Values::default());
             let end = engine.upload(&descent.end)?;
             engine.gradient(Parameters::Each(&end), tasks, Side::Query, &mut losses, &mut gradient)?;
             let mut of_start = engine.download(&gradient)?;
             let mut adjoint = self.adapted.gather(params, &of_start);
-            let numbers = self.passes(&weights).back(&descent, &mut adjoint);
+            add_rows(&self.passes(&weights).back(&descent, &mut adjoint), &mut by_weights);
             self.adapted.scatter(params, &adjoint, &mut of_start);
-            let numbers = mean_over(&numbers, self.sizes.gradient(), losses.len());
-            into.params = engine.upload(&mean_over(&of_start, params, losses.len()))?;
-            into.rates = Some(engine.upload(&self.sizes.to_numbers(&numbers))?);
-            into.losses = engine.upload(&losses)?;
-            into.tasks = losses.len();
-            Ok(())
-        })
+            add_rows(&of_start, &mut by_params);
+            all.extend(losses);
+        }
+        let mean = |sums: Vec<f64>| -> Vec<f32> {
+            let share = 1.0 / all.len().max(1) as f64;
+            sums.into_iter().map(|sum| (sum * share) as f32).collect()
+        };
+        into.params = engine.upload(&mean(by_params))?;
+        into.rates = Some(engine.upload(&self.sizes.to_numbers(&mean(by_weights)))?);
+        into.losses = engine.upload(&all)?;
+        into.tasks = all.len();
+        Ok(())
     }
 
     fn losses(
@@ -176,11 +203,15 @@ impl<E: Engine> Learner<E> for MetaLstm {
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         let weights = self.weights(&engine.download(&state.rates)?)?;
-        batch.parts.iter().try_for_each(|tasks| {
+        losses.clear();
+        let mut of_part = Vec::new();
+        for tasks in &batch.parts {
             let descent = self.descend(engine, state, &weights, tasks, false)?;
-            let end = engine.upload(&descent.end)?;
-            engine.gradient(Parameters::Each(&end), tasks, Side::Query, losses, &mut E::Values::default())
-        })
+            let (end, mut gradient) = (engine.upload(&descent.end)?, E::Values::default());
+            engine.gradient(Parameters::Each(&end), tasks, Side::Query, &mut of_part, &mut gradient)?;
+            losses.extend_from_slice(&of_part);
+        }
+        Ok(())
     }
 }
 
@@ -297,14 +328,11 @@ impl Passes<'_> {
     }
 }
 
-/// The sum of the rows of `len` values over the number of tasks, always in the same order.
-fn mean_over(rows: &[f32], len: usize, tasks: usize) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; len];
-    for row in rows.chunks_exact(len.max(1)) {
+/// Adds rows as long as `sums` to it, always in the same order.
+fn add_rows(rows: &[f32], sums: &mut [f64]) {
+    for row in rows.chunks_exact(sums.len()) {
         sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
     }
-    let share = 1.0 / tasks.max(1) as f64;
-    sums.into_iter().map(|sum| (sum * share) as f32).collect()
 }
 
 #[cfg(test)]

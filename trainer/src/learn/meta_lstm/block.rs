@@ -170,13 +170,12 @@ impl Gates<'_> {
                 activation::forward(path, form, gate);
             }
             let (last, cell) = trace.cells[step * hidden..][..2 * hidden].split_at_mut(hidden);
-            for ((((cell, last), input), forget), fresh) in
-                cell.iter_mut().zip(&*last).zip(&*input).zip(&*forget).zip(&*fresh)
-            {
-                *cell = forget * last + input * fresh;
-            }
             let bent = &mut trace.bent[step * hidden..][..hidden];
-            bent.copy_from_slice(cell);
+            let kept = last.iter().zip(&*forget).zip(input.iter().zip(&*fresh));
+            for ((cell, bent), ((last, forget), (input, fresh))) in cell.iter_mut().zip(&mut *bent).zip(kept) {
+                *cell = forget * last + input * fresh;
+                *bent = *cell;
+            }
             activation::forward(path, Activation::Tanh, bent);
             for ((output, open), bent) in here[above..].iter_mut().zip(&*open).zip(&*bent) {
                 *output = open * bent;

@@ -10,9 +10,8 @@ use sinew_runtime::{Adapter, Bundle, Guard};
 
 use super::*;
 use crate::aligned::Aligned;
-use crate::engine::{Cpu, InnerLoop, Kept, TaskRows};
+use crate::engine::{Cpu, InnerLoop, Kept};
 use crate::export::About;
-use crate::learn::Use;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments, clip};
 use crate::scaling::Scaling;
@@ -263,25 +262,29 @@ fn the_gradient_over_tasks_is_that_of_f64_with_constant_support_gradients() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn any_number_of_threads_and_of_parts_gives_the_same_bits() {
     let spec = network(&[40, 30]);
     // More than one chunk, and a block that is not full.
     assert!(spec.param_len() > CHUNK && !spec.param_len().is_multiple_of(BLOCK));
     let mut seen: Option<BatchGradient<Aligned>> = None;
-    for threads in [1, 2, 3] {
+    for (threads, at_once) in [(1, 5), (2, 5), (3, 5), (1, 2), (3, 1)] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let got = pool.install(|| {
             let mut engine = Cpu::new(&spec, threads).unwrap();
             let (mut learner, state) = learner_and_state(&mut engine, 2, 5, Scope::All);
-            learner.parallel = threads > 1;
+            assert!(learner.at_once > 5);
+            (learner.parallel, learner.at_once) = (threads > 1, at_once);
             let batch = Learner::<Cpu>::prepare(&learner, &mut engine, tasks(&spec, 5, 4, 3), Use::Training).unwrap();
             let mut into = BatchGradient::default();
             learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
+            let mut losses = Vec::new();
+            learner.losses(&mut engine, &state, &batch, &mut losses).unwrap();
+            assert_eq!((batch.parts.len(), &losses[..]), (5_usize.div_ceil(at_once), &into.losses[..]));
             into
         });
         assert!(got.params.iter().chain(&got.rates.as_ref().unwrap()[..]).all(|value| value.is_finite()));
         let first = seen.get_or_insert_with(|| got.clone());
-        assert_eq!(*first, got, "{threads} threads");
+        assert_eq!(*first, got, "{threads} threads, {at_once} tasks at once");
     }
 }
 
