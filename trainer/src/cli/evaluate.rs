@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Compare with the baselines that were trained beside the bundle
     #[arg(long)]
     baselines: bool,
-    /// Add plain gradient descent from where the bundle starts, at the best of these rates, such as 0.003,0.01,0.03
+    /// Add gradient descent from the bundle's start, at the best of these rates, such as 0.003,0.01,0.03
     #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = rate)]
     sgd_rates: Vec<f32>,
     /// When an adaptation is kept; otherwise predictions stay those of the bundle
