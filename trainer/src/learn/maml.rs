@@ -160,8 +160,8 @@ impl<E: Engine> Learner<E> for Maml {
         batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        let all = batch.parts.iter();
-        all.map(|tasks| engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses)).collect()
+        let mut all = batch.parts.iter();
+        all.try_for_each(|tasks| engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses))
     }
 }
 

@@ -139,8 +139,8 @@ impl<E: Engine> Learner<E> for Reptile {
     ) -> Result<(), EngineError> {
         let (steps, rate, kept) = (self.rule.steps(), Rate::Constant, Kept::default());
         let inner = InnerLoop { steps, rate, adapted: LayerSet::ALL, learn_rates: false, first_order: true, kept };
-        let all = batch.parts.iter();
-        all.map(|tasks| engine.meta_losses(&inner, &state.params, &state.rates, tasks, losses)).collect()
+        let mut all = batch.parts.iter();
+        all.try_for_each(|tasks| engine.meta_losses(&inner, &state.params, &state.rates, tasks, losses))
     }
 }
 
