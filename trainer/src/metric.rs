@@ -16,6 +16,10 @@ pub const OF_CLASSES: [Metric; 2] = [
     Metric { name: "log_loss", unit: "nat", higher_is_better: false },
 ];
 
+/// What [`of_uneven_classes`] measures.
+pub const OF_UNEVEN_CLASSES: [Metric; 3] =
+    [Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true }, OF_CLASSES[0], OF_CLASSES[1]];
+
 /// Judges a classifier on a query set of one-hot targets: [`accuracy`] and [`class_log_loss`]. NaN without rows.
 pub fn of_classes(query: &Samples, predictor: &mut Predictor<'_>) -> Vec<f64> {
     let classes = query.output_len();
@@ -24,6 +28,17 @@ pub fn of_classes(query: &Samples, predictor: &mut Predictor<'_>) -> Vec<f64> {
         predictor(&query.inputs, &mut said);
     }
     vec![accuracy(&said, &query.targets, classes), class_log_loss(&said, &query.targets, classes)]
+}
+
+/// As [`of_classes`], with [`balanced_accuracy_of_classes`] before: for query sets with more rows of one class than of another.
+pub fn of_uneven_classes(query: &Samples, predictor: &mut Predictor<'_>) -> Vec<f64> {
+    let mut said = vec![0.0; query.targets.len()];
+    let others = of_classes(query, &mut |inputs, outputs| {
+        predictor(inputs, outputs);
+        said.copy_from_slice(outputs);
+    });
+    let balanced = balanced_accuracy_of_classes(&said, &query.targets, query.output_len());
+    [vec![balanced], others].concat()
 }
 
 /// Probabilities are kept this far from 0 and 1 before a logarithm is taken, so one row costs at most 16.1.

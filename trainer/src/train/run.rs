@@ -193,7 +193,8 @@ impl<'a, E: Engine> Run<'a, E> {
         let numbers = share(config.train.tasks, self.collective.rank(), self.collective.size());
         let draw = Draw { config, scaling, threads: self.threads, numbers };
         thread::scope(|scope| {
-            // A device leaves this machine's processors free; where they compute, too, a thread more would only be in their way.
+            // A device leaves this machine's processors free. Where they compute themselves, one more thread is only in their way: with one
+            // worker thread, sine waves and terrain took 5 to 17 % more processor time so; with two, no difference could be told.
             let mut batches = if self.engine.computes_elsewhere() {
                 Batches::ahead(scope, &draw, world, self.at.iteration..config.train.iterations)
             } else {

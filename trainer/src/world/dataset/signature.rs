@@ -19,8 +19,7 @@ pub(super) fn binary_metrics() -> Vec<Metric> {
 }
 
 pub(super) fn class_metrics() -> Vec<Metric> {
-    let balanced = Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true };
-    std::iter::once(balanced).chain(crate::metric::OF_CLASSES).collect()
+    crate::metric::OF_UNEVEN_CLASSES.to_vec()
 }
 
 /// The unit is that of the outputs where they share one. It is leaked, once for each data set that is opened, because a metric is

@@ -123,11 +123,11 @@ impl World for Series {
     }
 
     fn metrics(&self) -> &[Metric] {
-        &metric::OF_CLASSES
+        &metric::OF_UNEVEN_CLASSES
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
-        metric::of_classes(&episode.query, predictor)
+        metric::of_uneven_classes(&episode.query, predictor)
     }
 
     fn oracle(&self, _task: &Task, _episode: &Episode) -> Option<Vec<f64>> {

@@ -182,6 +182,28 @@ fn rows_go_round_the_classes_in_an_order_that_the_seed_draws() {
 }
 
 #[test]
+fn classes_with_few_series_count_as_much_as_others() {
+    let world = opened(&by_class()).unwrap();
+    let (task, mut episode) = one(&world, Split::Test, 1, 0);
+    // All of the first class but one row of the second, as where recordings are few.
+    let mut query = crate::episode::Samples::default();
+    for row in (0..episode.query.rows).filter(|row| row % 2 == 0 || *row == 1) {
+        query.push(episode.query.input(row), episode.query.target(row));
+    }
+    episode.query = query;
+    let score = world.score(&task, &episode, &mut |_, said| {
+        said.chunks_exact_mut(2).for_each(|said| said.copy_from_slice(&[0.75, 0.25]));
+    });
+    assert_eq!(episode.query.rows, 5);
+    assert!((score[0] - 0.5).abs() <= 1e-9 && (score[1] - 0.8).abs() <= 1e-9, "{score:?}");
+    assert!((score[2] + (0.8 * 0.75_f64.ln() + 0.2 * 0.25_f64.ln())).abs() <= 1e-6, "{score:?}");
+    assert_eq!(
+        world.metrics().iter().map(|metric| metric.name).collect::<Vec<_>>(),
+        ["balanced_accuracy", "accuracy", "log_loss"]
+    );
+}
+
+#[test]
 fn series_are_standardised_on_the_training_part() {
     let world = opened(&by_series()).unwrap();
     let recordings = &world.recordings.classes;
