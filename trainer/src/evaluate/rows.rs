@@ -40,7 +40,7 @@ pub struct Row {
 
 impl Evaluation {
     /// The scores of one metric, by cluster: what is independent, and can be summarised.
-    fn independent(&self, scores: &[Vec<f64>], metric: usize) -> Vec<f64> {
+    pub(super) fn independent(&self, scores: &[Vec<f64>], metric: usize) -> Vec<f64> {
         let mut clusters: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for (row, cluster) in scores.iter().zip(&self.clusters) {
             clusters.entry(*cluster).or_default().push(row[metric]);
