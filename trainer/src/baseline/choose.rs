@@ -148,7 +148,7 @@ pub fn choose(
             settings.iter().map(one).collect()
         })
         .collect();
-    let residual = settings[least(&rows)];
+    let residual = settings[least(&rows)].with_amplitude(view, drawn.iter().map(|drawn| &drawn.1));
     Ok(Choice { shots, fine_tuned, scratch, strength, intercept, residual })
 }
 

@@ -1,5 +1,6 @@
 //! Exact Gaussian process regression, in f64 (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*): the kernel, the
-//! posterior mean of equation 2.25, and the marginal likelihood of equation 2.30 with its gradient, equation 5.9.
+//! posterior mean and variance of equations 2.25 and 2.26, and the marginal likelihood of equation 2.30 with its gradient,
+//! equation 5.9.
 //!
 //! Outputs are independent of each other and share one kernel. A support set of some hundred rows is as much as this is made for.
 
@@ -29,6 +30,8 @@ pub struct Kernel {
 pub struct Posterior<'a> {
     kernel: &'a Kernel,
     x: DMatrix<f64>,
+    /// K + noise² I.
+    factored: Cholesky<f64, Dyn>,
     /// (K + noise² I)⁻¹ y: `[row, output]`.
     weights: DMatrix<f64>,
 }
@@ -65,9 +68,8 @@ fn scaled(x: &DMatrix<f64>, factor: impl Fn(usize) -> f64) -> DMatrix<f64> {
 
 impl Kernel {
     /// The smooth part alone, as far in every direction.
-    pub fn isotropic(inputs: usize, length: f64, noise: f64) -> Self {
-        let (amplitude, constant) = (1.0, 0.0);
-        Self { amplitude, constant, noise, lengths: vec![length; inputs], linear: vec![0.0; inputs] }
+    pub fn isotropic(inputs: usize, length: f64, amplitude: f64, noise: f64) -> Self {
+        Self { amplitude, constant: 0.0, noise, lengths: vec![length; inputs], linear: vec![0.0; inputs] }
     }
 
     /// The smooth part between rows `a` and rows `b`: `[a, b]`.
@@ -111,8 +113,9 @@ impl Kernel {
     /// The posterior after rows `x [row, input]` with values `y [row, output]`. `None` where the kernel's matrix is not positive definite
     /// in f64, for example because a value is not finite.
     pub fn posterior(&self, x: DMatrix<f64>, y: &DMatrix<f64>) -> Option<Posterior<'_>> {
-        let weights = self.factored(self.between(&x, &x))?.solve(y);
-        Some(Posterior { kernel: self, x, weights })
+        let factored = self.factored(self.between(&x, &x))?;
+        let weights = factored.solve(y);
+        Some(Posterior { kernel: self, x, factored, weights })
     }
 
     /// The marginal likelihood of values `y [row, output]` at rows `x [row, input]`, with its gradient; `None` as for
@@ -162,6 +165,26 @@ impl Posterior<'_> {
         }
         mean
     }
+
+    /// The predictive variance of a value at rows `x [row, input]`, noise and all: `[row]`; the same for every output.
+    pub fn variance(&self, x: &DMatrix<f64>) -> Vec<f64> {
+        let kernel = self.kernel;
+        let mut variance = Vec::with_capacity(x.nrows());
+        for from in (0..x.nrows()).step_by(ROWS) {
+            let rows = x.rows(from, ROWS.min(x.nrows() - from)).into_owned();
+            let mut known = kernel.between(&self.x, &rows);
+            // The diagonal is above 0, so it can be solved.
+            let solved = self.factored.l_dirty().solve_lower_triangular_mut(&mut known);
+            debug_assert!(solved);
+            for (row, known) in rows.row_iter().zip(known.column_iter()) {
+                let slope: f64 = row.iter().zip(&kernel.linear).map(|(x, linear)| (linear * x).powi(2)).sum();
+                let before = kernel.amplitude.powi(2) + slope + kernel.constant.powi(2);
+                // Rounding can take more away than there was.
+                variance.push((before - known.norm_squared()).max(0.0) + kernel.noise.powi(2));
+            }
+        }
+        variance
+    }
 }
 
 #[cfg(test)]
@@ -189,20 +212,28 @@ mod tests {
 
     /// Against the formulas, entry by entry, with an explicit inverse.
     #[test]
-    fn the_posterior_mean_is_that_of_the_book() {
+    fn the_posterior_is_that_of_the_book() {
         let (kernel, x, y) = problem();
         let noise = |a, b| if a == b { kernel.noise.powi(2) } else { 0.0 };
         let seen = x.rows(0, 6).into_owned();
         let k = DMatrix::from_fn(6, 6, |a, b| entry(&kernel, a, b, &x) + noise(a, b));
         let cross = DMatrix::from_fn(9, 6, |a, b| entry(&kernel, a, b, &x));
-        let want = cross * k.try_inverse().unwrap() * y.rows(0, 6);
-        let got = kernel.posterior(seen, &y.rows(0, 6).into_owned()).unwrap().mean(&x);
-        assert!((got - want).amax() <= 1e-10);
+        let inverse = k.try_inverse().unwrap();
+        let want = &cross * &inverse * y.rows(0, 6);
+        let posterior = kernel.posterior(seen, &y.rows(0, 6).into_owned()).unwrap();
+        assert!((posterior.mean(&x) - want).amax() <= 1e-10);
+        let known = &cross * inverse * cross.transpose();
+        for (row, variance) in posterior.variance(&x).into_iter().enumerate() {
+            let want = entry(&kernel, row, row, &x) - known[(row, row)] + kernel.noise.powi(2);
+            assert!((variance - want).abs() <= 1e-10, "{variance} and {want}");
+        }
         // Blocks of rows make no difference.
         let many = DMatrix::from_fn(600, 3, |row, column| x[(row % 9, column)]);
         let posterior = kernel.posterior(x.clone(), &y).unwrap();
         let (blocks, once) = (posterior.mean(&many), posterior.mean(&x));
         assert!((0..600).all(|row| (blocks.row(row) - once.row(row % 9)).amax() <= 1e-12));
+        let (blocks, once) = (posterior.variance(&many), posterior.variance(&x));
+        assert!(blocks.len() == 600 && (0..600).all(|row| (blocks[row] - once[row % 9]).abs() <= 1e-12));
     }
 
     #[test]

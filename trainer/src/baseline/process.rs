@@ -131,6 +131,22 @@ impl Adapted<'_> {
     }
 }
 
+impl Adapted<'_> {
+    /// The variance of each prediction for rows `x [rows, input]` into `y [rows, output]`, in squares of the units of the world; NaN where
+    /// numbers ran out.
+    pub fn variance(&self, x: &[f32], y: &mut [f32]) {
+        let Some(posterior) = &self.posterior else {
+            y.fill(f32::NAN);
+            return;
+        };
+        let variances = posterior.variance(&self.pooled.look(self.mean.as_deref(), x).x);
+        let scales = &self.pooled.model.scaling.output_scale;
+        for (y, variance) in y.chunks_exact_mut(scales.len()).zip(variances) {
+            y.iter_mut().zip(scales).for_each(|(y, scale)| *y = scale * scale * variance as f32);
+        }
+    }
+}
+
 /// Clips to [0, 1]; several classes are brought to a sum of 1, even ones where all are 0.
 fn as_probabilities(row: &mut [f32]) {
     // `clamp` leaves NaN.

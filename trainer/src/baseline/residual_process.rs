@@ -1,13 +1,14 @@
 //! A Gaussian process on the residual of the pooled network: what fine-tuning does, without a gradient.
 //!
-//! One smooth kernel, as far in every direction. What is predicted depends on the ratio of noise and amplitude alone, so the amplitude is
-//! 1 and the grid has two sides: the length, by the median distance of two support rows, and the noise. Both are chosen on validation
-//! tasks.
+//! One smooth kernel, as far in every direction. What is predicted depends on the ratio of noise and amplitude alone, so the grid has two
+//! sides: the length, by the median distance of two support rows, and that ratio. Both are chosen on validation tasks. The amplitude,
+//! which makes the variance, then follows from those tasks' supports by the marginal likelihood: amplitude² is the mean of
+//! rᵀ (K + noise² I)⁻¹ r for each value, with K and the noise at an amplitude of 1.
 
 use super::gaussian_process::Kernel;
-use super::process::Prior;
+use super::process::{Pooled, Prior};
 use crate::episode::Episode;
-use crate::scaling::Scaling;
+use crate::scaling::{Scaling, support_mean};
 
 /// Lengths that can be chosen, by the median distance.
 pub const LENGTHS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
@@ -21,18 +22,38 @@ pub struct Setting {
     pub length: f64,
     /// The noise's standard deviation by the amplitude.
     pub noise: f64,
+    /// The amplitude, in scaled units.
+    pub amplitude: f64,
 }
 
 impl Setting {
     /// All that can be chosen where the median distance of two support rows is `distance`.
     pub fn all(distance: f64) -> Vec<Self> {
-        let with = |share: &f64| NOISES.map(|noise| Self { length: share * distance, noise });
+        let with = |share: &f64| NOISES.map(|noise| Self { length: share * distance, noise, amplitude: 1.0 });
         LENGTHS.iter().flat_map(with).collect()
     }
 
     /// The process, for `inputs` presented inputs and `outputs` outputs.
     pub fn prior(&self, inputs: usize, outputs: usize) -> Prior {
-        Prior::of_residual(outputs, Kernel::isotropic(inputs, self.length, self.noise))
+        let Self { length, noise, amplitude } = *self;
+        Prior::of_residual(outputs, Kernel::isotropic(inputs, length, amplitude, noise * amplitude))
+    }
+
+    /// The same with the amplitude that makes the supports of `episodes` likeliest; where none can be told it stays.
+    pub fn with_amplitude<'e>(self, pooled: Pooled<'_>, episodes: impl Iterator<Item = &'e Episode>) -> Self {
+        let spec = &pooled.model.network;
+        let prior = Self { amplitude: 1.0, ..self }.prior(spec.input.presented_len(), spec.output_len());
+        let (mut sum, mut values) = (0.0, 0);
+        for episode in episodes {
+            let seen = pooled.look(support_mean(&episode.support).as_deref(), &episode.support.inputs);
+            let residual = pooled.scaled(&episode.support.targets) - seen.said;
+            if let Some(evidence) = prior.kernel.evidence(&seen.x, &residual) {
+                sum += evidence.weights.dot(&residual);
+                values += residual.len();
+            }
+        }
+        let amplitude = (sum / values as f64).sqrt();
+        if amplitude.is_finite() && amplitude > 0.0 { Self { amplitude, ..self } } else { self }
     }
 }
 

@@ -50,7 +50,8 @@ impl<'a> Beside<'a> {
         let linear = linear::adapt(line, &line.scaling.task_rows(episode).support, strength);
         let by_process = |prior: &Prior| {
             let adapted = prior.adapt(Pooled { network: &self.network, model: pooled }, episode);
-            world.score(task, episode, &mut |x: &[f32], y: &mut [f32]| adapted.predict(x, y))
+            let mut variance = |x: &[f32], y: &mut [f32]| adapted.variance(x, y);
+            world.score_with_variance(task, episode, &mut |x, y| adapted.predict(x, y), &mut variance)
         };
         let method = |name, steps| Method { name, steps };
         vec![
