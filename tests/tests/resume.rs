@@ -8,7 +8,9 @@ use sinew_trainer::checkpoint::Checkpoint;
 use sinew_trainer::config::Config;
 use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::model::Model;
-use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, TrainError, Trained, train};
+use sinew_trainer::train::{
+    BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, TIMING, Timing, TrainError, Trained, train,
+};
 use sinew_trainer::world::World;
 use sinew_trainer::world::sinusoid::Sinusoid;
 
@@ -98,10 +100,11 @@ fn run(config: &Config, folder: &Path, resume: bool, stop_after: Option<u64>) ->
     train(config, &Sinusoid::new(10), &options)
 }
 
-/// Every file of a folder.
+/// Every file of a folder, but how long the run took.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
+    let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
+    files.filter(|(name, _)| name != TIMING).collect()
 }
 
 fn assert_same(got: &BTreeMap<String, Vec<u8>>, want: &BTreeMap<String, Vec<u8>>, what: &str) {
@@ -116,6 +119,8 @@ fn whole(config: &Config) -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let trained = run(config, folder.path(), false, None).unwrap();
     assert!(!trained.stopped && trained.iterations == config.train.iterations);
+    let timing = Timing::read(folder.path()).unwrap();
+    assert!(timing.iterations == config.train.iterations && timing.seconds > 0.0, "{timing:?}");
     let files = files(folder.path());
     let names = ["checkpoint.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors"];
     assert_eq!(files.keys().collect::<Vec<_>>(), names);

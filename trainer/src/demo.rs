@@ -24,6 +24,7 @@ use crate::cuda::DeviceChoice;
 use crate::evaluate::Settings;
 use crate::model::Model;
 use crate::train::{self, BUNDLE, CHECKPOINT, Line, METRICS, Options, Progress, TrainError, train};
+use crate::world::Split;
 use crate::world::terrain::{Distribution, Terrain};
 
 /// What is trained, before it is made shorter.
@@ -86,6 +87,7 @@ pub fn run(out: &Path, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
         steps: vec![0, config.learner.steps()],
         seed: config.seed,
         guard: Guard::Improve,
+        split: Split::Test,
     };
     let evaluation = evaluate::with_bar(&bytes, Some(&baselines), &world, &settings)?;
     table::print(std::slice::from_ref(&evaluation));

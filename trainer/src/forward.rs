@@ -27,6 +27,12 @@ impl<'a> Forward<'a> {
     /// Predicts for rows `x [rows, input]` into `y [rows, output]` at `params`, relative to the support mean `mean`: values in the units
     /// of the world, probabilities for classes.
     pub fn predict(&mut self, params: &[f32], mean: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
+        self.outputs(params, mean, x, y);
+        self.finish(y);
+    }
+
+    /// As [`Forward::predict`], but what the network gives: scaled values, and for classes logits.
+    pub fn outputs(&mut self, params: &[f32], mean: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
         let (inputs, outputs) = (self.scaling.input_len(), self.scaling.output_len());
         for (x, y) in x.chunks(ROWS * inputs).zip(y.chunks_mut(ROWS * outputs)) {
             let rows = x.len() / inputs;
@@ -34,9 +40,13 @@ impl<'a> Forward<'a> {
             let trace = &mut self.trace[..self.network.forward_len(rows)];
             self.network.forward(params, &presented, rows, trace, &mut self.panel);
             self.network.outputs(trace, rows, y);
-            let scales = self.scaling.output_mean.iter().zip(&self.scaling.output_scale).cycle();
-            y.iter_mut().zip(scales).for_each(|(y, (mean, scale))| *y = mean + scale * *y);
-            self.network.predict(y);
         }
+    }
+
+    /// Makes predictions of outputs, in place.
+    pub fn finish(&self, y: &mut [f32]) {
+        let scales = self.scaling.output_mean.iter().zip(&self.scaling.output_scale).cycle();
+        y.iter_mut().zip(scales).for_each(|(y, (mean, scale))| *y = mean + scale * *y);
+        self.network.predict(y);
     }
 }

@@ -8,6 +8,7 @@ mod summary;
 
 use crate::episode::Samples;
 use crate::world::{Metric, Predictor};
+pub(crate) use summary::student_t;
 pub use summary::{Ratio, Summary};
 
 /// What [`of_classes`] measures.

@@ -6,6 +6,7 @@ mod log;
 mod outputs;
 mod run;
 mod start;
+mod timing;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -26,9 +27,10 @@ use crate::model::Model;
 use crate::world::World;
 use log::Log;
 pub use log::{Line, Progress};
-pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS};
+pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, TIMING};
 use run::{MOST_NOT_FINITE, Run};
 pub use start::{episodes, initial_parameters};
+pub use timing::Timing;
 
 /// How a run is run; nothing here changes what comes out, but that devices round differently.
 #[derive(Debug)]

@@ -4,7 +4,9 @@ use rayon::prelude::*;
 use sinew_runtime::{Network, Path};
 
 use super::fine_tune::{POOLED, SCRATCH, Setting, fine_tune};
-use super::{Baselines, linear};
+use super::process::Pooled;
+use super::residual_process::{self, median_distance};
+use super::{Baselines, intercept, linear};
 use crate::episode::Episode;
 use crate::forward::Forward;
 use crate::metric;
@@ -28,6 +30,10 @@ pub struct Choice {
     pub scratch: Setting,
     /// The pull of the linear model.
     pub strength: f64,
+    /// The pull of the random intercept.
+    pub intercept: f64,
+    /// The Gaussian process on the residual.
+    pub residual: residual_process::Setting,
 }
 
 /// How bad predictions are: the error of values, or what the world's main metric says of classes.
@@ -65,7 +71,7 @@ pub fn choose(
 ) -> Result<Choice, sinew_runtime::network::NetworkError> {
     let count = world.task_count(Split::Validation).map_or(EPISODES, |tasks| EPISODES.min(tasks as u64));
     let drawn = episodes(world, Split::Validation, shots, seed, Purpose::Choice, count);
-    let Baselines { pooled, linear: line } = baselines;
+    let Baselines { pooled, linear: line, .. } = baselines;
     let network = Network::new(&pooled.network, Path::detect())?;
     let line_network = Network::new(&line.network, Path::detect())?;
 
@@ -109,7 +115,41 @@ pub fn choose(
         })
         .collect();
     let strength = linear::STRENGTHS[least(&rows)];
-    Ok(Choice { shots, fine_tuned, scratch, strength })
+
+    let rows: Vec<Vec<f64>> = drawn
+        .par_iter()
+        .map(|(task, episode)| {
+            let mean = support_mean(&episode.support);
+            let mut forward = Forward::new(&network, &pooled.scaling);
+            let one = |strength: &f64| {
+                let shift = intercept::of_episode(pooled, &network, episode, *strength);
+                let params = &pooled.state.params;
+                let mut predict = |x: &[f32], y: &mut [f32]| {
+                    intercept::predict(&mut forward, params, &shift, mean.as_deref(), x, y);
+                };
+                badness(world, task, episode, &mut predict)
+            };
+            intercept::STRENGTHS.iter().map(one).collect()
+        })
+        .collect();
+    let intercept = intercept::STRENGTHS[least(&rows)];
+
+    let settings = residual_process::Setting::all(median_distance(&pooled.scaling, drawn.iter().map(|drawn| &drawn.1)));
+    let (inputs, outputs) = (pooled.network.input.presented_len(), pooled.network.output_len());
+    let view = Pooled { network: &network, model: pooled };
+    let rows: Vec<Vec<f64>> = drawn
+        .par_iter()
+        .map(|(task, episode)| {
+            let one = |setting: &residual_process::Setting| {
+                let prior = setting.prior(inputs, outputs);
+                let adapted = prior.adapt(view, episode);
+                badness(world, task, episode, &mut |x: &[f32], y: &mut [f32]| adapted.predict(x, y))
+            };
+            settings.iter().map(one).collect()
+        })
+        .collect();
+    let residual = settings[least(&rows)].with_amplitude(view, drawn.iter().map(|drawn| &drawn.1));
+    Ok(Choice { shots, fine_tuned, scratch, strength, intercept, residual })
 }
 
 /// Where training from scratch begins on the episode with this number.

@@ -90,12 +90,8 @@ fn map_estimate(spec: &NetworkSpec, start: &[f32], rows: &Rows, strength: f64, i
     let prior = DMatrix::from_fn(columns, outputs, |input, output| {
         f64::from(start[if input == inputs { inputs * outputs + output } else { output * inputs + input }])
     });
-    let (curvature, iterations) = match loss {
-        Loss::MeanSquared => (2.0, 1),
-        Loss::Huber { .. } => (1.0, iterations),
-        Loss::BinaryCrossEntropy => (0.25, iterations),
-        Loss::CrossEntropy => (0.5, iterations),
-    };
+    let curvature = curvature(loss);
+    let iterations = if loss == Loss::MeanSquared { 1 } else { iterations };
     let bound = x.tr_mul(&x) * curvature + DMatrix::identity(columns, columns) * strength;
     let mut w = prior.clone();
     // A sum of squares and a positive diagonal is positive definite, unless numbers run out: then the prior stays.
@@ -115,8 +111,18 @@ fn map_estimate(spec: &NetworkSpec, start: &[f32], rows: &Rows, strength: f64, i
     params
 }
 
-/// The derivative of the loss at the outputs `z`, summed over rows.
-fn slopes(loss: Loss, mut z: DMatrix<f64>, y: &DMatrix<f64>) -> DMatrix<f64> {
+/// What the loss of a row curves at most, in each output.
+pub(super) const fn curvature(loss: Loss) -> f64 {
+    match loss {
+        Loss::MeanSquared => 2.0,
+        Loss::Huber { .. } => 1.0,
+        Loss::BinaryCrossEntropy => 0.25,
+        Loss::CrossEntropy => 0.5,
+    }
+}
+
+/// The derivative of the loss of each row at its outputs `z [rows, output]`.
+pub(super) fn slopes(loss: Loss, mut z: DMatrix<f64>, y: &DMatrix<f64>) -> DMatrix<f64> {
     match loss {
         Loss::MeanSquared => (z - y) * 2.0,
         Loss::Huber { delta } => (z - y).map(|e| e.clamp(-f64::from(delta), f64::from(delta))),

@@ -2,16 +2,25 @@
 
 pub mod choose;
 pub mod fine_tune;
+pub mod gaussian_process;
+pub mod intercept;
+pub mod learned_process;
 pub mod linear;
+pub mod process;
+pub mod residual_process;
+mod stored;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::aligned::Aligned;
 use crate::collective::{Alone, Collective, agree};
 use crate::config::Config;
 use crate::model::{Model, OpenError};
-use crate::train::{self, BUNDLE, Options, TrainError, Trained};
+use crate::train::{self, BUNDLE, Options, Timing, TrainError, Trained};
 use crate::world::World;
+use process::Prior;
+pub use stored::ProcessError;
 
 /// The folder of the baselines, beside the bundle.
 pub const FOLDER: &str = "baselines";
@@ -23,6 +32,19 @@ pub struct Baselines {
     pub pooled: Model,
     /// A linear model, fitted to all tasks pooled.
     pub linear: Model,
+    /// A Gaussian process about the pooled network, its mean and kernel learned over tasks.
+    pub process: Prior,
+}
+
+/// Why baselines could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] OpenError),
+    /// The learned process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }
 
 fn pooled_folder(folder: &Path) -> PathBuf {
@@ -31,6 +53,15 @@ fn pooled_folder(folder: &Path) -> PathBuf {
 
 fn linear_file(folder: &Path) -> PathBuf {
     folder.join(FOLDER).join("linear.safetensors")
+}
+
+fn process_file(folder: &Path) -> PathBuf {
+    folder.join(FOLDER).join("learned_process.toml")
+}
+
+/// How long the pooled network beside the bundle in `folder` was trained, and how long the Gaussian process was learned after that.
+pub fn seconds(folder: &Path) -> [Option<f64>; 2] {
+    [pooled_folder(folder), folder.join(FOLDER)].map(|folder| Timing::read(&folder).map(|timing| timing.seconds))
 }
 
 /// Trains the baselines of `config` beside a run of these options, into `folder/baselines`; `None` where it asks for none.
@@ -57,7 +88,8 @@ pub fn train_among(
     let trained = train::train_among(&pooled, world, &beside, collective)?;
     if !trained.stopped {
         let fit = || -> Result<(), TrainError> {
-            Ok(linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?)
+            linear::fit(&pooled, world, &trained.model.scaling)?.write(&linear_file(folder))?;
+            learn_process(&pooled, world, &trained, folder)
         };
         let fitted = if collective.rank() == 0 { fit() } else { Ok(()) };
         agree(collective, fitted)?;
@@ -65,14 +97,32 @@ pub fn train_among(
     Ok(Some(trained))
 }
 
+/// Learns the process, unless it is there already, for this very network.
+fn learn_process(pooled: &Config, world: &dyn World, trained: &Trained, folder: &Path) -> Result<(), TrainError> {
+    let path = process_file(folder);
+    if stored::read(&path, &trained.model).is_ok() {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let process = learned_process::fit(pooled, world, &trained.model)?;
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::Io { path, source }
+    };
+    stored::write(&path, &process, &trained.model).map_err(io(&path))?;
+    let timing = Timing { seconds: begun.elapsed().as_secs_f64(), iterations: learned_process::ITERATIONS as u64 };
+    timing.write(&folder.join(FOLDER)).map_err(io(&folder.join(FOLDER)))
+}
+
 impl Baselines {
     /// Opens those beside the bundle at `bundle`.
     ///
     /// # Errors
     /// If they are not there or cannot be read.
-    pub fn beside(bundle: &Path) -> Result<Self, OpenError> {
+    pub fn beside(bundle: &Path) -> Result<Self, BaselineError> {
         let folder = bundle.parent().unwrap_or(Path::new("."));
         let pooled = Model::open(&pooled_folder(folder).join(BUNDLE))?.0;
-        Ok(Self { pooled, linear: Model::open(&linear_file(folder))?.0 })
+        let process = stored::read(&process_file(folder), &pooled)?;
+        Ok(Self { linear: Model::open(&linear_file(folder))?.0, pooled, process })
     }
 }

@@ -1,19 +1,17 @@
 //! `sinew crossval`
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use sinew_runtime::Guard;
 
-use super::{Answer, data_set, evaluate, settle, table};
-use crate::baseline::{self, Baselines};
+use super::{Answer, data_set, runs, settle, table};
 use crate::config::{Config, WorldConfig};
 use crate::cuda::DeviceChoice;
 use crate::evaluate::{Evaluation, Settings};
-use crate::train::{BUNDLE, Options, Progress, train};
-use crate::world::World;
 use crate::world::dataset::Dataset;
+use crate::world::{Split, World};
 
 /// Train and evaluate on every fold of a data set, with the null test beside it
 ///
@@ -99,21 +97,20 @@ fn over_folds(
         let world = data.with_fold(fold, arguments.folds, config.seed)?;
         let folder = folder.join(format!("fold-{fold}-of-{}", arguments.folds));
         eprintln!("{}, fold {} of {}", World::name(data), fold + 1, arguments.folds);
-        let options =
-            Options { folder: &folder, resume: true, stop, stop_after: None, progress: Progress::Shown, device };
-        train(config, &world, &options)?;
-        baseline::train(config, &world, &options)?;
-        if stop.load(Ordering::Relaxed) {
-            eprintln!("stopped; the same command goes on");
+        let baselines = config.baselines.is_some();
+        if !runs::trained(config, &world, &folder, baselines, device, stop)? {
             return Ok(None);
         }
-        let bundle = folder.join(BUNDLE);
-        let bytes = std::fs::read(&bundle).map_err(|why| format!("{}: {why}", bundle.display()))?;
-        let baselines = if config.baselines.is_some() { Some(Baselines::beside(&bundle)?) } else { None };
         for (place, &shots) in shots.iter().enumerate() {
-            let settings =
-                Settings { episodes: None, shots, steps: steps.clone(), seed: config.seed, guard: Guard::Improve };
-            let evaluation = evaluate::with_bar(&bytes, baselines.as_ref(), &world, &settings)?;
+            let settings = Settings {
+                episodes: None,
+                shots,
+                steps: steps.clone(),
+                seed: config.seed,
+                guard: Guard::Improve,
+                split: Split::Test,
+            };
+            let evaluation = runs::evaluated(&folder, &world, baselines, &settings)?;
             match joined.get_mut(place) {
                 Some(joined) => joined.join(evaluation),
                 None => joined.push(evaluation),

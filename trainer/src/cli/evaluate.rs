@@ -127,8 +127,14 @@ pub fn run(arguments: &Arguments) -> Answer {
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };
     let mut evaluations = Vec::new();
     for shots in shots {
-        let settings =
-            Settings { episodes: arguments.episodes, shots, steps: steps.clone(), seed: arguments.seed, guard };
+        let settings = Settings {
+            episodes: arguments.episodes,
+            shots,
+            steps: steps.clone(),
+            seed: arguments.seed,
+            guard,
+            split: Split::Test,
+        };
         let mut evaluation = with_bar(&bytes, baselines.as_ref(), &*world, &settings)?;
         let beside = |rate: &f32| -> Result<_, Box<dyn std::error::Error>> {
             Ok((*rate, with_bar(&descent(&model, *rate).to_bytes()?, None, &*world, &settings)?))
@@ -151,7 +157,7 @@ pub fn with_bar(
     world: &dyn World,
     settings: &Settings,
 ) -> Result<Evaluation, Box<dyn std::error::Error>> {
-    let count = settings.episodes.or_else(|| world.task_count(Split::Test)).unwrap_or(EPISODES);
+    let count = settings.episodes.or_else(|| world.task_count(settings.split)).unwrap_or(EPISODES);
     let bar = ProgressBar::new(count as u64);
     bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} episodes, ETA {eta}")?);
     let evaluation = evaluate(bytes, baselines, world, settings, &|| bar.inc(1));

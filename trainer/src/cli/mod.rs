@@ -1,12 +1,14 @@
-//! The door: `sinew train`, `evaluate`, `crossval`, `adapt`, `predict`, `inspect`, `demo`, `devices`.
+//! The door: `sinew train`, `evaluate`, `compare`, `crossval`, `adapt`, `predict`, `inspect`, `demo`, `devices`.
 
 mod adapt;
+mod compare;
 mod crossval;
 mod demo;
 mod devices;
 pub(crate) mod evaluate;
 mod inspect;
 mod predict;
+mod runs;
 pub(crate) mod table;
 mod tensors;
 mod train;
@@ -34,6 +36,7 @@ struct Cli {
 enum Command {
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Compare(compare::Arguments),
     Crossval(crossval::Arguments),
     Adapt(adapt::Arguments),
     Predict(predict::Arguments),
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
     let answer = match &cli.command {
         Command::Train(arguments) => train::run(arguments, &STOP),
         Command::Evaluate(arguments) => evaluate::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments, &STOP),
         Command::Crossval(arguments) => crossval::run(arguments, &STOP),
         Command::Adapt(arguments) => adapt::run(arguments),
         Command::Predict(arguments) => predict::run(arguments),

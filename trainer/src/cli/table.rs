@@ -117,13 +117,17 @@ pub fn print(evaluations: &[Evaluation]) {
     }
     for choice in evaluations.iter().filter_map(|evaluation| evaluation.choice) {
         println!(
-            "Chosen on validation tasks for {} shots: fine-tuning {} x {}, scratch {} x {}, pull of the linear model {}.",
+            "Chosen on validation tasks for {} shots: fine-tuning {} x {}, scratch {} x {}, pull of the linear model {} and of the \
+             intercept {}, Gaussian process on the residual with length {} and noise {}.",
             choice.shots,
             choice.fine_tuned.steps,
             choice.fine_tuned.rate,
             choice.scratch.steps,
             choice.scratch.rate,
-            choice.strength
+            choice.strength,
+            choice.intercept,
+            number(choice.residual.length),
+            choice.residual.noise
         );
     }
 }

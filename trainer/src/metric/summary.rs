@@ -104,7 +104,7 @@ fn half_width(values: &[f64], average: f64) -> f64 {
 
 /// The 97.5% quantile of Student's t: by table up to 9 degrees of freedom, then by Fisher and Cornish's expansion
 /// (Abramowitz and Stegun 26.7.5), right to 2e-5.
-fn student_t(freedom: usize) -> f64 {
+pub(crate) fn student_t(freedom: usize) -> f64 {
     const FEW: [f64; 9] =
         [12.706_205, 4.302_653, 3.182_446, 2.776_445, 2.570_582, 2.446_912, 2.364_624, 2.306_004, 2.262_157];
     // The expansion's coefficients at the normal quantile 1.959964.

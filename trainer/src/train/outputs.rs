@@ -10,3 +10,5 @@ pub const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
 /// What `--resume` goes on from.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// How long the run was trained.
+pub const TIMING: &str = "timing.json";

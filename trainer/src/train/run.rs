@@ -10,7 +10,8 @@ use sinew_models::spec::NetworkSpec;
 
 use super::draw::{Batches, Draw, has_rows};
 use super::start::episodes_of;
-use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TrainError, Trained};
+use super::timing::Clock;
+use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TIMING, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
 use crate::config::Config;
@@ -152,7 +153,7 @@ impl<'a, E: Engine> Run<'a, E> {
         Ok(State { params: self.engine.download(&self.state.params)?, rates: self.engine.download(&self.state.rates)? })
     }
 
-    fn write(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
+    fn write(&mut self, folder: &Path, clock: &Clock) -> Result<(), TrainError> {
         self.bring_home()?;
         if self.collective.size() > 1 {
             let mut hash = DefaultHasher::new();
@@ -163,7 +164,12 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             expect_same(self.collective, "the parameters", &hash.finish().to_le_bytes())?;
         }
-        let written = if self.first() { self.at.write(checkpoint).map_err(TrainError::from) } else { Ok(()) };
+        let write = || -> Result<(), TrainError> {
+            self.at.write(&folder.join(CHECKPOINT))?;
+            let timed = clock.timing(self.at.iteration).map_or(Ok(()), |timing| timing.write(folder));
+            timed.map_err(|source| TrainError::Io { path: folder.join(TIMING), source })
+        };
+        let written = if self.first() { write() } else { Ok(()) };
         self.agree(written)
     }
 
@@ -211,9 +217,9 @@ impl<'a, E: Engine> Run<'a, E> {
         batches: &mut Batches<'_, '_>,
     ) -> Result<bool, TrainError> {
         let settings = &self.config.train;
-        let checkpoint = options.folder.join(CHECKPOINT);
         let mut gradient = BatchGradient::default();
         let begun_at = self.at.iteration;
+        let clock = Clock::start(options.folder, begun_at);
         let asked = || options.stop.load(Ordering::Relaxed);
         let mut heard = any(self.collective, asked())?;
         let mut ahead = None;
@@ -221,7 +227,7 @@ impl<'a, E: Engine> Run<'a, E> {
             // What all processes have heard decides, so that all of them stop here or none; one process hears itself at once.
             let told = heard || (self.collective.size() == 1 && asked());
             if told || options.stop_after.is_some_and(|most| self.at.iteration >= begun_at + most) {
-                self.write(&checkpoint)?;
+                self.write(options.folder, &clock)?;
                 return Ok(true);
             }
             let batch = match ahead.take() {
@@ -245,7 +251,7 @@ impl<'a, E: Engine> Run<'a, E> {
                 if self.at.not_finite >= MOST_NOT_FINITE {
                     // Who resumes with nothing changed ends here again, at the same iteration.
                     self.at.not_finite = MOST_NOT_FINITE - 1;
-                    self.write(&checkpoint)?;
+                    self.write(options.folder, &clock)?;
                     return Err(alike(self.collective, TrainError::Diverged { iteration: self.at.iteration }));
                 }
             }
@@ -262,7 +268,7 @@ impl<'a, E: Engine> Run<'a, E> {
                 let logged = log.as_mut().map_or(Ok(()), |log| log.line(&line));
                 self.agree(logged.map_err(|source| TrainError::Io { path: options.folder.join(METRICS), source }))?;
                 (self.at.loss_sum, self.at.loss_count) = (0.0, 0);
-                self.write(&checkpoint)?;
+                self.write(options.folder, &clock)?;
             }
         }
         Ok(false)

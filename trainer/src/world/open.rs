@@ -58,13 +58,27 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
     })
 }
 
+/// Query points of a sine wave in an evaluation.
+const SINUSOID_QUERY: usize = 100;
+
+/// As [`open_for`], with the query sets of an evaluation.
+///
+/// # Errors
+/// As [`open`].
+pub fn for_evaluation(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Result<Box<dyn World>, OpenError> {
+    match config {
+        WorldConfig::Sinusoid { .. } => Ok(Box::new(Sinusoid::new(SINUSOID_QUERY))),
+        other => open_for(other, shots, splits),
+    }
+}
+
 /// The names that [`by_name`] knows.
 pub const NAMES: [&str; 3] = ["sinusoid", "terrain", "terrain-scale-only"];
 
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
     Some(match name {
-        "sinusoid" => Box::new(Sinusoid::new(100)),
+        "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
         "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
         "terrain-scale-only" => Box::new(Terrain::new(Distribution::ScaleOnly, 0)),
         _ => return None,

@@ -142,6 +142,16 @@ fn two_classes_go_through_every_fold_and_the_null_test() {
     assert!(!words.contains("null test"), "{words}");
     let folds: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(folds.contains(&"fold-0-of-4".into()) && folds.contains(&"fold-0-of-2".into()), "{folds:?}");
+    // The same folds, compared.
+    let compared = path("compared");
+    let words = run(&["compare", &config, "--out", &compared, "--folds", "4", "--shots", "1,2", "--steps", "2"]);
+    assert!(words.contains("8 test episodes over 4 folds, of 8 independent clusters"), "{words}");
+    let compared = json(&folder.join("compared/compare.json"));
+    let tables = compared["tables"].as_array().unwrap();
+    assert_eq!(tables.iter().filter(|table| table["metric"] == "balanced_accuracy").count(), 2);
+    let of_two = tables.iter().find(|table| table["shots"] == 2 && table["metric"] == "balanced_accuracy").unwrap();
+    let [got, want] = [&of_two["results"][0], &first["results"][1]].map(|row| row["mean"].as_f64().unwrap());
+    assert!((got - want).abs() <= 1e-9, "{got} and {want}");
     let few = sinew(&["crossval", &config, "--out", &path("few"), "--folds", "9"]);
     assert_eq!(few.code, 1);
     assert!(few.stderr.contains("fold 0 of 9"), "{}", few.stderr);

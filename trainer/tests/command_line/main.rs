@@ -1,5 +1,6 @@
 //! The contract of the `sinew` command: what it writes, that it agrees with the library, and how it refuses.
 
+mod compare;
 mod dataset;
 mod devices;
 mod fixture;
@@ -16,9 +17,10 @@ use sinew_trainer::config::{Config, Shots};
 use sinew_trainer::engine::Kept;
 use sinew_trainer::evaluate::{Settings, evaluate};
 use sinew_trainer::model::Model;
-use sinew_trainer::world::open;
+use sinew_trainer::world::{Split, open};
 
-const COMMANDS: [&str; 8] = ["train", "evaluate", "crossval", "adapt", "predict", "inspect", "demo", "devices"];
+const COMMANDS: [&str; 9] =
+    ["train", "evaluate", "compare", "crossval", "adapt", "predict", "inspect", "demo", "devices"];
 
 #[test]
 fn every_command_helps() {
@@ -171,7 +173,7 @@ fn evaluate_says_what_the_library_says() {
 
     let bytes = std::fs::read(trained().join(BUNDLE)).unwrap();
     let steps = vec![0, 1, 5, 10];
-    let settings = Settings { episodes: Some(50), shots: 5, steps, seed: 3, guard: Guard::Improve };
+    let settings = Settings { episodes: Some(50), shots: 5, steps, seed: 3, guard: Guard::Improve, split: Split::Test };
     let world = open::by_name("sinusoid").unwrap();
     let library = evaluate(&bytes, None, &*world, &settings, &|| ()).unwrap().rows(0);
     let rows = result["results"].as_array().unwrap();
@@ -209,7 +211,20 @@ fn evaluate_compares_with_every_baseline() {
     let arguments = ["--world", "sinusoid", "--episodes", "12", "--baselines", "--steps", "3"];
     let result = evaluation("baselines", &arguments);
     let names: Vec<String> = methods(&result).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["adapted", "unadapted", "finetuned", "scratch", "classical", "oracle"]);
+    assert_eq!(
+        names,
+        [
+            "adapted",
+            "unadapted",
+            "intercept",
+            "finetuned",
+            "scratch",
+            "classical",
+            "gp_residual",
+            "gp_learned",
+            "oracle"
+        ]
+    );
     let row = |name: &str| result["results"].as_array().unwrap().iter().find(|row| row["method"] == name).unwrap();
     let ratio = row("adapted")["mean"].as_f64().unwrap() / row("unadapted")["mean"].as_f64().unwrap();
     assert!(close(row("adapted")["ratio"][0].as_f64().unwrap(), ratio));
@@ -220,7 +235,8 @@ fn evaluate_compares_with_every_baseline() {
 
     // `unadapted` is the pooled network here, not the bundle.
     let pooled = Baselines::beside(&trained().join(BUNDLE)).unwrap().pooled.to_bytes().unwrap();
-    let settings = Settings { episodes: Some(12), shots: 5, steps: vec![0], seed: 0, guard: Guard::Improve };
+    let settings =
+        Settings { episodes: Some(12), shots: 5, steps: vec![0], seed: 0, guard: Guard::Improve, split: Split::Test };
     let world = open::by_name("sinusoid").unwrap();
     let library = evaluate(&pooled, None, &*world, &settings, &|| ()).unwrap().rows(0);
     let (got, want) = (row("unadapted")["mean"].as_f64().unwrap(), library[0].mean);

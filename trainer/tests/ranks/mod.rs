@@ -13,7 +13,7 @@ use sinew_trainer::collective::{Collective, CollectiveError};
 use sinew_trainer::config::Config;
 use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::episode::Episode;
-use sinew_trainer::train::{Options, Progress, TrainError, Trained, train_among};
+use sinew_trainer::train::{Options, Progress, TIMING, TrainError, Trained, train_among};
 use sinew_trainer::world::sinusoid::Sinusoid;
 use sinew_trainer::world::{Metric, Predictor, Signature, Split, Task, World};
 
@@ -193,11 +193,11 @@ pub fn train_on(
     ended
 }
 
-/// The files of a run, without what a killed process left half written.
+/// The files of a run, without what a killed process left half written, and without how long it took.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file());
     let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
-    files.filter(|(name, _)| !name.starts_with(".sinew-")).collect()
+    files.filter(|(name, _)| !name.starts_with(".sinew-") && name != TIMING).collect()
 }
 
 pub fn assert_same(got: &BTreeMap<String, Vec<u8>>, want: &BTreeMap<String, Vec<u8>>, what: &str) {
