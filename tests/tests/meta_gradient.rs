@@ -2,14 +2,18 @@
 //! networks that run several tasks at once and of those that do not; and that neither threads nor paths nor what is kept change what
 //! they must not.
 
-use sinew_models::rule::{Rate, Scope};
+use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::Path;
 use sinew_runtime::network::Network;
 use sinew_tests::reference::{self, derivatives, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 use sinew_trainer::aligned::Aligned;
+use sinew_trainer::config::{MamlConfig, ReptileConfig};
 use sinew_trainer::engine::{self, BatchGradient, Cpu, Depth, Engine, InnerLoop, Kept, Parameters, Rows, TaskRows};
+use sinew_trainer::learn::maml::Maml;
+use sinew_trainer::learn::reptile::Reptile;
+use sinew_trainer::learn::{Learner, State, Use};
 
 /// Support and query, `(x, y, rows)` each.
 type Side = (Vec<f64>, Vec<f64>, usize);
@@ -293,6 +297,72 @@ fn first_order_leaves_the_hessian_out() {
     run(0.0, &first_order, &mut first);
     run(0.0, &second_order, &mut exact);
     assert_eq!(first.params, exact.params);
+}
+
+/// MAML++: the gradient of Σ w_k L_Q(θ_k) with the weights of its annealing, and first order before second.
+#[test]
+fn multi_step_losses_and_the_order_are_annealed() {
+    let spec = two_headed();
+    let (steps, kind) = (3, Rate::PerLayerStep);
+    let mut numbers = Numbers(4);
+    let params = numbers.values(spec.param_len(), 0.6);
+    let tasks = tasks(&spec, 2, &mut numbers);
+    let of = |steps, first_order| Inner { spec: &spec, kind, scope: &Scope::All, steps, first_order };
+    let rates: Vec<f64> = (0..of(steps, false).rate_len()).map(|i| f64::from(0.05 + 0.01 * i as f32)).collect();
+    let text = "steps = 3\ninner_rate = 0.1\nrate = \"per_layer_step\"\nlearn_rate = true\n\
+                first_order_iterations = 20\nmulti_step_iterations = 100";
+    let settings: MamlConfig = toml::from_str(text).unwrap();
+    let rule = Rule::Gradient { steps, rate: kind, scope: Scope::All, momentum: false };
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    let mut learner = Maml::new(&engine, rule, &settings, Kept::default()).unwrap();
+    let state = State { params: aligned(&params), rates: aligned(&rates) };
+    let batch = learner.prepare(&mut engine, engine_tasks(&tasks), Use::Training).unwrap();
+    for (iteration, first_order, weights) in [
+        (0, true, [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0]),
+        (50, false, [1.0 / 6.0, 1.0 / 6.0, 2.0 / 3.0]),
+        (100, false, [0.0, 0.0, 1.0]),
+    ] {
+        let (mut want, mut want_rates) = (vec![0.0; params.len()], vec![0.0; rates.len()]);
+        for (number, weight) in weights.iter().enumerate() {
+            let inner = of(number + 1, first_order);
+            let (_, by_params, by_rates) = inner.gradient(&params, &rates[..inner.rate_len()], &tasks);
+            want.iter_mut().zip(by_params).for_each(|(sum, value)| *sum += weight * value);
+            want_rates.iter_mut().zip(by_rates).for_each(|(sum, value)| *sum += weight * value);
+        }
+        let mut got = BatchGradient::default();
+        learner.gradient(&mut engine, &state, &batch, iteration, &mut got).unwrap();
+        let errors = [relative_error(&got.params, &want), relative_error(got.rates.as_ref().unwrap(), &want_rates)];
+        assert!(errors[0] <= 2e-5 && errors[1] <= 1e-4, "{iteration}: {errors:?}");
+    }
+}
+
+/// One of Reptile's iterations by hand: (θ − W)/α after steps on parts of the rows, none of which a task sees twice here.
+#[test]
+fn reptile_hands_on_how_far_its_steps_led() {
+    let spec = two_headed();
+    let mut numbers = Numbers(5);
+    let params = numbers.values(spec.param_len(), 0.6);
+    let tasks = tasks(&spec, 3, &mut numbers);
+    let settings: ReptileConfig = toml::from_str("training_steps = 4\ninner_rate = 0.1").unwrap();
+    let rule = Rule::Gradient { steps: 4, rate: Rate::Constant, scope: Scope::All, momentum: false };
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    let mut learner = Reptile::new(rule, settings);
+    let state = State { params: aligned(&params), rates: aligned(&[0.1]) };
+    let batch = learner.prepare(&mut engine, engine_tasks(&tasks), Use::Training).unwrap();
+    let mut got = BatchGradient::default();
+    learner.gradient(&mut engine, &state, &batch, 0, &mut got).unwrap();
+    let inner = Inner { spec: &spec, kind: Rate::Constant, scope: &Scope::All, steps: 4, first_order: false };
+    let rate = f64::from(0.1_f32);
+    let mut want = vec![0.0; params.len()];
+    for [support, query] in &tasks {
+        let all = ([&support.0[..], &query.0].concat(), [&support.1[..], &query.1].concat(), support.2 + query.2);
+        let end = inner.trajectory(&params, &[rate], &all).pop().unwrap();
+        let moved = params.iter().zip(end).map(|(start, end)| (start - end) / rate / 3.0);
+        want.iter_mut().zip(moved).for_each(|(sum, value)| *sum += value);
+    }
+    let error = relative_error(&got.params, &want);
+    assert!(error <= 2e-5, "{error}");
+    assert_eq!((got.tasks, got.rates.is_some()), (3, false));
 }
 
 #[test]

@@ -154,8 +154,25 @@ impl Arena {
     ) -> Result<Self, Box<dyn Error>> {
         let worlds = match (world, arguments.folds) {
             (WorldConfig::Dataset { file }, folds) => {
-                let data = data_set(file, &[trained, shots].concat())?;
-                let both = |data: Dataset| -> [Box<dyn World>; 2] { [Box::new(data.clone()), Box::new(data)] };
+                let data = data_set(file, trained)?;
+                let most = shots.iter().copied().max().unwrap_or(0);
+                let both = |data: Dataset| -> [Box<dyn World>; 2] {
+                    let judged = data.without_short_tasks(most);
+                    [Box::new(data), Box::new(judged)]
+                };
+                let count = |data: &Dataset| {
+                    [Split::Train, Split::Validation, Split::Test]
+                        .into_iter()
+                        .flat_map(|split| data.tasks(split))
+                        .count()
+                };
+                let (all, judged) = (count(&data), count(&data.without_short_tasks(most)));
+                if judged < all {
+                    eprintln!(
+                        "{} of {all} tasks have too few rows for {most} shots, so nobody is judged on them",
+                        all - judged
+                    );
+                }
                 match folds {
                     None => vec![both(data)],
                     Some(folds) => (0..folds)
