@@ -13,15 +13,26 @@ use sinew_trainer::train::{CHECKPOINT, METRICS, Options, Progress, Trained, trai
 use sinew_trainer::world::World;
 use sinew_trainer::world::sinusoid::Sinusoid;
 
-/// Every learner, with every kind of rate, and what a learner can leave out.
-const LEARNERS: [&str; 6] = [
+#[path = "learners/blobs.rs"]
+mod blobs;
+use blobs::Blobs;
+
+/// Every learner of values, with every kind of rate, and what a learner can leave out.
+const LEARNERS: [&str; 11] = [
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2\nfirst_order = true",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 3\nrate = \"per_layer_step\"\nlearn_rate = true",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 1\nrate = \"per_parameter\"\nlearn_rate = true",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2\nadapt = \"heads\"",
+    "kind = \"maml\"\ninner_rate = 0.02\nsteps = 3\nrate = \"per_layer_step\"\nmulti_step_iterations = 6\nfirst_order_iterations = 3",
     "kind = \"pooled\"\ninner_rate = 0.02",
+    "kind = \"reptile\"\ninner_rate = 0.02\ntraining_steps = 3\nbatch = 4",
+    "kind = \"ridge\"",
+    "kind = \"bayes\"",
+    "kind = \"meta_lstm\"\nsteps = 2\nhidden = 3",
 ];
+/// Those that only know classes.
+const OF_CLASSES: [&str; 2] = ["kind = \"prototype\"\nlearn_scale = true", "kind = \"siamese\""];
 
 fn config(learner: &str) -> Config {
     let text = format!(
@@ -52,12 +63,11 @@ fn options<'a>(folder: &'a Path, stop: &'a AtomicBool) -> Options<'a> {
     Options { folder, resume: false, stop, stop_after, progress, device }
 }
 
-fn on_shim(config: &Config, layered: bool, options: &Options<'_>) -> Trained {
-    let world = Sinusoid::new(6);
+fn on_shim(config: &Config, world: &dyn World, layered: bool, options: &Options<'_>) -> Trained {
     let network = config.network(world.signature()).unwrap();
     let new = if layered { Cuda::layered } else { Cuda::new };
     let device = Shim::new(Limits { multiprocessors: 2, ..Limits::orin() }, Order::Reverse);
-    train_on(new(device, &network).unwrap(), 1, config, &world, options, &mut Alone).unwrap()
+    train_on(new(device, &network).unwrap(), 1, config, world, options, &mut Alone).unwrap()
 }
 
 fn close(what: &str, got: &[f32], want: &[f32]) {
@@ -70,18 +80,19 @@ fn close(what: &str, got: &[f32], want: &[f32]) {
 #[test]
 fn every_learner_trains_as_on_the_cpu() {
     let stop = AtomicBool::new(false);
-    for learner in LEARNERS {
+    let worlds: [(&dyn World, &[&str]); 2] = [(&Sinusoid::new(6), &LEARNERS), (&Blobs::new(), &OF_CLASSES)];
+    for (world, learner) in worlds.iter().flat_map(|(world, learners)| learners.iter().map(move |one| (*world, *one))) {
         let config = config(learner);
         let folder = tempfile::tempdir().unwrap();
-        let want = train(&config, &Sinusoid::new(6), &options(folder.path(), &stop)).unwrap();
+        let want = train(&config, world, &options(folder.path(), &stop)).unwrap();
         for layered in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let got = on_shim(&config, layered, &options(folder.path(), &stop));
+            let got = on_shim(&config, world, layered, &options(folder.path(), &stop));
             assert_eq!((got.iterations, got.model.about.iterations), (want.iterations, want.model.about.iterations));
             close(learner, &got.model.state.params, &want.model.state.params);
             close(learner, &got.model.state.rates, &want.model.state.rates);
             let [got, want] = [&got, &want].map(|trained| trained.validation.unwrap());
-            assert!((got - want).abs() <= 1e-4 * want, "{learner}: {got} {want}");
+            assert!((got - want).abs() <= 1e-4 * (1.0 + want.abs()), "{learner}: {got} {want}");
         }
     }
 }
@@ -94,7 +105,12 @@ fn a_stopped_run_goes_on_to_the_bit() {
         let folder = tempfile::tempdir().unwrap();
         for (number, part) in parts.iter().enumerate() {
             let whole = options(folder.path(), &stop);
-            on_shim(&config, false, &Options { resume: number > 0, stop_after: Some(*part), ..whole });
+            on_shim(
+                &config,
+                &Sinusoid::new(6),
+                false,
+                &Options { resume: number > 0, stop_after: Some(*part), ..whole },
+            );
         }
         [CHECKPOINT, METRICS].map(|name| std::fs::read(folder.path().join(name)).unwrap())
     };

@@ -20,12 +20,18 @@ use sinew_trainer::world::{Split, World};
 const TASKS: u64 = 12;
 const SHOTS: usize = 4;
 
-/// A short run of a learner; inputs relative to the task, too.
+/// A short run of a learner; inputs relative to the task, too. One thread leaves the same bits as two.
 fn run(world: &dyn World, kind: &str, learner: &str) -> Trained {
+    let [one, two] = [1, 2].map(|threads| run_on(world, kind, learner, threads));
+    assert!(one.model.state == two.model.state && one.validation == two.validation, "{kind} {learner}");
+    two
+}
+
+fn run_on(world: &dyn World, kind: &str, learner: &str, threads: usize) -> Trained {
     let text = format!(
         "seed = 3\n[world]\nkind = \"sinusoid\"\n[network]\ninput = \"both\"\nhidden = [16, 12]\nactivation = \"tanh\"\n\
          [learner]\nkind = \"{kind}\"\n{learner}\n[train]\niterations = 60\ntasks = 6\nshots = {SHOTS}\nouter_rate = 1e-2\n\
-         validation_every = 20\nvalidation_tasks = {TASKS}\nthreads = 2\n"
+         validation_every = 20\nvalidation_tasks = {TASKS}\nthreads = {threads}\n"
     );
     let config = Config::parse(Path::new("learner.toml"), &text, &[]).unwrap();
     let folder = tempfile::tempdir().unwrap();
