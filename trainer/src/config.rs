@@ -17,6 +17,7 @@ use crate::world::series::SeriesConfig;
 use crate::world::{Signature, terrain::Distribution};
 pub use learner::{
     BayesConfig, Descent, LearnerConfig, MamlConfig, MetaLstmConfig, PrototypeConfig, ReptileConfig, RidgeConfig,
+    SiameseConfig,
 };
 
 /// A run: what is trained, on what, and how.
@@ -260,6 +261,16 @@ pub enum ConfigError {
     /// Convolutions for a world whose inputs are plain values.
     #[error("[network]: convolutions take images or series, and this world's inputs are neither")]
     NoImages,
+    /// A learner that compares classes, for a world that has none.
+    #[error(
+        "[learner]: it compares classes, an output for each; expected a world with the loss cross_entropy, found {outputs} outputs with {loss:?}"
+    )]
+    NoClasses {
+        /// Outputs of the world.
+        outputs: usize,
+        /// Its loss.
+        loss: Loss,
+    },
     /// The network cannot be.
     #[error("[network]: {0}")]
     Network(#[from] SpecError),
@@ -359,6 +370,9 @@ impl Config {
     pub fn network(&self, signature: &Signature) -> Result<NetworkSpec, ConfigError> {
         let NetworkConfig { input, convolutions, context, hidden, activation, features, loss, .. } = &self.network;
         let (input, activation) = (*input, *activation);
+        if self.learner.compares_classes() && signature.loss != Loss::CrossEntropy {
+            return Err(ConfigError::NoClasses { outputs: signature.outputs.len(), loss: signature.loss });
+        }
         let outputs = self.learner.outputs(signature.outputs.len());
         let name = match signature.outputs.as_slice() {
             [one] => head_name(&one.name),

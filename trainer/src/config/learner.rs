@@ -20,7 +20,7 @@ pub enum LearnerConfig {
     /// Prototypical networks.
     Prototype(PrototypeConfig),
     /// Siamese twins.
-    Siamese {},
+    Siamese(SiameseConfig),
     /// Ridge regression on learned features, R2D2.
     Ridge(RidgeConfig),
     /// A Bayesian last layer on learned features, ALPaCA.
@@ -137,6 +137,11 @@ pub struct PrototypeConfig {
     pub learn_scale: bool,
 }
 
+/// `kind = "siamese"`, which has no settings of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiameseConfig {}
+
 /// `kind = "ridge"`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -225,7 +230,7 @@ impl LearnerConfig {
                 field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
             }
             Self::Prototype(settings) => positive("learner.scale", settings.scale)?,
-            Self::MetaLstm(_) | Self::Siamese {} => {}
+            Self::MetaLstm(_) | Self::Siamese(_) => {}
             Self::Ridge(settings) => {
                 positive("learner.ridge", settings.ridge)?;
                 positive("learner.logit_scale", settings.logit_scale)?;
@@ -251,7 +256,7 @@ impl LearnerConfig {
             Self::Pooled(settings) => settings.steps,
             Self::Reptile(settings) => settings.descent().steps,
             Self::MetaLstm(settings) => settings.steps,
-            Self::Prototype(_) | Self::Siamese {} | Self::Ridge(_) | Self::Bayes(_) => 1,
+            Self::Prototype(_) | Self::Siamese(_) | Self::Ridge(_) | Self::Bayes(_) => 1,
         }
     }
 
@@ -263,22 +268,27 @@ impl LearnerConfig {
             Self::Reptile(settings) => settings.descent().rule(),
             Self::MetaLstm(settings) => settings.rule(),
             Self::Prototype(_) => Rule::Prototype,
-            Self::Siamese {} => Rule::Siamese { classes: outputs },
+            Self::Siamese(_) => Rule::Siamese { classes: outputs },
             Self::Ridge(settings) => Rule::Ridge { recursive: settings.forgetting.is_some() },
             Self::Bayes(_) => Rule::Bayes,
         }
     }
 
+    /// Whether it only compares rows of classes.
+    pub(super) fn compares_classes(&self) -> bool {
+        matches!(self, Self::Prototype(_) | Self::Siamese(_))
+    }
+
     /// Outputs of the network for a world of so many.
     pub(super) fn outputs(&self, world: usize) -> usize {
-        if matches!(self, Self::Siamese {}) { 1 } else { world }
+        if matches!(self, Self::Siamese(_)) { 1 } else { world }
     }
 
     /// The loss of the network for a world of this one.
     pub(super) fn loss(&self, world: Loss) -> Loss {
         match self {
             // Whether two rows are alike.
-            Self::Siamese {} => Loss::BinaryCrossEntropy,
+            Self::Siamese(_) => Loss::BinaryCrossEntropy,
             // Classes are regressed as the numbers 0 and 1.
             Self::Bayes(_) => Loss::MeanSquared,
             _ => world,
@@ -292,7 +302,7 @@ impl LearnerConfig {
             Self::Pooled(settings) => settings.clone(),
             Self::Reptile(settings) => settings.descent(),
             Self::MetaLstm(settings) => settings.descent(),
-            Self::Prototype(_) | Self::Siamese {} | Self::Ridge(_) | Self::Bayes(_) => {
+            Self::Prototype(_) | Self::Siamese(_) | Self::Ridge(_) | Self::Bayes(_) => {
                 Descent { steps: 1, inner_rate: 0.01, rate: Rate::Constant, adapt: Scope::All }
             }
         }

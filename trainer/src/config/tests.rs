@@ -58,6 +58,36 @@ fn changes_reach_every_field() {
 }
 
 #[test]
+fn what_compares_classes_needs_some() {
+    use crate::world::World;
+    let world = crate::world::sinusoid::Sinusoid::new(10);
+    for learner in ["{kind=\"siamese\"}", "{kind=\"prototype\"}"] {
+        let config = parse(&[&format!("learner={learner}")]).unwrap();
+        let words = config.network(world.signature()).unwrap_err().to_string();
+        assert!(words.contains("classes") && words.contains("MeanSquared"), "{words}");
+    }
+    let convolutions = parse(&["network.convolutions={channels=[8]}"]).unwrap();
+    assert!(matches!(convolutions.network(world.signature()), Err(ConfigError::NoImages)));
+}
+
+#[test]
+fn settings_of_learners_are_checked() {
+    for (learner, words) in [
+        ("{kind=\"ridge\",ridge=0.0}", "learner.ridge"),
+        ("{kind=\"ridge\",forgetting=1.5}", "learner.forgetting"),
+        ("{kind=\"bayes\",noise=-1.0}", "learner.noise"),
+        ("{kind=\"bayes\",precision=0.0}", "learner.precision"),
+        ("{kind=\"prototype\",scale=0.0}", "learner.scale"),
+        ("{kind=\"reptile\",training_steps=0,inner_rate=0.1}", "learner.training_steps"),
+        ("{kind=\"siamese\",steps=3}", "steps"),
+        ("{kind=\"reptile\",inner_rate=0.1}", "training_steps"),
+    ] {
+        let said = parse(&[&format!("learner={learner}")]).unwrap_err();
+        assert!(said.contains(words), "{learner}: {said}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (change, words) in [
         ("train.iterations", "expected KEY=VALUE"),

@@ -293,3 +293,20 @@ pub struct BatchGradient<V> {
     /// How many tasks.
     pub tasks: usize,
 }
+
+impl<V> BatchGradient<V> {
+    /// Takes over what was computed in host memory.
+    pub(crate) fn fill<E: Engine<Values = V>>(
+        &mut self,
+        engine: &mut E,
+        params: &[f32],
+        rates: Option<&[f32]>,
+        losses: &[f32],
+    ) -> Result<(), EngineError> {
+        self.params = engine.upload(params)?;
+        self.rates = rates.map(|rates| engine.upload(rates)).transpose()?;
+        self.losses = engine.upload(losses)?;
+        self.tasks = losses.len();
+        Ok(())
+    }
+}

@@ -231,15 +231,9 @@ impl<E: Engine, H: Head> Learner<E> for OnFeatures<H> {
         })?;
         let mut params = engine.download(&params)?;
         put_heads(engine.network(), &head, &mut params, |to, value| *to += value as f32);
-        into.params = engine.upload(&params)?;
-        into.rates = if rates.is_empty() {
-            None
-        } else {
-            Some(engine.upload(&rates.iter().map(|rate| *rate as f32).collect::<Vec<_>>())?)
-        };
-        into.losses = engine.upload(&gradients.iter().map(|(loss, _)| *loss as f32).collect::<Vec<_>>())?;
-        into.tasks = gradients.len();
-        Ok(())
+        let rates: Vec<f32> = rates.iter().map(|rate| *rate as f32).collect();
+        let losses: Vec<f32> = gradients.iter().map(|(loss, _)| *loss as f32).collect();
+        into.fill(engine, &params, Some(&rates[..]).filter(|rates| !rates.is_empty()), &losses)
     }
 
     fn losses(

@@ -188,11 +188,8 @@ impl<E: Engine> Learner<E> for MetaLstm {
             let share = 1.0 / all.len().max(1) as f64;
             sums.into_iter().map(|sum| (sum * share) as f32).collect()
         };
-        into.params = engine.upload(&mean(by_params))?;
-        into.rates = Some(engine.upload(&self.sizes.to_numbers(&mean(by_weights)))?);
-        into.losses = engine.upload(&all)?;
-        into.tasks = all.len();
-        Ok(())
+        let by_numbers = self.sizes.to_numbers(&mean(by_weights));
+        into.fill(engine, &mean(by_params), Some(&by_numbers), &all)
     }
 
     fn losses(

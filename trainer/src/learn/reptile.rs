@@ -122,11 +122,7 @@ impl<E: Engine> Learner<E> for Reptile {
         for sum in sums.chunks_exact(start.len().max(1)) {
             mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean += share * sum);
         }
-        into.params = engine.upload(&mean)?;
-        into.rates = None;
-        into.losses = engine.upload(&losses)?;
-        into.tasks = losses.len();
-        Ok(())
+        into.fill(engine, &mean, None, &losses)
     }
 
     /// The query loss after the steps that a device takes on the support.

@@ -30,7 +30,7 @@ pub(super) fn learner<E: Engine>(
             let head = Prototype { scale: settings.scale, learn_scale: settings.learn_scale };
             Box::new(OnFeatures::new(head, threads))
         }
-        LearnerConfig::Siamese {} => Box::new(OnFeatures::new(Siamese::new(signature.outputs.len()), threads)),
+        LearnerConfig::Siamese(_) => Box::new(OnFeatures::new(Siamese::new(signature.outputs.len()), threads)),
         LearnerConfig::Ridge(settings) => {
             let RidgeConfig { ridge, logit_scale, learn_prior, forgetting } = *settings;
             let settings = Settings { ridge, logit_scale, learn_prior, forgetting };
