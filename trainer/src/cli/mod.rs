@@ -84,9 +84,23 @@ fn data_set(file: &std::path::Path, shots: &[usize]) -> Result<Dataset, DatasetE
 /// Set by the first Ctrl-C; the second one ends the process.
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
+/// A reader that has seen enough, as `head`, ends a command that only prints. Not one that trains: there a closed connection to another
+/// process is an error to be told.
+fn end_with_the_reader(command: &Command) {
+    #[cfg(unix)]
+    if !matches!(command, Command::Train(_) | Command::Crossval(_) | Command::Compare(_) | Command::Demo(_)) {
+        use signal_hook::{consts::SIGPIPE, flag};
+        // Where it cannot be set, a closed pipe is the error that it was.
+        let _ = flag::register_conditional_default(SIGPIPE, Arc::new(AtomicBool::new(true)));
+    }
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    end_with_the_reader(&cli.command);
     let handler = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);

@@ -230,3 +230,23 @@ fn several_processes_are_refused_where_they_cannot_share() {
         Command::new(env!("CARGO_BIN_EXE_sinew")).args(train).env("OMPI_COMM_WORLD_SIZE", "1").output().unwrap();
     assert!(alone.status.success() && folder.join("out").join(BUNDLE).exists());
 }
+
+/// `sinew inspect … | head` ends with the reader, without a word.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command() {
+    use std::process::Stdio;
+    let bundle = trained().join(BUNDLE);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sinew"))
+        .args(["inspect", bundle.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Long before there is something to print.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+    // As a shell tells of one that was ended by the signal.
+    assert_eq!(ended.status.code(), Some(128 + signal_hook::consts::SIGPIPE));
+}
