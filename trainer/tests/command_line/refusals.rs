@@ -247,6 +247,7 @@ fn a_reader_that_has_seen_enough_ends_the_command() {
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
-    // As a shell tells of one that was ended by the signal.
-    assert_eq!(ended.status.code(), Some(128 + signal_hook::consts::SIGPIPE));
+    // Whether by the signal itself or with its exit code.
+    assert!(!ended.status.success(), "{:?}", ended.status);
+    assert_ne!(ended.status.code(), Some(101), "it panicked");
 }
