@@ -7,6 +7,7 @@ use sinew_trainer::config::{Config, WorldConfig};
 use sinew_trainer::evaluate::{Settings, evaluate};
 use sinew_trainer::model::Model;
 use sinew_trainer::world::dataset::{Dataset, data_folder};
+use sinew_trainer::world::images::{Images, ImagesConfig};
 use sinew_trainer::world::{Split, World, open};
 
 /// Bytes of a bundle at most: the zoo travels with the source.
@@ -84,4 +85,15 @@ fn real_grasps() {
     let data = Dataset::open_in(file, root).unwrap();
     let score = score("bts3-maml-plus-plus.safetensors", &data, 5, data.task_count(Split::Test).unwrap());
     assert!(score >= 0.85, "{score}");
+}
+
+#[test]
+fn characters() {
+    let Some(root) = data("omniglot") else { return };
+    let (model, _) = Model::open(&zoo().join("omniglot-prototype.safetensors")).unwrap();
+    let config = Config::parse(Path::new("zoo"), model.about.config.as_deref().unwrap(), &[]).unwrap();
+    let WorldConfig::Images(config) = config.world else { panic!("{:?}", config.world) };
+    let images = Images::open_in(&ImagesConfig { root: "${SINEW_DATA}/omniglot".into(), ..config }, &root).unwrap();
+    let score = score("omniglot-prototype.safetensors", &images, 1, 60);
+    assert!(score >= 0.95, "{score}");
 }
