@@ -9,10 +9,9 @@ use sinew_runtime::network::Network;
 use sinew_tests::reference::{self, derivatives, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 use sinew_trainer::aligned::Aligned;
-use sinew_trainer::config::{MamlConfig, ReptileConfig};
 use sinew_trainer::engine::{self, BatchGradient, Cpu, Depth, Engine, InnerLoop, Kept, Parameters, Rows, TaskRows};
-use sinew_trainer::learn::maml::Maml;
-use sinew_trainer::learn::reptile::Reptile;
+use sinew_trainer::learn::maml::{self, Maml};
+use sinew_trainer::learn::reptile::{self, Reptile};
 use sinew_trainer::learn::{Learner, State, Use};
 
 /// Support and query, `(x, y, rows)` each.
@@ -311,7 +310,7 @@ fn multi_step_losses_and_the_order_are_annealed() {
     let rates: Vec<f64> = (0..of(steps, false).rate_len()).map(|i| f64::from(0.05 + 0.01 * i as f32)).collect();
     let text = "steps = 3\ninner_rate = 0.1\nrate = \"per_layer_step\"\nlearn_rate = true\n\
                 first_order_iterations = 20\nmulti_step_iterations = 100";
-    let settings: MamlConfig = toml::from_str(text).unwrap();
+    let settings: maml::Settings = toml::from_str(text).unwrap();
     let rule = Rule::Gradient { steps, rate: kind, scope: Scope::All, momentum: false };
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let mut learner = Maml::new(&engine, rule, &settings, Kept::default()).unwrap();
@@ -343,7 +342,7 @@ fn reptile_hands_on_how_far_its_steps_led() {
     let mut numbers = Numbers(5);
     let params = numbers.values(spec.param_len(), 0.6);
     let tasks = tasks(&spec, 3, &mut numbers);
-    let settings: ReptileConfig = toml::from_str("training_steps = 4\ninner_rate = 0.1").unwrap();
+    let settings: reptile::Settings = toml::from_str("training_steps = 4\ninner_rate = 0.1").unwrap();
     let rule = Rule::Gradient { steps: 4, rate: Rate::Constant, scope: Scope::All, momentum: false };
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let mut learner = Reptile::new(rule, settings);

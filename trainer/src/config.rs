@@ -15,10 +15,7 @@ use crate::world::images::ImagesConfig;
 use crate::world::root::is_shared;
 use crate::world::series::SeriesConfig;
 use crate::world::{Signature, terrain::Distribution};
-pub use learner::{
-    BayesConfig, Descent, LearnerConfig, MamlConfig, MetaLstmConfig, PrototypeConfig, ReptileConfig, RidgeConfig,
-    SiameseConfig,
-};
+pub use learner::{Descent, LearnerConfig, SiameseConfig};
 
 /// A run: what is trained, on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 use std::f64::consts::TAU;
 
 use nalgebra::{Cholesky, DMatrix};
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
@@ -15,14 +16,27 @@ use super::ridge::with_ones;
 
 /// The head of ALPaCA. It learns of its rule R₀, `[features + 1, features + 1]` by rows with logarithms on the diagonal, then ln σ² of each
 /// output.
-#[derive(Debug)]
+/// A configuration has it as `kind = "bayes"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bayes {
     /// The prior's precision Λ₀ to begin with, on the diagonal.
+    #[serde(default = "one")]
     pub precision: f64,
-    /// The noise's variance σ² to begin with.
+    /// The noise's variance σ² to begin with, in squares of the scaled outputs.
+    #[serde(default = "tenth")]
     pub noise: f64,
     /// What one more sample leaves of the weight of those before it on a device; training takes 1.
+    #[serde(default = "one")]
     pub forgetting: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 /// R₀, upper triangular with a positive diagonal.

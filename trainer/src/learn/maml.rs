@@ -12,15 +12,52 @@
 //!
 //! CAVIA's paper has contexts begin at 0. Here where they begin is learned, which is the same: the layer's bias could say it as well.
 
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::NetworkSpec;
 
 use super::{Batch, Learner, State};
-use crate::config::MamlConfig;
 use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
 
 /// The least weight of a step's loss while the multi-step loss is annealed, as a share of an even weight (MAML++'s published code).
 const LEAST_WEIGHT: f64 = 0.03;
+
+/// What a configuration says of MAML, `kind = "maml"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Inner steps.
+    #[serde(default = "one")]
+    pub steps: usize,
+    /// The inner rate to begin with.
+    pub inner_rate: f32,
+    /// What the inner rate is.
+    #[serde(default)]
+    pub rate: Rate,
+    /// Whether it is learned.
+    #[serde(default)]
+    pub learn_rate: bool,
+    /// Whether the Hessian is left out.
+    #[serde(default)]
+    pub first_order: bool,
+    /// Which layers are adapted.
+    #[serde(default)]
+    pub adapt: Scope,
+    /// So many iterations at the start leave the Hessian out (MAML++: derivative-order annealing).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_order_iterations: u64,
+    /// So many iterations at the start also see the losses after fewer steps, less and less (MAML++: annealed multi-step loss).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub multi_step_iterations: u64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_zero(iterations: &u64) -> bool {
+    *iterations == 0
+}
 
 /// MAML.
 #[derive(Debug)]
@@ -35,16 +72,16 @@ pub struct Maml {
 }
 
 impl Maml {
-    /// MAML for the network of `engine`, adapting by `rule` from inner rates of `inner_rate`.
+    /// MAML for the network of `engine`, adapting by `rule`.
     ///
     /// # Errors
     /// If the rule is not gradient descent without momentum.
-    pub fn new<E: Engine>(engine: &E, rule: Rule, settings: &MamlConfig, kept: Kept) -> Result<Self, EngineError> {
+    pub fn new<E: Engine>(engine: &E, rule: Rule, settings: &Settings, kept: Kept) -> Result<Self, EngineError> {
         let Rule::Gradient { steps, rate, scope, momentum: false } = &rule else {
             return Err(EngineError::Rule(rule));
         };
         let adapted = engine.adapted(scope);
-        let MamlConfig { learn_rate: learn_rates, first_order, .. } = *settings;
+        let Settings { learn_rate: learn_rates, first_order, .. } = *settings;
         let inner = InnerLoop { steps: *steps, rate: *rate, adapted, learn_rates, first_order, kept };
         Ok(Self {
             inner,

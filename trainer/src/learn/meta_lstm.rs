@@ -16,13 +16,13 @@ use std::ops::Range;
 
 use rand::RngExt;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::{Rule, Scope};
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::Path;
 use sinew_runtime::rule::meta_lstm::preprocess;
 
 use super::{Batch, Learner, State, Use};
-use crate::config::MetaLstmConfig;
 use crate::engine::{BatchGradient, Engine, EngineError, Parameters, Side, TaskRows};
 use crate::streams::{Purpose, rng};
 use block::{BLOCK, Gates, Trace, memory_len};
@@ -45,6 +45,25 @@ pub const FIRST_RATE: f32 = 0.011;
 /// That of the LSTM's own forget gate (Jozefowicz et al. 2015).
 const LSTM_FORGET: f32 = 1.0;
 
+/// What a configuration says of Meta-LSTM, `kind = "meta_lstm"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Inner steps.
+    pub steps: usize,
+    /// Units of the LSTM; with 0 the gates see loss and gradient themselves.
+    #[serde(default = "twenty")]
+    pub hidden: usize,
+    /// Which layers are adapted.
+    #[serde(default)]
+    pub adapt: Scope,
+}
+
+/// As in the paper's code.
+fn twenty() -> usize {
+    20
+}
+
 /// Meta-LSTM.
 #[derive(Debug)]
 pub struct MetaLstm {
@@ -62,8 +81,8 @@ pub struct MetaLstm {
 impl MetaLstm {
     /// Meta-LSTM for the network of `engine`, which has layers to adapt; their first numbers follow
     /// from `seed`. Work goes to several threads if it is to use more than one.
-    pub fn new<E: Engine>(engine: &E, settings: &MetaLstmConfig, seed: u64, threads: usize) -> Self {
-        let MetaLstmConfig { steps, hidden, adapt: scope } = settings.clone();
+    pub fn new<E: Engine>(engine: &E, settings: &Settings, seed: u64, threads: usize) -> Self {
+        let Settings { steps, hidden, adapt: scope } = settings.clone();
         let adapted = Adapted::new(engine, &scope);
         let rule = Rule::MetaLstm { steps, hidden, scope };
         let sizes = Sizes::new(hidden);

@@ -2,18 +2,27 @@
 //! distances says which is nearest. Training is their algorithm 1; the distance may have a learned scale.
 
 use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
 use super::features::{Gradient, Head, Learned, Task};
 
 /// The head of a prototypical network. It learns one number of its rule, the logarithm of the scale of the distance.
-#[derive(Debug)]
+/// A configuration has it as `kind = "prototype"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Prototype {
     /// The scale of squared distances to begin with; 1 in the paper.
+    #[serde(default = "one")]
     pub scale: f64,
     /// Whether it is learned.
+    #[serde(default)]
     pub learn_scale: bool,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl Head for Prototype {

@@ -8,24 +8,40 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::network::LayerSet;
 
 use super::{Batch, Learner, State, Use};
-use crate::config::ReptileConfig;
 use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept, Parameters, Rows, Side, TaskRows};
+
+/// What a configuration says of Reptile, `kind = "reptile"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Inner steps of an iteration.
+    pub training_steps: usize,
+    /// Rows of a task that each of these sees, drawn anew from its support and query; 0 for all.
+    #[serde(default)]
+    pub batch: usize,
+    /// The inner rate, in training and on a device.
+    pub inner_rate: f32,
+    /// Inner steps of a device, and those by which the best state is chosen; as many as in training where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+}
 
 /// Reptile.
 #[derive(Debug)]
 pub struct Reptile {
     rule: Rule,
-    settings: ReptileConfig,
+    settings: Settings,
 }
 
 impl Reptile {
     /// Reptile, for a device that adapts by `rule`.
-    pub const fn new(rule: Rule, settings: ReptileConfig) -> Self {
+    pub const fn new(rule: Rule, settings: Settings) -> Self {
         Self { rule, settings }
     }
 }
@@ -83,7 +99,7 @@ impl<E: Engine> Learner<E> for Reptile {
         if purpose == Use::Validation {
             return Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new() });
         }
-        let ReptileConfig { training_steps: steps, batch, .. } = self.settings;
+        let Settings { training_steps: steps, batch, .. } = self.settings;
         let mut parts: Vec<Vec<TaskRows>> = vec![Vec::new(); steps];
         for task in tasks {
             for (part, support) in parts.iter_mut().zip(minibatches(&join(task), batch, steps)) {

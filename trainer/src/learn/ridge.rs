@@ -6,6 +6,7 @@
 //! that are learned where outputs are logits (eq. 7). The gradient goes through the solve.
 
 use nalgebra::{Cholesky, DMatrix};
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::Rule;
 use sinew_models::spec;
 use sinew_models::spec::NetworkSpec;
@@ -23,17 +24,34 @@ pub struct Ridge {
     settings: Settings,
 }
 
-/// What it begins with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a configuration says of it, `kind = "ridge"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// λ.
+    /// λ to begin with; it is learned.
+    #[serde(default = "one")]
     pub ridge: f64,
-    /// a, where outputs are logits.
+    /// The scale of logits a to begin with; it is learned.
+    #[serde(default = "four")]
     pub logit_scale: f64,
     /// Whether W₀ is learned; otherwise it is 0, as in the paper.
+    #[serde(default = "yes")]
     pub learn_prior: bool,
-    /// What one more sample leaves of the weight of those before it, for a device that works samples in one by one.
+    /// Work samples in one by one on a device, with this factor of forgetting (1 forgets nothing); solve anew where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgetting: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn four() -> f64 {
+    4.0
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Ridge {

@@ -1,17 +1,15 @@
 //! The learner that a configuration asks for.
 
 use super::TrainError;
-use crate::config::{BayesConfig, Config, LearnerConfig, RidgeConfig};
+use crate::config::{Config, LearnerConfig};
 use crate::engine::Engine;
 use crate::learn::Learner;
-use crate::learn::bayes::Bayes;
 use crate::learn::features::OnFeatures;
 use crate::learn::maml::Maml;
 use crate::learn::meta_lstm::MetaLstm;
 use crate::learn::pooled::Pooled;
-use crate::learn::prototype::Prototype;
 use crate::learn::reptile::Reptile;
-use crate::learn::ridge::{Ridge, Settings};
+use crate::learn::ridge::Ridge;
 use crate::learn::siamese::Siamese;
 use crate::world::Signature;
 
@@ -26,20 +24,10 @@ pub(super) fn learner<E: Engine>(
     let rule = config.rule(network, signature)?;
     Ok(match &config.learner {
         LearnerConfig::Reptile(settings) => Box::new(Reptile::new(rule, settings.clone())),
-        LearnerConfig::Prototype(settings) => {
-            let head = Prototype { scale: settings.scale, learn_scale: settings.learn_scale };
-            Box::new(OnFeatures::new(head, threads))
-        }
+        LearnerConfig::Prototype(head) => Box::new(OnFeatures::new(*head, threads)),
         LearnerConfig::Siamese(_) => Box::new(OnFeatures::new(Siamese::new(signature.outputs.len()), threads)),
-        LearnerConfig::Ridge(settings) => {
-            let RidgeConfig { ridge, logit_scale, learn_prior, forgetting } = *settings;
-            let settings = Settings { ridge, logit_scale, learn_prior, forgetting };
-            Box::new(OnFeatures::new(Ridge::new(network, settings), threads))
-        }
-        LearnerConfig::Bayes(settings) => {
-            let BayesConfig { precision, noise, forgetting } = *settings;
-            Box::new(OnFeatures::new(Bayes { precision, noise, forgetting }, threads))
-        }
+        LearnerConfig::Ridge(settings) => Box::new(OnFeatures::new(Ridge::new(network, *settings), threads)),
+        LearnerConfig::Bayes(head) => Box::new(OnFeatures::new(*head, threads)),
         LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),
         LearnerConfig::MetaLstm(settings) => Box::new(MetaLstm::new(engine, settings, config.seed, threads)),
         LearnerConfig::Pooled(settings) => Box::new(Pooled::new(rule, settings.inner_rate)),

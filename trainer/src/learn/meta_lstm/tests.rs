@@ -160,7 +160,7 @@ fn lively(learner: &MetaLstm) -> Vec<f32> {
 }
 
 fn learner_of(engine: &Cpu, steps: usize, hidden: usize, adapt: Scope, threads: usize) -> MetaLstm {
-    MetaLstm::new(engine, &MetaLstmConfig { steps, hidden, adapt }, 5, threads)
+    MetaLstm::new(engine, &Settings { steps, hidden, adapt }, 5, threads)
 }
 
 fn learner_and_state(engine: &mut Cpu, steps: usize, hidden: usize, scope: Scope) -> (MetaLstm, State<Aligned>) {
@@ -324,7 +324,7 @@ fn it_begins_as_gradient_descent_at_a_small_rate() {
             assert!((to[0] - (theta - 0.011 * gradient)).abs() <= 1e-2, "{to:?}");
         }
         // Another seed, other numbers; the same, the same.
-        let settings = MetaLstmConfig { steps: 1, hidden, adapt: Scope::All };
+        let settings = Settings { steps: 1, hidden, adapt: Scope::All };
         let first = |seed| MetaLstm::new(&engine, &settings, seed, 1).first_numbers();
         assert!(first(5) == numbers && first(6) != numbers);
     }
