@@ -11,6 +11,7 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
+use crate::world::grasp::GraspConfig;
 use crate::world::images::ImagesConfig;
 use crate::world::root::is_shared;
 use crate::world::series::SeriesConfig;
@@ -53,6 +54,8 @@ pub enum WorldConfig {
         #[serde(default)]
         distribution: Distribution,
     },
+    /// Grasps of unknown objects.
+    Grasp(GraspConfig),
     /// Recorded data.
     Dataset {
         /// The `dataset.toml`, relative to the configuration.
@@ -78,6 +81,11 @@ impl WorldConfig {
                     *root = absolute(Path::new(root)).to_string_lossy().into_owned();
                 }
             }
+            Self::Grasp(GraspConfig { train_meshes, test_meshes, .. }) => {
+                for path in train_meshes.iter_mut().chain(test_meshes).filter(|path| !is_shared(path)) {
+                    *path = absolute(Path::new(path)).to_string_lossy().into_owned();
+                }
+            }
             Self::Sinusoid { .. } | Self::Terrain { .. } => {}
         }
     }
@@ -88,13 +96,21 @@ impl WorldConfig {
             Self::Dataset { file } => *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from),
             Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
                 if !is_shared(root) {
-                    let last = Path::new(root).file_name().map(|name| name.to_string_lossy().into_owned());
-                    *root = last.unwrap_or_default();
+                    *root = last(root);
+                }
+            }
+            Self::Grasp(GraspConfig { train_meshes, test_meshes, .. }) => {
+                for path in train_meshes.iter_mut().chain(test_meshes).filter(|path| !is_shared(path)) {
+                    *path = last(path);
                 }
             }
             Self::Sinusoid { .. } | Self::Terrain { .. } => {}
         }
     }
+}
+
+fn last(path: &str) -> String {
+    Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn ten() -> usize {

@@ -4,10 +4,12 @@
 //! a learner cannot hide behind that, a *prediction* that is NaN counts as the worst there is: a wrong class,
 //! the last rank, an infinite error.
 
+mod expected;
 mod summary;
 
 use crate::episode::Samples;
 use crate::world::{Metric, Predictor};
+pub use expected::{expected_auroc, expected_log_loss, expected_pick};
 pub(crate) use summary::student_t;
 pub use summary::{Ratio, Summary};
 

@@ -4,6 +4,7 @@
 //! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
 
 pub mod dataset;
+pub mod grasp;
 pub mod images;
 pub mod open;
 pub mod root;

@@ -1,6 +1,7 @@
 //! Worlds by name.
 
 use super::dataset::{Dataset, DatasetError};
+use super::grasp::{self, GraspConfig, GraspError, GraspWorld};
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
@@ -14,6 +15,9 @@ pub enum OpenError {
     /// Tables.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Meshes.
+    #[error(transparent)]
+    Grasp(#[from] GraspError),
     /// Drawings.
     #[error(transparent)]
     Images(#[from] ImagesError),
@@ -40,6 +44,7 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
     Ok(match config {
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
         WorldConfig::Terrain { distribution } => Box::new(Terrain::new(*distribution, 0)),
+        WorldConfig::Grasp(config) => Box::new(GraspWorld::open(config)?),
         WorldConfig::Dataset { file } => {
             let data = Dataset::open(file)?;
             data.check_shots(most)?;
@@ -73,11 +78,21 @@ pub fn for_evaluation(config: &WorldConfig, shots: &[usize], splits: &[Split]) -
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 3] = ["sinusoid", "terrain", "terrain-scale-only"];
+pub const NAMES: [&str; 7] =
+    ["sinusoid", "terrain", "terrain-scale-only", "grasp", "grasp-heavy", "grasp-nothing", "grasp-forces"];
 
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
+    let grasp = |distribution| {
+        // Without meshes to read there is nothing to fail.
+        let world = GraspWorld::open(&GraspConfig { distribution, ..GraspConfig::default() });
+        world.ok().map(|world| Box::new(world) as Box<dyn World>)
+    };
     Some(match name {
+        "grasp" => grasp(grasp::Distribution::Full)?,
+        "grasp-heavy" => grasp(grasp::Distribution::Heavy)?,
+        "grasp-nothing" => grasp(grasp::Distribution::Nothing)?,
+        "grasp-forces" => grasp(grasp::Distribution::Forces)?,
         "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
         "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
         "terrain-scale-only" => Box::new(Terrain::new(Distribution::ScaleOnly, 0)),

@@ -1,0 +1,225 @@
+//! What comes of a grasp: the jaws come down, close and lift, and the object is held or not.
+//!
+//! The model is Dex-Net's robust wrench resistance (Mahler et al. 2017, "Dex-Net 2.0", section III): a grasp is good for the share of
+//! its executions, under noise of pose, friction and load, in which soft-finger contacts can resist the wrench of gravity and lifting.
+
+use parry3d_f64::math::{Rotation, Vector};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+use super::gripper::{
+    Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, PATCH, SMALLEST_WIDTH, STROKE,
+    TABLE_CLEARANCE, TIP,
+};
+use super::hidden::Hidden;
+use super::object::Object;
+use super::surface::Hit;
+
+/// Standard acceleration of gravity, in m/s².
+pub const GRAVITY: f64 = 9.81;
+/// Acceleration of the lift, in m/s².
+pub const LIFT: f64 = 2.0;
+/// Spread of the acceleration in each direction, in m/s².
+const SHAKE: f64 = 1.5;
+/// Spread of the gripper's place in each direction, in m.
+const PLACE: f64 = 0.002;
+/// Spread of its direction about each axis, in rad: 2°.
+const DIRECTION: f64 = 2.0 * std::f64::consts::PI / 180.0;
+/// Spread of the log of the friction from try to try.
+const FRICTION: f64 = 0.10;
+/// Executions that make a probability.
+pub const EXECUTIONS: usize = 64;
+
+/// Why a grasp did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Failure {
+    /// A fingertip came to the table.
+    Table,
+    /// A jaw came down on the object.
+    Jaw,
+    /// The palm came down on the object.
+    Palm,
+    /// Nothing was between the pads.
+    Missed,
+    /// Too little was between the pads.
+    Thin,
+    /// A load along the closing direction was more than the force of a pad.
+    Unloaded,
+    /// A contact was pulled and not pressed.
+    Pulled,
+    /// A contact slipped.
+    Slipped,
+}
+
+/// What came of one execution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Why it did not hold; none if it did.
+    pub failure: Option<Failure>,
+    /// The share of its normal force that the worse contact has left before it slips: 1 is no load, below 0 it slips; −1 where the
+    /// jaws did not close on the object.
+    pub slip_margin: f64,
+    /// Between the pads when closed, in m; 0 where they did not close on the object.
+    pub width: f64,
+}
+
+impl Outcome {
+    fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), slip_margin: -1.0, width: 0.0 }
+    }
+
+    /// Whether the object was lifted.
+    pub fn held(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// What differs from try to try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Of the gripper's place, in m.
+    pub place: Vector,
+    /// Of its direction, a rotation vector in rad.
+    pub direction: Vector,
+    /// Factor of the friction.
+    pub friction: f64,
+    /// Acceleration of the object as it feels it, gravity included, in m/s².
+    pub acceleration: Vector,
+}
+
+impl Noise {
+    /// None: the lift alone.
+    pub const NONE: Self = Self {
+        place: Vector::ZERO,
+        direction: Vector::ZERO,
+        friction: 1.0,
+        acceleration: Vector::new(0.0, 0.0, -(GRAVITY + LIFT)),
+    };
+
+    /// Draws that of one try.
+    pub fn draw(rng: &mut ChaCha8Rng) -> Self {
+        let mut normal = |spread: f64| spread * rng.sample::<f64, _>(StandardNormal);
+        let mut vector = |spread| Vector::new(normal(spread), normal(spread), normal(spread));
+        let (place, direction, shake) = (vector(PLACE), vector(DIRECTION), vector(SHAKE));
+        let friction = normal(FRICTION).exp();
+        Self { place, direction, friction, acceleration: Self::NONE.acceleration + shake }
+    }
+}
+
+/// Where the gripper truly goes when it is sent to `grasp`.
+pub fn executed(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -> Grasp {
+    let turn = Rotation::from_scaled_axis(hidden.turn);
+    let tilt = Rotation::from_scaled_axis(noise.direction);
+    Grasp {
+        centre: object.centroid + turn * (grasp.centre - object.centroid) + hidden.offset + noise.place,
+        axis: tilt * (turn * grasp.axis),
+        approach: tilt * (turn * grasp.approach),
+    }
+}
+
+/// One try of `grasp`.
+pub fn execute(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -> Outcome {
+    let grasp = executed(object, hidden, grasp, noise);
+    if grasp.lowest() < TABLE_CLEARANCE || grasp.lowest_of_palm() < TABLE_CLEARANCE {
+        return Outcome::failed(Failure::Table);
+    }
+    let Some([first, last]) = object.surface.line(grasp.centre, grasp.axis) else {
+        return Outcome::failed(Failure::Missed);
+    };
+    if last.distance > 0.5 * STROKE || first.distance < -0.5 * STROKE {
+        return Outcome::failed(Failure::Jaw);
+    }
+    if let Some(failure) = collision(object, &grasp) {
+        return Outcome::failed(failure);
+    }
+    if last.distance - first.distance < SMALLEST_WIDTH {
+        return Outcome::failed(Failure::Thin);
+    }
+    let friction = hidden.friction * noise.friction;
+    let load = Load { force: hidden.mass * noise.acceleration, at: object.centre_of_mass(hidden) };
+    resist(&grasp, [first, last], friction, hidden.force, &load)
+}
+
+/// Whether a finger or the palm comes down on the object, by the points of its surface.
+pub(super) fn collision(object: &Object, grasp: &Grasp) -> Option<Failure> {
+    let side = grasp.side();
+    // Most objects are within the stroke and below the palm, which their box tells at once.
+    let [nearest, farthest] = object.extent(grasp.centre, grasp.axis);
+    let behind = -object.extent(grasp.centre, grasp.approach)[0];
+    let (fingers, palm) = (farthest.max(-nearest) > 0.5 * STROKE, behind > PALM_DEPTH);
+    if !fingers && !palm {
+        return None;
+    }
+    for point in &object.points {
+        let from = *point - grasp.centre;
+        let (along, across, ahead) = (from.dot(grasp.axis).abs(), from.dot(side).abs(), from.dot(grasp.approach));
+        if fingers && along > 0.5 * STROKE && across < PAD_HALF_WIDTH && ahead < TIP && ahead > -PALM_DEPTH {
+            // The fingers are thin: what lies farther out than a finger is thick is past it.
+            if along < 0.5 * STROKE + FINGER {
+                return Some(Failure::Jaw);
+            }
+        }
+        if palm && ahead < -PALM_DEPTH && along < PALM_HALF_LENGTH && across < PALM_HALF_WIDTH {
+            return Some(Failure::Palm);
+        }
+    }
+    None
+}
+
+/// Thickness of a finger, in m.
+const FINGER: f64 = 0.015;
+
+/// A force on the object and where it acts.
+struct Load {
+    /// In N.
+    force: Vector,
+    /// In m.
+    at: Vector,
+}
+
+/// Whether two soft-finger contacts hold the load. Each takes half of the force across the closing direction, and the couple about
+/// the middle; a contact holds while (|tangential force| / μ)² + (torsion / γ)² ≤ (normal force)² with γ = ⅔ μ · patch radius, the
+/// ellipsoidal limit surface of a disc (Howe and Cutkosky 1996).
+fn resist(grasp: &Grasp, hits: [Hit; 2], friction: f64, force: f64, load: &Load) -> Outcome {
+    let axis = grasp.axis;
+    let [first, last] = hits;
+    let width = last.distance - first.distance;
+    let middle = grasp.centre + 0.5 * (first.distance + last.distance) * axis;
+    let torque = (load.at - middle).cross(load.force);
+    let along = load.force.dot(axis);
+    let half = -0.5 * (load.force - along * axis);
+    let couple = axis.cross(torque) / width;
+    let torsion = 0.5 * torque.dot(axis) / (2.0 / 3.0 * friction * PATCH);
+    if along.abs() >= force {
+        return Outcome { failure: Some(Failure::Unloaded), slip_margin: -1.0, width };
+    }
+    let mut outcome = Outcome { failure: None, slip_margin: f64::INFINITY, width };
+    for (sign, hit) in [(-1.0, first), (1.0, last)] {
+        let pressed = force - (-sign * along).max(0.0);
+        let contact = half + sign * couple - sign * pressed * axis;
+        let normal = -contact.dot(hit.normal);
+        if normal <= 0.0 {
+            return Outcome { failure: Some(Failure::Pulled), slip_margin: -1.0, width };
+        }
+        let tangential = (contact + normal * hit.normal).length() / friction;
+        outcome.slip_margin = outcome.slip_margin.min(1.0 - tangential.hypot(torsion) / normal);
+    }
+    if outcome.slip_margin < 0.0 {
+        outcome.failure = Some(Failure::Slipped);
+    }
+    outcome.slip_margin = outcome.slip_margin.max(-1.0);
+    outcome
+}
+
+/// The share of `executions` in which `grasp` holds.
+pub fn success_probability(
+    object: &Object,
+    hidden: &Hidden,
+    grasp: &Grasp,
+    executions: usize,
+    rng: &mut ChaCha8Rng,
+) -> f64 {
+    let held = (0..executions).filter(|_| execute(object, hidden, grasp, &Noise::draw(rng)).held()).count();
+    held as f64 / executions as f64
+}

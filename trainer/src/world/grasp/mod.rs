@@ -1,0 +1,302 @@
+//! Grasping unknown objects: a gripper tries a few grasps and then knows which will hold.
+//!
+//! An object lies on a table. Of 64 candidate grasps the robot sees geometry ([`features`]); what it cannot see is friction, mass, where
+//! the centre of mass is, how hard the gripper presses, and by how much the camera is off ([`Hidden`], 12 facts). A few tries tell. The
+//! adapted network then says how likely each of 64 *other* grasps is to hold. Judged are those probabilities (`auroc`, `log_loss`) and,
+//! what the robot wants, how often the grasp that it would pick holds (`pick_success`).
+//!
+//! **Two distributions are controls**: with nothing hidden adapting must gain nothing, and with friction, mass and force hidden alone a
+//! bias takes most of the gain.
+//!
+//! The support is tries with outcomes, 0 or 1. Targets of the query are the share of [`execute::EXECUTIONS`] executions that hold,
+//! so what is judged is the expectation over the noise of a try.
+
+pub mod candidate;
+pub mod execute;
+pub mod families;
+pub mod features;
+pub mod gripper;
+pub mod hidden;
+pub mod mesh;
+pub mod object;
+pub mod pose;
+pub mod primitives;
+pub mod read;
+pub mod scene;
+pub mod surface;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use sinew_models::spec::Loss;
+
+use self::execute::{EXECUTIONS, Noise, execute, success_probability};
+use self::families::Family;
+pub use self::hidden::{Distribution, Hidden};
+use self::mesh::{Mesh, MeshError};
+use self::read::{ReadError, mesh_files, read_mesh};
+pub use self::scene::{CANDIDATES, Scene};
+use super::root::{UnknownVariable, data_folder, expand};
+use super::{Column, Metric, Predictor, Signature, Split, Task, World};
+use crate::episode::{Episode, Samples};
+use crate::metric;
+
+/// `[world]` of grasping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraspConfig {
+    /// What is hidden.
+    #[serde(default)]
+    pub distribution: Distribution,
+    /// Files or folders of meshes (`.obj`, `.stl`, in metres) that half of the training objects are of; without any, all are generated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub train_meshes: Vec<String>,
+    /// The same for the objects of tests; without any, they are of generated families that are held out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_meshes: Vec<String>,
+    /// Names of mesh files, without extension, to leave out, such as those too wide for the gripper.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+}
+
+/// Why the world cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum GraspError {
+    /// A mesh.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A path.
+    #[error(transparent)]
+    Variable(#[from] UnknownVariable),
+    /// No grasps were found on it.
+    #[error("{}: expected a body with {} grasps for a gripper of 85 mm, found fewer in each pose; `without` leaves it out", path.display(), 2 * CANDIDATES)]
+    Ungraspable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A mesh is no body.
+    #[error("{}: {source}", path.display())]
+    Mesh {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: MeshError,
+    },
+}
+
+/// Query grasps of a training episode.
+const TRAIN_QUERY: usize = 32;
+/// Executions that make a target in training.
+const TRAIN_EXECUTIONS: usize = 8;
+/// How often the hidden facts are drawn anew before another object is taken.
+const REDRAWS: usize = 8;
+/// A task's best grasp must hold this often.
+const BEST: f64 = 0.5;
+
+/// The world of grasps.
+#[derive(Debug)]
+pub struct GraspWorld {
+    distribution: Distribution,
+    signature: Signature,
+    meshes: [Vec<Mesh>; 2],
+    scenes: [Vec<OnceLock<Scene>>; 3],
+}
+
+/// One task, in full.
+#[derive(Clone, Debug)]
+pub struct Situation<'w> {
+    /// The object and its grasps.
+    pub scene: &'w Scene,
+    /// What is not seen.
+    pub hidden: Hidden,
+    /// Of executions that make the targets.
+    rng: ChaCha8Rng,
+}
+
+impl GraspWorld {
+    /// The world of `config`: 4096 scenes to train on, 512 to validate and 2048 to test. A scene is made when it is first needed.
+    ///
+    /// # Errors
+    /// If a mesh cannot be read, or cannot be grasped.
+    ///
+    /// ```
+    /// # use sinew_trainer::world::{World, Split, grasp::{GraspConfig, GraspWorld}};
+    /// # use rand::SeedableRng;
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    /// let world = GraspWorld::open(&GraspConfig::default())?;
+    /// let task = world.task(Split::Test, &mut rng);
+    /// let episode = world.episode(&task, 20, &mut rng);
+    /// assert_eq!((episode.support.rows, episode.query.rows), (20, 64));
+    /// # Ok::<(), sinew_trainer::world::grasp::GraspError>(())
+    /// ```
+    pub fn open(config: &GraspConfig) -> Result<Self, GraspError> {
+        let read = |paths: &[String]| {
+            let mut meshes = Vec::new();
+            for path in paths {
+                for file in mesh_files(&expand(path, &data_folder())?)? {
+                    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+                    if config.without.contains(&stem) {
+                        continue;
+                    }
+                    let mesh = read_mesh(&file)?;
+                    let scene = Scene::draw(&mesh, &mut ChaCha8Rng::seed_from_u64(0));
+                    match scene {
+                        Ok(Some(_)) => meshes.push(mesh),
+                        Ok(None) => return Err(GraspError::Ungraspable { path: file }),
+                        Err(source) => return Err(GraspError::Mesh { path: file, source }),
+                    }
+                }
+            }
+            Ok(meshes)
+        };
+        let outputs = vec![Column { name: "success".into(), unit: "1".into() }];
+        let signature = Signature { inputs: features::columns(), image: None, outputs, loss: Loss::BinaryCrossEntropy };
+        let scenes = [Split::Train, Split::Validation, Split::Test]
+            .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
+        let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
+        Ok(Self { distribution: config.distribution, signature, meshes, scenes })
+    }
+
+    /// How many scenes a split has.
+    pub const fn scene_count(split: Split) -> usize {
+        match split {
+            Split::Train => 4096,
+            Split::Validation => 512,
+            Split::Test => 2048,
+        }
+    }
+
+    /// A scene of a split; the number is taken modulo [`GraspWorld::scene_count`].
+    pub fn scene(&self, split: Split, number: usize) -> &Scene {
+        let number = number % Self::scene_count(split);
+        self.scenes[split as usize][number].get_or_init(|| {
+            let mut rng = ChaCha8Rng::seed_from_u64(0x6772_6173_7073);
+            rng.set_stream(((split as u64) << 32) + number as u64);
+            // Bodies are drawn until one can be grasped; nearly all can.
+            loop {
+                if let Ok(Some(scene)) = self.body(split, &mut rng).and_then(|body| Scene::draw(&body, &mut rng)) {
+                    return scene;
+                }
+            }
+        })
+    }
+
+    fn body(&self, split: Split, rng: &mut ChaCha8Rng) -> Result<Mesh, MeshError> {
+        let [train, test] = &self.meshes;
+        let (meshes, share) = match split {
+            Split::Train | Split::Validation => (train, 0.5),
+            Split::Test => (test, 1.0),
+        };
+        if !meshes.is_empty() && rng.random_bool(share) {
+            return Ok(meshes[rng.random_range(0..meshes.len())].clone());
+        }
+        let families = Family::of(split);
+        families[rng.random_range(0..families.len())].draw(rng)
+    }
+
+    /// What follows from a task: its scene and what it hides. Tasks of which no grasp holds half of the time are drawn anew.
+    pub fn situation(&self, task: &Task) -> Situation<'_> {
+        let mut rng = ChaCha8Rng::seed_from_u64(task.seed);
+        rng.set_stream(1 + task.split as u64);
+        loop {
+            let scene = self.scene(task.split, rng.random_range(0..Self::scene_count(task.split)));
+            for _ in 0..REDRAWS {
+                let hidden = Hidden::draw(self.distribution, &mut rng);
+                let mut probe = ChaCha8Rng::seed_from_u64(rng.random());
+                let good = |grasp| success_probability(&scene.object, &hidden, grasp, EXECUTIONS, &mut probe) >= BEST;
+                if scene.grasps[..CANDIDATES].iter().any(good) {
+                    let rng = ChaCha8Rng::seed_from_u64(rng.random());
+                    return Situation { scene, hidden, rng };
+                }
+            }
+        }
+    }
+}
+
+impl Situation<'_> {
+    /// One try of the grasp with this number.
+    pub fn try_grasp(&self, grasp: usize, rng: &mut ChaCha8Rng) -> bool {
+        execute(&self.scene.object, &self.hidden, &self.scene.grasps[grasp], &Noise::draw(rng)).held()
+    }
+
+    /// The share of `executions` in which each of these grasps holds.
+    pub fn probabilities(&self, grasps: &[usize], executions: usize) -> Vec<f64> {
+        let mut rng = self.rng.clone();
+        let Scene { object, grasps: all, .. } = self.scene;
+        let one = |grasp: &usize| success_probability(object, &self.hidden, &all[*grasp], executions, &mut rng);
+        grasps.iter().map(one).collect()
+    }
+}
+
+impl World for GraspWorld {
+    fn name(&self) -> &str {
+        "grasp"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn task_count(&self, _split: Split) -> Option<usize> {
+        None
+    }
+
+    fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
+        Task { split, seed: rng.random() }
+    }
+
+    /// The support is `shots` tries of grasps drawn from one half of the candidates, each once until all were tried; the query is the
+    /// other half, in training a part of it.
+    fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode {
+        let situation = self.situation(task);
+        let mut episode = Episode::default();
+        let mut order: Vec<usize> = (CANDIDATES..2 * CANDIDATES).collect();
+        order.shuffle(rng);
+        for &grasp in order.iter().cycle().take(shots) {
+            let held = situation.try_grasp(grasp, rng);
+            episode.support.push(&situation.scene.features[grasp], &[f32::from(u8::from(held))]);
+        }
+        let mut query: Vec<usize> = (0..CANDIDATES).collect();
+        let mut executions = EXECUTIONS;
+        if task.split == Split::Train {
+            query.shuffle(rng);
+            query.truncate(TRAIN_QUERY);
+            executions = TRAIN_EXECUTIONS;
+        }
+        for (grasp, probability) in query.iter().zip(situation.probabilities(&query, executions)) {
+            episode.query.push(&situation.scene.features[*grasp], &[probability as f32]);
+        }
+        episode
+    }
+
+    fn metrics(&self) -> &[Metric] {
+        &[
+            Metric { name: "auroc", unit: "1", higher_is_better: true },
+            Metric { name: "log_loss", unit: "nat", higher_is_better: false },
+            Metric { name: "pick_success", unit: "1", higher_is_better: true },
+        ]
+    }
+
+    fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
+        judge(&episode.query, predictor).into()
+    }
+
+    /// Who knows the probabilities.
+    fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>> {
+        Some(self.score(task, episode, &mut |_, said| said.copy_from_slice(&episode.query.targets)))
+    }
+}
+
+/// The metrics of a query whose targets are probabilities.
+fn judge(query: &Samples, predictor: &mut Predictor<'_>) -> [f64; 3] {
+    let mut said = vec![0.0; query.rows];
+    predictor(&query.inputs, &mut said);
+    let truth = &query.targets;
+    [metric::expected_auroc(&said, truth), metric::expected_log_loss(&said, truth), metric::expected_pick(&said, truth)]
+}

@@ -1,0 +1,208 @@
+use std::f64::consts::PI;
+
+use parry3d_f64::math::{Matrix, Vector};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::execute::{Failure, Noise, execute};
+use super::families::Family;
+use super::gripper::Grasp;
+use super::mesh::{Mesh, MeshError};
+use super::object::Object;
+use super::pose::stable_poses;
+use super::primitives::{bow, capsule, cuboid, cylinder, superquadric};
+use super::*;
+
+fn near(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "expected {expected}, found {found}");
+}
+
+/// Every edge of a closed surface is walked once in each direction.
+fn assert_closed(mesh: &Mesh, what: &str) {
+    let mut edges = std::collections::BTreeMap::new();
+    for [a, b, c] in mesh.triangles() {
+        for (from, to) in [(a, b), (b, c), (c, a)] {
+            *edges.entry((from, to)).or_insert(0) += 1;
+        }
+    }
+    for ((from, to), count) in &edges {
+        assert_eq!(edges.get(&(*to, *from)), Some(count), "{what}: edge {from} to {to}");
+    }
+    assert!(mesh.volume() > 0.0, "{what}: {}", mesh.volume());
+}
+
+#[test]
+fn bodies_have_the_volumes_of_their_formulas() {
+    near(cuboid(Vector::new(0.1, 0.2, 0.3)).unwrap().volume(), 0.006, 1e-12);
+    near(cylinder(0.03, 0.1, 200).unwrap().volume(), PI * 0.0009 * 0.1, 1e-7);
+    let ball = 4.0 / 3.0 * PI * 0.03_f64.powi(3);
+    near(capsule(0.03, 0.1, 100).unwrap().volume(), PI * 0.0009 * 0.1 + ball, 0.03 * ball);
+    let ellipsoid = 4.0 / 3.0 * PI * 0.02 * 0.03 * 0.04;
+    near(superquadric(Vector::new(0.02, 0.03, 0.04), [1.0, 1.0], 120).unwrap().volume(), ellipsoid, 0.01 * ellipsoid);
+    // Pappus: the area of the bar times the way of its middle, less what eight sides leave of a circle.
+    let octagon = 0.5 * 8.0 * (PI / 4.0).sin() / PI;
+    let half = PI * 0.03 * PI * 0.005_f64.powi(2) * octagon;
+    near(bow(0.03, 0.005, [-PI / 2.0, PI / 2.0], 100).unwrap().volume(), half, 0.01 * half);
+}
+
+#[test]
+fn every_family_is_closed_and_fits_the_table() {
+    for (number, family) in Family::TRAINED.iter().chain(&Family::HELD_OUT).enumerate() {
+        let mut rng = ChaCha8Rng::seed_from_u64(number as u64);
+        for _ in 0..20 {
+            let mesh = family.draw(&mut rng).unwrap();
+            assert_closed(&mesh, &format!("{family:?}"));
+            let [low, high] = mesh.bounds();
+            assert!((high - low).max_element() <= 0.36, "{family:?}: {low} to {high}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_body_says_so() {
+    let plane = [Vector::ZERO, Vector::X, Vector::Y];
+    let mesh = Mesh::new(&plane, &[[0, 1, 2]]).unwrap();
+    assert_eq!(mesh.hull(), Err(MeshError::Flat));
+    assert_eq!(Mesh::new(&plane, &[[0, 1, 1]]), Err(MeshError::Empty));
+    assert!(matches!(Mesh::new(&plane, &[[0, 1, 3]]), Err(MeshError::NoVertex { triangle: 0, vertices: 3, .. })));
+    let infinite = [Vector::ZERO, Vector::X, Vector::Y * f64::NAN];
+    assert!(matches!(Mesh::new(&infinite, &[[0, 1, 2]]), Err(MeshError::NotFinite { vertex: 2, .. })));
+}
+
+#[test]
+fn a_box_rests_on_its_faces_by_their_solid_angles() {
+    let edges = Vector::new(0.04, 0.06, 0.10);
+    let mesh = cuboid(edges).unwrap();
+    let poses = stable_poses(&mesh, Vector::ZERO).unwrap();
+    assert_eq!(poses.len(), 6);
+    // The solid angle of a rectangle of sides a, b, seen from its axis at distance d.
+    let angle = |a: f64, b: f64, d: f64| 4.0 * (a * b / ((4.0 * d * d + a * a) * (4.0 * d * d + b * b)).sqrt()).asin();
+    let largest = angle(0.06, 0.10, 0.02) / (4.0 * PI);
+    near(poses[0].probability, largest, 1e-9);
+    near(poses[1].probability, largest, 1e-9);
+    near(poses.iter().map(|pose| pose.probability).sum(), 1.0, 1e-12);
+    for pose in &poses {
+        let lowest = mesh.vertices().iter().filter(|v| (pose.rotation * **v).z < -0.019);
+        assert!(lowest.count() >= 4, "four corners down");
+    }
+    // A centre of mass beyond the edge of a face: it topples.
+    let poses = stable_poses(&mesh, Vector::new(0.0, 0.0, 0.049)).unwrap();
+    let top_down = poses.iter().find(|pose| (pose.rotation * Vector::Z).z < -0.99).unwrap();
+    assert!(top_down.probability > 0.3, "{poses:?}");
+}
+
+/// A box of 40 × 60 × 100 mm that stands on its smallest face.
+fn standing() -> Object {
+    let mesh = cuboid(Vector::new(0.04, 0.06, 0.10)).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    Object::at(&mesh, Vector::ZERO, Matrix::IDENTITY, &mut rng)
+}
+
+fn grasp(height: f64) -> Grasp {
+    Grasp { centre: Vector::new(0.0, 0.0, height), axis: Vector::X, approach: -Vector::Z }
+}
+
+fn known() -> Hidden {
+    Hidden::draw(Distribution::Nothing, &mut ChaCha8Rng::seed_from_u64(0))
+}
+
+#[test]
+fn a_lift_holds_until_friction_carries_no_more() {
+    let object = standing();
+    let hit = object.surface.line(Vector::new(0.0, 0.01, 0.05), Vector::X).unwrap();
+    near(hit[0].distance, -0.02, 1e-12);
+    near(hit[1].normal.dot(Vector::X), 1.0, 1e-12);
+    // Two pads of 45 N hold 2 · 0.45 · 45 N = 40.5 N, so 3.43 kg at 11.81 m/s².
+    let outcome = |mass: f64| execute(&object, &Hidden { mass, ..known() }, &grasp(0.05), &Noise::NONE);
+    let limit = 2.0 * 0.45 * 45.0 / 11.81;
+    assert!(outcome(0.999 * limit).held());
+    assert_eq!(outcome(1.001 * limit).failure, Some(Failure::Slipped));
+    near(outcome(0.5 * limit).slip_margin, 0.5, 1e-9);
+    near(outcome(0.5 * limit).width, 0.04, 1e-12);
+    // A lever of 30 mm in the plane of the pads: torsion of m·a·0.03 / 2 a pad, against ⅔ · 10 mm · μ · F.
+    let off = Hidden { centre_of_mass: Vector::new(0.0, 1.0, 0.0), ..known() };
+    let mass = |mass: f64| execute(&object, &Hidden { mass, ..off }, &grasp(0.05), &Noise::NONE);
+    let (straight, torsion) = (11.81_f64 / 2.0 / 0.45, 11.81 * 0.03 / 2.0 / (2.0 / 3.0 * 0.45 * 0.01));
+    let limit = 45.0 / straight.hypot(torsion);
+    assert!(mass(0.999 * limit).held() && !mass(1.001 * limit).held());
+}
+
+#[test]
+fn a_gripper_touches_neither_table_nor_object_before_it_closes() {
+    let (object, hidden) = (standing(), known());
+    let failure = |grasp: &Grasp| execute(&object, &hidden, grasp, &Noise::NONE).failure;
+    assert_eq!(failure(&grasp(0.05)), None);
+    assert_eq!(failure(&grasp(0.0125)), Some(Failure::Table));
+    // 75 mm below the top the palm, 70 mm behind the pads, comes down on it.
+    assert_eq!(failure(&grasp(0.025)), Some(Failure::Palm));
+    let shifted = |x: f64| Grasp { centre: Vector::new(x, 0.0, 0.05), ..grasp(0.05) };
+    assert_eq!(failure(&shifted(0.024)), Some(Failure::Jaw));
+    assert_eq!(failure(&shifted(0.022)), None);
+    let beside = Grasp { centre: Vector::new(0.0, 0.04, 0.05), ..grasp(0.05) };
+    assert_eq!(failure(&beside), Some(Failure::Missed));
+    let weak = Hidden { force: 1.0, mass: 1.0, ..known() };
+    let steep = Grasp { axis: Vector::new(1.0, 0.0, 0.5).normalize(), ..grasp(0.05) };
+    assert_eq!(execute(&object, &weak, &steep, &Noise::NONE).failure, Some(Failure::Unloaded));
+}
+
+#[test]
+fn scenes_and_episodes_follow_from_their_seeds() {
+    let (one, two) =
+        (GraspWorld::open(&GraspConfig::default()).unwrap(), GraspWorld::open(&GraspConfig::default()).unwrap());
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        let task = Task { split, seed: 7 };
+        let episode = |world: &GraspWorld| world.episode(&task, 10, &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(episode(&one), episode(&two));
+        let episode = episode(&one);
+        assert_eq!((episode.support.rows, episode.support.input_len()), (10, features::FEATURES));
+        assert_eq!(episode.query.rows, if split == Split::Train { TRAIN_QUERY } else { CANDIDATES });
+        assert!(episode.support.targets.iter().all(|target| *target == 0.0 || *target == 1.0));
+        assert!(episode.support.inputs.iter().chain(&episode.query.inputs).all(|value| value.is_finite()));
+        let situation = one.situation(&task);
+        let best = situation.probabilities(&(0..CANDIDATES).collect::<Vec<_>>(), 64);
+        assert!(best.iter().any(|p| *p >= 0.3), "{best:?}");
+    }
+    assert_eq!(features::columns().len(), features::FEATURES);
+}
+
+#[test]
+fn meshes_are_read_and_grasped() {
+    let folder = super::super::root::data_folder().join("meshes");
+    if !folder.exists() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let files: Vec<_> = ["ycb", "robosuite"].iter().flat_map(|name| mesh_files(&folder.join(name)).unwrap()).collect();
+    assert_eq!(files.len(), 18);
+    let mut refused = Vec::new();
+    for file in &files {
+        let mesh = read_mesh(file).unwrap();
+        let [low, high] = mesh.bounds();
+        assert!((high - low).max_element() > 0.03, "{}", file.display());
+        if Scene::draw(&mesh, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().is_none() {
+            refused.push(file.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    assert_eq!(refused, ["MasterChefCan"], "a can of 102 mm is wider than the gripper opens");
+    let config =
+        GraspConfig { test_meshes: vec![folder.join("ycb").to_string_lossy().into_owned()], ..Default::default() };
+    let why = GraspWorld::open(&config).unwrap_err().to_string();
+    assert!(why.contains("MasterChefCan.obj") && why.contains("without"), "{why}");
+    GraspWorld::open(&GraspConfig { without: refused, ..config }).unwrap();
+}
+
+#[test]
+fn files_that_hold_no_body_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("box.obj");
+    let why = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_mesh(&path).unwrap_err().to_string()
+    };
+    assert!(why("v 0 0 0\nv 1 0 0\nf 1 2 3\n").contains("box.obj"));
+    assert!(why("").contains("box.obj"));
+    assert!(why("v 0 0 0\nv 90 0 0\nv 0 90 0\nf 1 2 3\n").contains("90.000 m; lengths are metres"));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(mesh_files(empty.path()).unwrap_err().to_string().contains(".obj or .stl"));
+    assert!(mesh_files(&empty.path().join("none")).unwrap_err().to_string().contains("none"));
+}
