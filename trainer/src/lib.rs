@@ -9,6 +9,7 @@ pub mod compare;
 pub mod config;
 pub mod cuda;
 pub mod demo;
+pub mod deploy;
 pub mod engine;
 pub mod episode;
 pub mod evaluate;

@@ -112,11 +112,21 @@ impl Adapted<'_> {
     /// Predicts for rows `x [rows, input]` into `y [rows, output]`, in the units of the world. Where numbers ran out, predictions are NaN,
     /// which is judged as the worst there is.
     pub fn predict(&self, x: &[f32], y: &mut [f32]) {
+        self.predict_with_variance(x, y, None);
+    }
+
+    /// As [`Adapted::predict`], with the variance of each prediction, `[rows, output]`, in squares of the units of the world; NaN where
+    /// numbers ran out.
+    pub fn predict_with_variance(&self, x: &[f32], y: &mut [f32], variance: Option<&mut [f32]>) {
         let Some(posterior) = &self.posterior else {
             y.fill(f32::NAN);
+            variance.into_iter().for_each(|variance| variance.fill(f32::NAN));
             return;
         };
         let seen = self.pooled.look(self.mean.as_deref(), x);
+        if let Some(variance) = variance {
+            self.write_variance(posterior, &seen, variance);
+        }
         let values = self.prior.mean(&seen.said) + posterior.mean(&seen.x);
         let scaling = &self.pooled.model.scaling;
         let loss = self.pooled.loss();
@@ -129,19 +139,19 @@ impl Adapted<'_> {
             }
         }
     }
-}
 
-impl Adapted<'_> {
     /// The variance of each prediction for rows `x [rows, input]` into `y [rows, output]`, in squares of the units of the world; NaN where
     /// numbers ran out.
     pub fn variance(&self, x: &[f32], y: &mut [f32]) {
-        let Some(posterior) = &self.posterior else {
-            y.fill(f32::NAN);
-            return;
-        };
-        let variances = posterior.variance(&self.pooled.look(self.mean.as_deref(), x).x);
+        match &self.posterior {
+            Some(posterior) => self.write_variance(posterior, &self.pooled.look(self.mean.as_deref(), x), y),
+            None => y.fill(f32::NAN),
+        }
+    }
+
+    fn write_variance(&self, posterior: &Posterior<'_>, seen: &Seen, y: &mut [f32]) {
         let scales = &self.pooled.model.scaling.output_scale;
-        for (y, variance) in y.chunks_exact_mut(scales.len()).zip(variances) {
+        for (y, variance) in y.chunks_exact_mut(scales.len()).zip(posterior.variance(&seen.x)) {
             y.iter_mut().zip(scales).for_each(|(y, scale)| *y = scale * scale * variance as f32);
         }
     }
