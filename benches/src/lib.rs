@@ -11,6 +11,7 @@
 
 pub mod count;
 pub mod cuda;
+pub mod grasp;
 pub mod lanes;
 pub mod measure;
 pub mod meta_step;

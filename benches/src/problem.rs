@@ -118,6 +118,11 @@ impl Problem {
         &self.x[..self.network.input.len]
     }
 
+    /// All support inputs, row by row.
+    pub fn inputs(&self) -> &[f32] {
+        &self.x
+    }
+
     /// The bundle that a robot would get.
     ///
     /// # Panics

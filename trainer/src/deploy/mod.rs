@@ -4,3 +4,4 @@
 //! what was trained beside them; `terrain` drives missions with them.
 
 pub mod agent;
+pub mod grasp;

@@ -27,6 +27,7 @@ pub mod surface;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -36,7 +37,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
-use self::execute::{EXECUTIONS, Noise, execute, success_probability};
+use self::execute::{EXECUTIONS, Noise, Outcome, execute, success_probability};
 use self::families::Family;
 pub use self::hidden::{Distribution, Hidden};
 use self::mesh::{Mesh, MeshError};
@@ -112,7 +113,7 @@ pub struct GraspWorld {
 #[derive(Clone, Debug)]
 pub struct Situation<'w> {
     /// The object and its grasps.
-    pub scene: &'w Scene,
+    pub scene: Cow<'w, Scene>,
     /// What is not seen.
     pub hidden: Hidden,
     /// Of executions that make the targets.
@@ -212,7 +213,7 @@ impl GraspWorld {
                 let good = |grasp| success_probability(&scene.object, &hidden, grasp, EXECUTIONS, &mut probe) >= BEST;
                 if scene.grasps[..CANDIDATES].iter().any(good) {
                     let rng = ChaCha8Rng::seed_from_u64(rng.random());
-                    return Situation { scene, hidden, rng };
+                    return Situation { scene: Cow::Borrowed(scene), hidden, rng };
                 }
             }
         }
@@ -221,14 +222,14 @@ impl GraspWorld {
 
 impl Situation<'_> {
     /// One try of the grasp with this number.
-    pub fn try_grasp(&self, grasp: usize, rng: &mut ChaCha8Rng) -> bool {
-        execute(&self.scene.object, &self.hidden, &self.scene.grasps[grasp], &Noise::draw(rng)).held()
+    pub fn try_grasp(&self, grasp: usize, rng: &mut ChaCha8Rng) -> Outcome {
+        execute(&self.scene.object, &self.hidden, &self.scene.grasps[grasp], &Noise::draw(rng))
     }
 
     /// The share of `executions` in which each of these grasps holds.
     pub fn probabilities(&self, grasps: &[usize], executions: usize) -> Vec<f64> {
         let mut rng = self.rng.clone();
-        let Scene { object, grasps: all, .. } = self.scene;
+        let Scene { object, grasps: all, .. } = &*self.scene;
         let one = |grasp: &usize| success_probability(object, &self.hidden, &all[*grasp], executions, &mut rng);
         grasps.iter().map(one).collect()
     }
@@ -259,7 +260,7 @@ impl World for GraspWorld {
         let mut order: Vec<usize> = (CANDIDATES..2 * CANDIDATES).collect();
         order.shuffle(rng);
         for &grasp in order.iter().cycle().take(shots) {
-            let held = situation.try_grasp(grasp, rng);
+            let held = situation.try_grasp(grasp, rng).held();
             episode.support.push(&situation.scene.features[grasp], &[f32::from(u8::from(held))]);
         }
         let mut query: Vec<usize> = (0..CANDIDATES).collect();

@@ -68,6 +68,14 @@ impl Object {
         }
     }
 
+    /// Turns it about the vertical through its centroid.
+    pub(super) fn turn(&mut self, turn: Matrix) {
+        self.surface.turn(turn);
+        self.points.iter_mut().for_each(|point| *point = turn * *point);
+        self.rotation = turn * self.rotation;
+        self.middle = turn * self.middle;
+    }
+
     /// The true centre of mass, in m.
     pub fn centre_of_mass(&self, hidden: &Hidden) -> Vector {
         self.centroid + self.rotation * (hidden.centre_of_mass * self.half)

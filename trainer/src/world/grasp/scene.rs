@@ -1,5 +1,6 @@
 //! An object on a table with grasps to choose from, and what is seen of them.
 
+use parry3d_f64::math::Matrix;
 use rand_chacha::ChaCha8Rng;
 
 use super::candidate::candidates;
@@ -38,5 +39,20 @@ impl Scene {
             }
         }
         Ok(None)
+    }
+
+    /// Turns object and grasps by `angle` about the vertical through the centroid, in rad, and looks again.
+    pub fn turn(&mut self, angle: f64) {
+        let turn = Matrix::from_rotation_z(angle);
+        self.object.turn(turn);
+        for (grasp, seen) in self.grasps.iter_mut().zip(&mut self.features) {
+            let Grasp { centre, axis, approach } = *grasp;
+            *grasp = Grasp { centre: turn * centre, axis: turn * axis, approach: turn * approach };
+            // Both pads are alike: of two opposite directions one stands for both.
+            if grasp.axis.y < 0.0 {
+                grasp.axis = -grasp.axis;
+            }
+            *seen = features(&self.object, grasp);
+        }
     }
 }

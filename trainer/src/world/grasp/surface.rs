@@ -18,10 +18,34 @@ pub struct Hit {
     pub normal: Vector,
 }
 
+/// Triangles that are looked at together.
+const GROUP: usize = 8;
+
+/// A ball around something, with a little more than its radius, so that a line along an edge misses neither side of it.
 #[derive(Clone, Copy, Debug)]
-struct Triangle {
+struct Ball {
     centre: Vector,
     radius_squared: f64,
+}
+
+impl Ball {
+    fn around(points: &[Vector]) -> Self {
+        let centre = points.iter().fold(Vector::ZERO, |sum, point| sum + *point) / points.len() as f64;
+        let radius_squared = points.iter().map(|point| point.distance_squared(centre)).fold(0.0, f64::max);
+        Self { centre, radius_squared: 1.0001 * radius_squared }
+    }
+
+    /// Whether the line through `point` along the unit vector `direction` misses it.
+    fn misses(&self, point: Vector, direction: Vector) -> bool {
+        let to = self.centre - point;
+        let along = to.dot(direction);
+        to.length_squared() - along * along > self.radius_squared
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Triangle {
+    ball: Ball,
     corner: Vector,
     edges: [Vector; 2],
 }
@@ -29,7 +53,10 @@ struct Triangle {
 /// Triangles in the frame of the table.
 #[derive(Clone, Debug)]
 pub struct Surface {
+    /// Near ones beside each other.
     triangles: Vec<Triangle>,
+    /// A ball around each [`GROUP`] of them.
+    groups: Vec<Ball>,
     normals: Vec<[Vector; 3]>,
     /// Area of this and all triangles before, in m².
     areas: Vec<f64>,
@@ -39,20 +66,36 @@ impl Surface {
     /// The surface of `mesh`, turned by `rotation` and then moved by `translation`.
     pub fn new(mesh: &Mesh, rotation: Matrix, translation: Vector) -> Self {
         let place = |vertex: Vector| rotation * vertex + translation;
+        let normals = mesh.corner_normals(CREASE.to_radians());
+        let mut sorted: Vec<_> = mesh.triangles().iter().map(|corners| mesh.corners(*corners)).zip(normals).collect();
+        let [low, high] = mesh.bounds();
+        sorted.sort_by_cached_key(|([a, b, c], _)| along_a_curve(((*a + *b + *c) / 3.0 - low) / (high - low)));
         let (mut triangles, mut areas, mut all) = (Vec::new(), Vec::new(), 0.0);
-        for corners in mesh.triangles() {
-            let corners = mesh.corners(*corners).map(place);
-            let centre = (corners[0] + corners[1] + corners[2]) / 3.0;
-            let edges = [corners[1] - corners[0], corners[2] - corners[0]];
-            let radius_squared = corners.iter().map(|corner| corner.distance_squared(centre)).fold(0.0, f64::max);
-            all += 0.5 * edges[0].cross(edges[1]).length();
-            // A little more, so that a line along an edge misses neither side of it.
-            triangles.push(Triangle { centre, radius_squared: 1.0001 * radius_squared, corner: corners[0], edges });
-            areas.push(all);
+        let mut groups = Vec::new();
+        for group in sorted.chunks(GROUP) {
+            let corners: Vec<Vector> = group.iter().flat_map(|(corners, _)| corners.map(place)).collect();
+            groups.push(Ball::around(&corners));
+            for corners in corners.as_chunks::<3>().0 {
+                let edges = [corners[1] - corners[0], corners[2] - corners[0]];
+                all += 0.5 * edges[0].cross(edges[1]).length();
+                triangles.push(Triangle { ball: Ball::around(corners), corner: corners[0], edges });
+                areas.push(all);
+            }
         }
         let turned = |normals: [Vector; 3]| normals.map(|normal| rotation * normal);
-        let normals = mesh.corner_normals(CREASE.to_radians()).into_iter().map(turned).collect();
-        Self { triangles, normals, areas }
+        let normals = sorted.into_iter().map(|(_, normals)| turned(normals)).collect();
+        Self { triangles, groups, normals, areas }
+    }
+
+    /// Turns it about the origin.
+    pub(super) fn turn(&mut self, turn: Matrix) {
+        self.groups.iter_mut().for_each(|group| group.centre = turn * group.centre);
+        for triangle in &mut self.triangles {
+            triangle.ball.centre = turn * triangle.ball.centre;
+            triangle.corner = turn * triangle.corner;
+            triangle.edges = triangle.edges.map(|edge| turn * edge);
+        }
+        self.normals.iter_mut().for_each(|normals| *normals = normals.map(|normal| turn * normal));
     }
 
     /// How many triangles there are.
@@ -71,10 +114,11 @@ impl Surface {
         const SLACK: f64 = 1e-6;
         // Distance, triangle and place in it, of both ends.
         let (mut first, mut last) = ((f64::INFINITY, 0, 0.0, 0.0), (f64::NEG_INFINITY, 0, 0.0, 0.0));
-        for (number, triangle) in self.triangles.iter().enumerate() {
-            let to = triangle.centre - point;
-            let along = to.dot(direction);
-            if to.length_squared() - along * along > triangle.radius_squared {
+        let groups = self.groups.iter().zip(self.triangles.chunks(GROUP)).enumerate();
+        let near = groups.filter(|(_, (ball, _))| !ball.misses(point, direction));
+        let triangles = near.flat_map(|(group, (_, triangles))| (GROUP * group..).zip(triangles));
+        for (number, triangle) in triangles {
+            if triangle.ball.misses(point, direction) {
                 continue;
             }
             let [one, two] = triangle.edges;
@@ -120,4 +164,12 @@ impl Surface {
         let Triangle { corner, edges: [one, two], .. } = self.triangles[number];
         (corner + u * one + v * two, self.normal(number, u, v))
     }
+}
+
+/// The place of a point of the unit cube on a curve that keeps near what is near (Morton 1966).
+fn along_a_curve(point: Vector) -> u32 {
+    // A flat side leaves 0 / 0, which becomes 0.
+    let axes = point.to_array().map(|value| (value * 1023.0) as u32);
+    let bit = |place: u32| axes.iter().enumerate().map(|(axis, value)| (value >> place & 1) << axis).sum::<u32>() << (3 * place);
+    (0..10).map(bit).sum()
 }

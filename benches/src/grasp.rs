@@ -1,0 +1,72 @@
+//! The grasping world's simulator, and a decision of the robot in it.
+
+use std::hint::black_box;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use sinew_runtime::grasp::{Grasps, Policy, Retry};
+use sinew_runtime::{Guard, Path};
+use sinew_trainer::world::grasp::execute::{EXECUTIONS, Noise, execute, success_probability};
+use sinew_trainer::world::grasp::features::FEATURES;
+use sinew_trainer::world::grasp::{CANDIDATES, GraspConfig, GraspWorld};
+use sinew_trainer::world::{Split, Task};
+
+use crate::Workload;
+use crate::problem::Problem;
+
+/// Tries that a robot has seen before it decides.
+const TRIES: usize = 20;
+
+/// All of them. Elements a second are executions, labels (each the mean of 64 executions), and operations of the decision.
+pub fn all() -> Vec<Workload> {
+    vec![
+        simulate("grasp/execution", false),
+        simulate("grasp/label", true),
+        decide("grasp/decide_64", &[FEATURES, 64, 64, 1]),
+        decide("grasp/decide_128", &[FEATURES, 128, 128, 1]),
+    ]
+}
+
+/// One execution, or one label, of grasps of held-out objects in turn.
+///
+/// # Panics
+/// Never: the world needs no files.
+pub fn simulate(id: &'static str, label: bool) -> Workload {
+    let world = GraspWorld::open(&GraspConfig::default()).expect("it needs no meshes");
+    let tasks = (0..16).map(|seed| Task { split: Split::Test, seed });
+    let tasks: Vec<_> =
+        tasks.map(|task| (world.situation(&task).scene.into_owned(), world.situation(&task).hidden)).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut number = 0;
+    Workload::new(id, 1, move || {
+        let (scene, hidden) = &tasks[number / CANDIDATES % tasks.len()];
+        let grasp = &scene.grasps[number % CANDIDATES];
+        number += 1;
+        if label {
+            black_box(success_probability(&scene.object, hidden, grasp, EXECUTIONS, &mut rng));
+        } else {
+            black_box(execute(&scene.object, hidden, grasp, &Noise::draw(&mut rng)));
+        }
+    })
+}
+
+/// What a robot does between a try and the next: adapt to the tries so far by five gradient steps, predict 64 candidates, choose.
+///
+/// # Panics
+/// If the adapter or the choice refuses anything.
+pub fn decide(id: &'static str, sizes: &[usize]) -> Workload {
+    let problem = Problem::mlp(sizes, TRIES, 0);
+    let candidates = Problem::mlp(sizes, CANDIDATES, 1);
+    let mut adapter = problem.adapter(Path::detect());
+    adapter.set_guard(Guard::Finite);
+    let x = candidates.inputs().to_vec();
+    let (mut mean, variance) = (vec![0.0; CANDIDATES], vec![0.0; CANDIDATES]);
+    let operations = problem.operations() + problem.count().forward(CANDIDATES);
+    Workload::new(id, operations, move || {
+        black_box(&mut adapter).adapt(|| false).expect("there is support");
+        adapter.predict(black_box(&x), &mut mean).expect("whole rows");
+        let mut tried = [0; Grasps::words(CANDIDATES)];
+        let mut grasps = Grasps::new(CANDIDATES, Retry::Never, &mut tried).expect("there are candidates");
+        black_box(grasps.choose(Policy::Mean, &mean, &variance, || 0.0).expect("scores are finite"));
+    })
+}
