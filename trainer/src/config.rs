@@ -11,10 +11,11 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
+use crate::world::Signature;
 use crate::world::images::ImagesConfig;
 use crate::world::root::is_shared;
 use crate::world::series::SeriesConfig;
-use crate::world::{Signature, terrain::Distribution};
+use crate::world::terrain::{self, TerrainConfig};
 pub use learner::{Descent, LearnerConfig, SiameseConfig};
 
 /// A run: what is trained, on what, and how.
@@ -48,11 +49,7 @@ pub enum WorldConfig {
         query: usize,
     },
     /// Energy of driving over terrain.
-    Terrain {
-        /// What is hidden.
-        #[serde(default)]
-        distribution: Distribution,
-    },
+    Terrain(TerrainConfig),
     /// Recorded data.
     Dataset {
         /// The `dataset.toml`, relative to the configuration.
@@ -78,7 +75,8 @@ impl WorldConfig {
                     *root = absolute(Path::new(root)).to_string_lossy().into_owned();
                 }
             }
-            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+            Self::Terrain(config) => terrain_paths(config).for_each(|path| terrain::locate(path, absolute)),
+            Self::Sinusoid { .. } => {}
         }
     }
 
@@ -92,9 +90,16 @@ impl WorldConfig {
                     *root = last.unwrap_or_default();
                 }
             }
-            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+            Self::Terrain(config) => terrain_paths(config).for_each(terrain::forget_folder),
+            Self::Sinusoid { .. } => {}
         }
     }
+}
+
+/// The paths of a world of terrain.
+fn terrain_paths(config: &mut TerrainConfig) -> impl Iterator<Item = &mut String> {
+    let models = config.elevation.iter_mut().flat_map(|models| models.train.iter_mut().chain(&mut models.test));
+    models.chain(&mut config.obstacles)
 }
 
 fn ten() -> usize {

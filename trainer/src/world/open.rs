@@ -4,7 +4,7 @@ use super::dataset::{Dataset, DatasetError};
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
-use super::terrain::{Distribution, Terrain};
+use super::terrain::{Distribution, Terrain, TerrainError};
 use super::{Split, World};
 use crate::config::WorldConfig;
 
@@ -20,6 +20,9 @@ pub enum OpenError {
     /// Series.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// Elevation models and obstacles.
+    #[error(transparent)]
+    Terrain(#[from] TerrainError),
 }
 
 /// Opens the world of a configuration, of which every task must give each of `shots` support samples (of each class) and keep some to
@@ -39,7 +42,7 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
     let most = shots.iter().copied().max().unwrap_or(0);
     Ok(match config {
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
-        WorldConfig::Terrain { distribution } => Box::new(Terrain::new(*distribution, 0)),
+        WorldConfig::Terrain(config) => Box::new(Terrain::open(config, 0)?),
         WorldConfig::Dataset { file } => {
             let data = Dataset::open(file)?;
             data.check_shots(most)?;
@@ -73,13 +76,14 @@ pub fn for_evaluation(config: &WorldConfig, shots: &[usize], splits: &[Split]) -
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 3] = ["sinusoid", "terrain", "terrain-scale-only"];
+pub const NAMES: [&str; 4] = ["sinusoid", "terrain", "terrain-independent", "terrain-scale-only"];
 
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
     Some(match name {
         "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
         "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
+        "terrain-independent" => Box::new(Terrain::new(Distribution::Independent, 0)),
         "terrain-scale-only" => Box::new(Terrain::new(Distribution::ScaleOnly, 0)),
         _ => return None,
     })

@@ -72,9 +72,9 @@ impl Rover<'_> {
         &self.energies
     }
 
-    /// Drives along `edge`; `None` where there is no such edge.
+    /// Drives along `edge`; `None` where there is no such edge, or something stands in its way.
     pub fn drive(&mut self, edge: usize) -> Option<Drive> {
-        let edge = super::grid::edges().get(edge)?;
+        let edge = super::grid::edges().get(edge).filter(|edge| self.map.is_free(edge))?;
         let passage = passage(&self.hidden, &self.map.ground(edge));
         Some(Drive {
             energy: passage.energy * edge.length,
