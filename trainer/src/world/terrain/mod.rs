@@ -20,6 +20,7 @@
 //! Planned and best paths are charged alike, so a plan on true energies has regret 0 and none is less.
 
 pub mod elevation;
+pub mod grey_box;
 pub mod grid;
 mod ground;
 pub mod hidden;
@@ -168,6 +169,11 @@ impl Terrain {
         })
     }
 
+    /// Which facts differ between tasks.
+    pub fn distribution(&self) -> Distribution {
+        self.distribution
+    }
+
     /// The hidden facts of `task`.
     pub fn hidden(&self, task: &Task) -> Hidden {
         Hidden::of(task, self.distribution)
@@ -216,6 +222,12 @@ impl Terrain {
         };
         regrets().map_or(f64::NAN, |sum| sum / ROUTES as f64)
     }
+}
+
+/// The log energy per metre, in ln(J/m), that one expects who knows the `hidden` facts and reads the sensors: the formulas, fed with what
+/// `input` says less the known bias.
+pub fn informed(hidden: &Hidden, input: &[f32]) -> f32 {
+    passage(hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32
 }
 
 /// The root of the mean squared error of log energies on the query.
@@ -312,7 +324,7 @@ impl World for Terrain {
         let hidden = self.hidden(task);
         let mut know = |inputs: &[f32], outputs: &mut [f32]| {
             for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(FEATURES)) {
-                *output = passage(&hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32;
+                *output = informed(&hidden, input);
             }
         };
         Some(self.score(task, episode, &mut know))

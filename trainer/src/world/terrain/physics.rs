@@ -110,7 +110,7 @@ pub(super) fn losses(hidden: &Hidden, ground: &Ground) -> Losses {
 }
 
 /// The mobility number `Cn`.
-fn mobility(hidden: &Hidden, ground: &Ground) -> f64 {
+pub(super) fn mobility(hidden: &Hidden, ground: &Ground) -> f64 {
     let log: f64 = (0..5)
         .filter(|&class| ground.surface[class] != 0.0)
         .map(|class| {

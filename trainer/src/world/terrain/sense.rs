@@ -87,7 +87,7 @@ pub(super) fn sense(ground: &Ground, shares: [f64; 5], bias: f64, rng: &mut ChaC
 }
 
 /// The ten numbers of a sensed ground.
-fn features(sensed: &Ground) -> [f32; FEATURES] {
+pub(super) fn features(sensed: &Ground) -> [f32; FEATURES] {
     let [rock, gravel, grass, loam, sand] = sensed.surface.map(|share| share * 1.5);
     [
         sensed.grade * 6.0,

@@ -7,7 +7,6 @@ use sinew_runtime::plan::{Cell, Entry, Grid, Memory, Node, Planner as DevicePlan
 use super::super::elevation::tests::shared;
 use super::super::hidden::MOST_HIDDEN;
 use super::super::obstacles::{ObstacleMap, window};
-use super::super::route::Planner;
 use super::*;
 
 fn strings(paths: &[PathBuf]) -> Vec<String> {
