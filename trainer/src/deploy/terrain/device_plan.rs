@@ -58,8 +58,7 @@ impl DevicePlan {
             }
         };
         let memory = Memory { nodes: &mut self.nodes, open: &mut self.open };
-        let mut planner =
-            Planner::new(GRID, least as f32, Schedule::OPTIMAL, memory, cell(start), cell(goal)).ok()?;
+        let mut planner = Planner::new(GRID, least as f32, Schedule::OPTIMAL, memory, cell(start), cell(goal)).ok()?;
         planner.improve(cost, || false).ok()?;
         let len = planner.path(&mut self.path).ok()?;
         let pairs = self.path[..len].windows(2);
@@ -87,7 +86,8 @@ mod tests {
             let energies = rover.energies();
             let cost = |path: &[usize]| path.iter().map(|&edge| energies[edge]).sum::<f64>();
             for &[start, goal] in rover.routes() {
-                let (ours, exact) = (plan.route(energies, start, goal).unwrap(), plan_route(energies, start, goal).unwrap());
+                let (ours, exact) =
+                    (plan.route(energies, start, goal).unwrap(), plan_route(energies, start, goal).unwrap());
                 assert_eq!((edges()[ours[0]].from, edges()[ours[ours.len() - 1]].to), (start, goal));
                 assert!((cost(&ours) / cost(&exact) - 1.0).abs() <= 1e-5);
             }

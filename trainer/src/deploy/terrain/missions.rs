@@ -46,10 +46,7 @@ pub fn panels() -> Vec<Panel> {
             columns: JUDGED.map(after("ln(J/m)")).into(),
         },
         Panel { title: "regret of a plan made then, after driven edges", columns: JUDGED.map(after("1")).into() },
-        Panel {
-            title: "the mission",
-            columns: missions.map(|(name, unit)| Column { name: name.into(), unit }).into(),
-        },
+        Panel { title: "the mission", columns: missions.map(|(name, unit)| Column { name: name.into(), unit }).into() },
     ]
 }
 
@@ -324,8 +321,7 @@ mod tests {
         let world = Terrain::default();
         let settings = roster::Settings { shots: 16, capacity: 64, seed: 0 };
         let roster = Roster::new(&[], None, &world, settings).unwrap();
-        let campaign =
-            Campaign { world: &world, roster: &roster, own: true, settings, missions: 6, seed: 2, every: 8 };
+        let campaign = Campaign { world: &world, roster: &roster, own: true, settings, missions: 6, seed: 2, every: 8 };
         let stop = AtomicBool::new(false);
         let scores = campaign.drive(&stop, &|| ()).unwrap().unwrap();
         assert_eq!(scores, campaign.drive(&stop, &|| ()).unwrap().unwrap());

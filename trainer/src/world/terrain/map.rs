@@ -175,7 +175,7 @@ impl Map {
     }
 
     /// Makes the cost of every edge infinite that something stands in the way of.
-    pub(super) fn block(&self, costs: &mut [f64]) {
+    pub fn block(&self, costs: &mut [f64]) {
         let closed = costs.iter_mut().zip(edges()).filter(|(_, edge)| !self.is_free(edge));
         closed.for_each(|(cost, _)| *cost = f64::INFINITY);
     }

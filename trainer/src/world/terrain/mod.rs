@@ -184,6 +184,11 @@ impl Terrain {
         Survey::of(task, self).routes[0]
     }
 
+    /// Start and goal of each route of `task`.
+    pub fn routes(&self, task: &Task) -> [[usize; 2]; ROUTES] {
+        Survey::of(task, self).routes
+    }
+
     /// A rover on the map on which `task` plans. `rng` is for the noise of its measurements.
     pub fn rover(&self, task: &Task, rng: &mut ChaCha8Rng) -> Rover<'_> {
         let (hidden, survey) = (self.hidden(task), Survey::of(task, self));
