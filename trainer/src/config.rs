@@ -11,11 +11,12 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
+use crate::world::Signature;
 use crate::world::grasp::GraspConfig;
 use crate::world::images::ImagesConfig;
 use crate::world::root::is_shared;
 use crate::world::series::SeriesConfig;
-use crate::world::{Signature, terrain::Distribution};
+use crate::world::terrain::{self, TerrainConfig};
 pub use learner::{Descent, LearnerConfig, SiameseConfig};
 
 /// A run: what is trained, on what, and how.
@@ -49,11 +50,7 @@ pub enum WorldConfig {
         query: usize,
     },
     /// Energy of driving over terrain.
-    Terrain {
-        /// What is hidden.
-        #[serde(default)]
-        distribution: Distribution,
-    },
+    Terrain(TerrainConfig),
     /// Grasps of unknown objects.
     Grasp(GraspConfig),
     /// Recorded data.
@@ -81,12 +78,9 @@ impl WorldConfig {
                     *root = absolute(Path::new(root)).to_string_lossy().into_owned();
                 }
             }
-            Self::Grasp(GraspConfig { train_meshes, test_meshes, .. }) => {
-                for path in train_meshes.iter_mut().chain(test_meshes).filter(|path| !is_shared(path)) {
-                    *path = absolute(Path::new(path)).to_string_lossy().into_owned();
-                }
-            }
-            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+            Self::Terrain(config) => terrain_paths(config).for_each(|path| terrain::locate(path, absolute)),
+            Self::Grasp(config) => config.paths().for_each(|path| terrain::locate(path, absolute)),
+            Self::Sinusoid { .. } => {}
         }
     }
 
@@ -96,21 +90,21 @@ impl WorldConfig {
             Self::Dataset { file } => *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from),
             Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
                 if !is_shared(root) {
-                    *root = last(root);
+                    let last = Path::new(root).file_name().map(|name| name.to_string_lossy().into_owned());
+                    *root = last.unwrap_or_default();
                 }
             }
-            Self::Grasp(GraspConfig { train_meshes, test_meshes, .. }) => {
-                for path in train_meshes.iter_mut().chain(test_meshes).filter(|path| !is_shared(path)) {
-                    *path = last(path);
-                }
-            }
-            Self::Sinusoid { .. } | Self::Terrain { .. } => {}
+            Self::Grasp(config) => config.paths().for_each(terrain::forget_folder),
+            Self::Terrain(config) => terrain_paths(config).for_each(terrain::forget_folder),
+            Self::Sinusoid { .. } => {}
         }
     }
 }
 
-fn last(path: &str) -> String {
-    Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+/// The paths of a world of terrain.
+fn terrain_paths(config: &mut TerrainConfig) -> impl Iterator<Item = &mut String> {
+    let models = config.elevation.iter_mut().flat_map(|models| models.train.iter_mut().chain(&mut models.test));
+    models.chain(&mut config.obstacles)
 }
 
 fn ten() -> usize {

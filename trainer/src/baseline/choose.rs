@@ -37,7 +37,12 @@ pub struct Choice {
 }
 
 /// How bad predictions are: the error of values, or what the world's main metric says of classes.
-fn badness(world: &dyn World, task: &Task, episode: &Episode, predict: &mut dyn FnMut(&[f32], &mut [f32])) -> f64 {
+pub(super) fn badness(
+    world: &dyn World,
+    task: &Task,
+    episode: &Episode,
+    predict: &mut dyn FnMut(&[f32], &mut [f32]),
+) -> f64 {
     if world.signature().loss.is_classification() {
         let higher = world.metrics().first().is_some_and(|metric| metric.higher_is_better);
         let score = world.score(task, episode, predict).first().copied().unwrap_or(f64::NAN);
@@ -50,7 +55,7 @@ fn badness(world: &dyn World, task: &Task, episode: &Episode, predict: &mut dyn 
 }
 
 /// The index with the least mean; a mean that is NaN is never the least.
-fn least(rows: &[Vec<f64>]) -> usize {
+pub(super) fn least(rows: &[Vec<f64>]) -> usize {
     let settings = rows.first().map_or(0, Vec::len);
     let mean = |setting: usize| {
         let told: Vec<f64> = rows.iter().map(|row| row[setting]).filter(|value| !value.is_nan()).collect();

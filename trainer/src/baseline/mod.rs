@@ -2,7 +2,9 @@
 
 pub mod choose;
 pub mod fine_tune;
+pub mod from_scratch;
 pub mod gaussian_process;
+pub mod hierarchical;
 pub mod intercept;
 pub mod learned_process;
 pub mod linear;

@@ -68,6 +68,11 @@ impl Pooled<'_> {
         })
     }
 
+    /// Whether predictions are probabilities.
+    pub fn is_classification(&self) -> bool {
+        self.loss().is_classification()
+    }
+
     fn loss(&self) -> Loss {
         self.model.network.heads.first().map_or(Loss::MeanSquared, |head| head.loss)
     }
@@ -158,7 +163,7 @@ impl Adapted<'_> {
 }
 
 /// Clips to [0, 1]; several classes are brought to a sum of 1, even ones where all are 0.
-fn as_probabilities(row: &mut [f32]) {
+pub(super) fn as_probabilities(row: &mut [f32]) {
     // `clamp` leaves NaN.
     row.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
     if row.len() > 1 {

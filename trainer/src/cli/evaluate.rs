@@ -55,7 +55,7 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Source {
-    /// Episodes of a built-in world: sinusoid, terrain, terrain-scale-only
+    /// Episodes of a built-in world: sinusoid, terrain, terrain-independent, terrain-scale-only
     #[arg(long, value_name = "NAME")]
     world: Option<String>,
     /// Episodes of recorded data: a dataset.toml, as trainer/configs/bts3-dataset.toml

@@ -1,9 +1,10 @@
-//! The door: `sinew train`, `evaluate`, `compare`, `crossval`, `adapt`, `predict`, `inspect`, `demo`, `devices`.
+//! The door: `sinew train`, `evaluate`, `compare`, `crossval`, `adapt`, `predict`, `inspect`, `deploy`, `demo`, `devices`.
 
 mod adapt;
 mod compare;
 mod crossval;
 mod demo;
+mod deploy;
 mod devices;
 pub(crate) mod evaluate;
 mod inspect;
@@ -41,6 +42,7 @@ enum Command {
     Adapt(adapt::Arguments),
     Predict(predict::Arguments),
     Inspect(inspect::Arguments),
+    Deploy(deploy::Arguments),
     /// Train on terrain, export, and drive a simulated rover before and after adapting
     Demo(demo::Arguments),
     Devices(devices::Arguments),
@@ -88,7 +90,10 @@ static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// process is an error to be told.
 fn end_with_the_reader(command: &Command) {
     #[cfg(unix)]
-    if !matches!(command, Command::Train(_) | Command::Crossval(_) | Command::Compare(_) | Command::Demo(_)) {
+    if !matches!(
+        command,
+        Command::Train(_) | Command::Crossval(_) | Command::Compare(_) | Command::Deploy(_) | Command::Demo(_)
+    ) {
         use signal_hook::{consts::SIGPIPE, flag};
         // Where it cannot be set, a closed pipe is the error that it was.
         let _ = flag::register_conditional_default(SIGPIPE, Arc::new(AtomicBool::new(true)));
@@ -118,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Adapt(arguments) => adapt::run(arguments),
         Command::Predict(arguments) => predict::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Deploy(arguments) => deploy::run(arguments, &STOP),
         Command::Demo(arguments) => demo::run(arguments, &STOP),
         Command::Devices(arguments) => devices::run(arguments),
     };

@@ -10,8 +10,9 @@ use sinew_runtime::adapter::SetupError;
 use sinew_runtime::{Adapter, Bundle, BundleError, Outcome, Report};
 
 use super::latency::Latencies;
-use super::mission::{Belief, Mission, MissionError, Trip};
+use super::mission::{Belief, Mission, MissionError};
 use crate::aligned::Aligned;
+use crate::deploy::terrain::Trip;
 use crate::metric::{Ratio, Summary, rmse};
 use crate::world::World;
 use crate::world::terrain::grid::{EDGES, edges};

@@ -9,14 +9,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinew_runtime::{AdaptError, Adapter, LengthError, ObserveError, Report};
 
+use crate::deploy::terrain::{Mind, NoRoute, Step, Sure, Trip, drive};
 use crate::streams::{Purpose, rng};
-use crate::world::terrain::grid::{EDGES, edges};
+use crate::world::terrain::grid::EDGES;
 use crate::world::terrain::route::plan_route;
-use crate::world::terrain::{Drive, Rover, Terrain, expected_energies};
+use crate::world::terrain::{Rover, Terrain, expected_energies};
 use crate::world::{Split, Task, World};
 
-/// A rover that has not arrived after so many edges never will.
-const MOST_EDGES: usize = 1000;
 /// Evaluations draw episodes with major number 0.
 const MAJOR: u64 = 1;
 
@@ -31,26 +30,6 @@ pub struct Mission {
     pub goal: usize,
     /// Seed of the noise of its measurements; the same for every rover.
     pub noise: u64,
-}
-
-/// What happened on one edge.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// The edge.
-    pub edge: usize,
-    /// What the rover found there.
-    pub drive: Drive,
-}
-
-/// What happened on one mission.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trip {
-    /// The edges, in the order in which they were driven.
-    pub steps: Vec<Step>,
-    /// How often the plan was made anew on the way and differed from what was left of the old one.
-    pub replans: usize,
-    /// Whether the rover got to its goal.
-    pub arrived: bool,
 }
 
 /// What the rover that adapts knows after some edges.
@@ -77,13 +56,37 @@ pub enum MissionError {
     #[error(transparent)]
     Adapt(#[from] AdaptError),
     /// No route.
-    #[error("expected a way from cell {start} to cell {goal}, found none")]
-    NoRoute {
-        /// The start.
-        start: usize,
-        /// The goal.
-        goal: usize,
-    },
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+}
+
+/// The rover that adapts, at the wheel.
+struct Adapting<'a, 'm, W> {
+    adapter: &'a mut Adapter<'m>,
+    budget: Option<Duration>,
+    watch: W,
+    predictions: Vec<f32>,
+    adaptation: Option<(Report, Duration)>,
+}
+
+impl<W: FnMut(&Belief<'_>)> Mind for Adapting<'_, '_, W> {
+    type Error = MissionError;
+
+    fn believe(&mut self, rover: &Rover<'_>, driven: usize, energies: &mut [f64]) -> Result<bool, MissionError> {
+        self.adapter.predict(rover.features(), &mut self.predictions)?;
+        let Self { adaptation, predictions, .. } = self;
+        (self.watch)(&Belief { driven, adaptation: *adaptation, predictions });
+        energies.copy_from_slice(&expected_energies(predictions));
+        Ok(true)
+    }
+
+    fn learn(&mut self, rover: &Rover<'_>, step: &Step) -> Result<(), MissionError> {
+        self.adapter.observe(&rover.sense(step.edge), &[step.drive.measured])?;
+        let begun = Instant::now();
+        let report = self.adapter.adapt(|| self.budget.is_some_and(|budget| begun.elapsed() >= budget))?;
+        self.adaptation = Some((report, begun.elapsed()));
+        Ok(())
+    }
 }
 
 impl Mission {
@@ -106,7 +109,7 @@ impl Mission {
     /// # Errors
     /// If there is none.
     pub fn plan(&self, energies: &[f64], cell: usize) -> Result<Vec<usize>, MissionError> {
-        plan_route(energies, cell, self.goal).ok_or(MissionError::NoRoute { start: cell, goal: self.goal })
+        plan_route(energies, cell, self.goal).ok_or(NoRoute { start: cell, goal: self.goal }.into())
     }
 
     /// Plans once on `energies`, in J for each edge, and drives that: the rover that does not adapt, and the one that knows all.
@@ -114,10 +117,7 @@ impl Mission {
     /// # Errors
     /// If there is no way.
     pub fn follow(&self, world: &Terrain, energies: &[f64]) -> Result<Trip, MissionError> {
-        let mut rover = self.rover(world);
-        let plan = self.plan(energies, self.start)?;
-        let steps = plan.into_iter().filter_map(|edge| Some(Step { edge, drive: rover.drive(edge)? })).collect();
-        Ok(Trip { steps, replans: 0, arrived: true })
+        Ok(drive(&mut self.rover(world), &[self.start, self.goal], &mut Sure(energies), &mut plan_route)?)
     }
 
     /// Drives with `adapter`, which begins as it is: each edge is observed and adapted to, within `budget` if there is one, and then
@@ -132,52 +132,10 @@ impl Mission {
         world: &Terrain,
         adapter: &mut Adapter<'_>,
         budget: Option<Duration>,
-        mut watch: impl FnMut(&Belief<'_>),
+        watch: impl FnMut(&Belief<'_>),
     ) -> Result<Trip, MissionError> {
-        let mut rover = self.rover(world);
-        let mut trip = Trip::default();
-        let mut predictions = vec![0.0; EDGES];
-        let mut adaptation = None;
-        let mut cell = self.start;
-        let mut plan: Vec<usize> = Vec::new();
-        while trip.steps.len() < MOST_EDGES {
-            adapter.predict(rover.features(), &mut predictions)?;
-            watch(&Belief { driven: trip.steps.len(), adaptation, predictions: &predictions });
-            if cell == self.goal {
-                trip.arrived = true;
-                break;
-            }
-            let anew = self.plan(&expected_energies(&predictions), cell)?;
-            trip.replans += usize::from(!trip.steps.is_empty() && anew != plan);
-            plan = anew;
-            let edge = plan.remove(0);
-            let Some(drive) = rover.drive(edge) else { break };
-            trip.steps.push(Step { edge, drive });
-            cell = edges()[edge].to;
-            adapter.observe(&rover.sense(edge), &[drive.measured])?;
-            let begun = Instant::now();
-            let report = adapter.adapt(|| budget.is_some_and(|budget| begun.elapsed() >= budget))?;
-            adaptation = Some((report, begun.elapsed()));
-        }
-        Ok(trip)
-    }
-}
-
-impl Trip {
-    /// True energy, in J; infinite for a rover that never arrived.
-    pub fn energy(&self) -> f64 {
-        if self.arrived { self.steps.iter().map(|step| step.drive.energy).sum() } else { f64::INFINITY }
-    }
-
-    /// Edges through which the rover had to dig itself.
-    pub fn stuck(&self) -> usize {
-        self.steps.iter().filter(|step| step.drive.stuck()).count()
-    }
-
-    /// The cells that it passed, the start among them.
-    pub fn cells(&self) -> Vec<usize> {
-        let first = self.steps.first().map(|step| edges()[step.edge].from);
-        first.into_iter().chain(self.steps.iter().map(|step| edges()[step.edge].to)).collect()
+        let mut mind = Adapting { adapter, budget, watch, predictions: vec![0.0; EDGES], adaptation: None };
+        drive(&mut self.rover(world), &[self.start, self.goal], &mut mind, &mut plan_route)
     }
 }
 
@@ -190,6 +148,7 @@ mod tests {
     use crate::model::Model;
     use crate::scaling::Scaling;
     use crate::train::initial_parameters;
+    use crate::world::terrain::grid::edges;
     use sinew_runtime::Bundle;
 
     /// A network that was never trained: it learns on the way what an edge costs, roughly.

@@ -5,7 +5,7 @@ use super::grasp::{self, GraspConfig, GraspError, GraspWorld};
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
-use super::terrain::{Distribution, Terrain};
+use super::terrain::{Distribution, Terrain, TerrainError};
 use super::{Split, World};
 use crate::config::WorldConfig;
 
@@ -24,6 +24,9 @@ pub enum OpenError {
     /// Series.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// Elevation models and obstacles.
+    #[error(transparent)]
+    Terrain(#[from] TerrainError),
 }
 
 /// Opens the world of a configuration, of which every task must give each of `shots` support samples (of each class) and keep some to
@@ -43,7 +46,7 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
     let most = shots.iter().copied().max().unwrap_or(0);
     Ok(match config {
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
-        WorldConfig::Terrain { distribution } => Box::new(Terrain::new(*distribution, 0)),
+        WorldConfig::Terrain(config) => Box::new(Terrain::open(config, 0)?),
         WorldConfig::Grasp(config) => Box::new(GraspWorld::open(config)?),
         WorldConfig::Dataset { file } => {
             let data = Dataset::open(file)?;
@@ -78,8 +81,16 @@ pub fn for_evaluation(config: &WorldConfig, shots: &[usize], splits: &[Split]) -
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 7] =
-    ["sinusoid", "terrain", "terrain-scale-only", "grasp", "grasp-heavy", "grasp-nothing", "grasp-forces"];
+pub const NAMES: [&str; 8] = [
+    "sinusoid",
+    "terrain",
+    "terrain-independent",
+    "terrain-scale-only",
+    "grasp",
+    "grasp-heavy",
+    "grasp-nothing",
+    "grasp-forces",
+];
 
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
@@ -95,6 +106,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn World>> {
         "grasp-forces" => grasp(grasp::Distribution::Forces)?,
         "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
         "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
+        "terrain-independent" => Box::new(Terrain::new(Distribution::Independent, 0)),
         "terrain-scale-only" => Box::new(Terrain::new(Distribution::ScaleOnly, 0)),
         _ => return None,
     })

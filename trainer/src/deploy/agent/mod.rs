@@ -11,7 +11,7 @@ use sinew_runtime::{LengthError, ObserveError, VarianceError};
 
 pub use adapted::{Adapted, memory};
 pub use network::{FineTuned, Intercept, Linear, Unadapted};
-pub use process::Process;
+pub use process::{Hierarchical, Process};
 
 use crate::episode::{Episode, Samples};
 

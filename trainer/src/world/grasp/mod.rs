@@ -66,6 +66,13 @@ pub struct GraspConfig {
     pub without: Vec<String>,
 }
 
+impl GraspConfig {
+    /// The paths that it names.
+    pub fn paths(&mut self) -> impl Iterator<Item = &mut String> {
+        self.train_meshes.iter_mut().chain(&mut self.test_meshes)
+    }
+}
+
 /// Why the world cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GraspError {

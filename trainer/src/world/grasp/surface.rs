@@ -170,6 +170,8 @@ impl Surface {
 fn along_a_curve(point: Vector) -> u32 {
     // A flat side leaves 0 / 0, which becomes 0.
     let axes = point.to_array().map(|value| (value * 1023.0) as u32);
-    let bit = |place: u32| axes.iter().enumerate().map(|(axis, value)| (value >> place & 1) << axis).sum::<u32>() << (3 * place);
+    let bit = |place: u32| {
+        axes.iter().enumerate().map(|(axis, value)| (value >> place & 1) << axis).sum::<u32>() << (3 * place)
+    };
     (0..10).map(bit).sum()
 }

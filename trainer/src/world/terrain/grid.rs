@@ -64,6 +64,11 @@ pub fn edges_from(cell: usize) -> Range<usize> {
     }
 }
 
+/// The number of the edge from cell `from` to its neighbour `to`; `None` where there is no such edge.
+pub fn edge_between(from: usize, to: usize) -> Option<usize> {
+    edges_from(from).find(|&edge| GRID.edges[edge].to == to)
+}
+
 /// Where the centre of `cell` is: `[x, y]` in metres.
 pub fn position(cell: usize) -> [f64; 2] {
     [(cell % SIDE) as f64 * CELL, (cell / SIDE) as f64 * CELL]

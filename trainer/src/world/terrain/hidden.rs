@@ -1,14 +1,20 @@
-//! What a task hides: 21 facts of the rover and of the soil that no sensor shows.
+//! What a task hides: 21 facts of the rover and of the soil that no sensor shows, or 34 where every surface has its own.
 //!
-//! The ranges are engineering choices for a rover of 100 kg on wheels with tyres, not measurements of one machine.
+//! The ranges are engineering choices for a rover of 100 kg on wheels with tyres, not measurements of one machine. They lie about values
+//! that are in print: rolling resistance of tyres on hard ground .01 to .04 (Wong, *Theory of Ground Vehicles*, 4th edition 2008, section
+//! 1.2); a constant part of .04 of the motion resistance, of all rolling losses together (Wismer and Luth 1973).
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::physics::{SITE_SPREAD, SOIL_SPREAD};
 use crate::world::{Split, Task};
 
 /// How many numbers a task hides.
 pub const HIDDEN: usize = 21;
+
+/// The most numbers that a task of any distribution hides.
+pub const MOST_HIDDEN: usize = 34;
 
 /// Which facts differ between tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -17,9 +23,41 @@ pub enum Distribution {
     /// All 21: soils differ in strength, each by itself and all together. The world in which adapting pays.
     #[default]
     SoilStrength,
+    /// 34: payload, drive efficiencies and base power, and for each of the five surfaces by itself its strength, what wetness does to
+    /// it, rolling resistance, and what steps, roughness and side slopes cost on it. No site, no tyre pressure and no bias of a sensor
+    /// ties surfaces together, so driving on one says next to nothing about another. This list is ours.
+    Independent,
     /// Only payload, drive efficiencies and base power; the rest stays at the middle of its range. Nearly a common factor on
     /// every cost, so predictions gain from adapting and routes hardly do.
     ScaleOnly,
+}
+
+impl Distribution {
+    /// How many numbers a task hides.
+    pub fn hidden(self) -> usize {
+        match self {
+            Self::SoilStrength => HIDDEN,
+            Self::Independent => MOST_HIDDEN,
+            Self::ScaleOnly => SCALES,
+        }
+    }
+}
+
+/// The first facts: payload, drive efficiency, recovery and base power.
+const SCALES: usize = 4;
+
+/// What driving costs beside the strength of the soil, on each surface by itself; ranges as for the facts of the same names. Arrays are in
+/// the order of [`super::map::Surface`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SurfaceLosses {
+    /// As [`Hidden::rolling`].
+    pub rolling: [f64; 5],
+    /// As [`Hidden::step_loss`].
+    pub step_loss: [f64; 5],
+    /// As [`Hidden::roughness_loss`].
+    pub roughness_loss: [f64; 5],
+    /// As [`Hidden::side_loss`].
+    pub side_loss: [f64; 5],
 }
 
 /// The hidden facts of one task. Arrays are in the order of [`super::map::Surface`].
@@ -51,6 +89,8 @@ pub struct Hidden {
     pub side_loss: f64,
     /// Rolling resistance of the tyre on hard ground, from 0.015 to 0.045.
     pub rolling: f64,
+    /// What takes the place of the last four where each surface has its own.
+    pub by_surface: Option<SurfaceLosses>,
 }
 
 const WETNESS_EFFECTS: [[f64; 2]; 5] = [[0.0, 0.2], [0.0, 0.4], [0.0, 1.2], [0.3, 2.5], [-0.8, 0.4]];
@@ -78,6 +118,45 @@ impl Hidden {
             roughness_loss: uniform(18, 0.0, 1.0),
             side_loss: uniform(19, 0.2, 1.0),
             rolling: uniform(20, 0.015, 0.045),
+            by_surface: None,
+        }
+    }
+
+    /// The facts at the place `unit` of the unit cube of `distribution`, [`Distribution::hidden`] coordinates; where there are fewer, the
+    /// rest is at the middle of its range.
+    pub fn at(distribution: Distribution, unit: &[f64]) -> Self {
+        let coordinate = |i: usize| unit.get(i).copied().unwrap_or(0.5);
+        match distribution {
+            Distribution::SoilStrength => Self::from_unit(&std::array::from_fn(coordinate)),
+            Distribution::ScaleOnly => {
+                Self::from_unit(&std::array::from_fn(|i| if i < SCALES { coordinate(i) } else { 0.5 }))
+            }
+            Distribution::Independent => {
+                let shared = |i: usize| if i < SCALES { coordinate(i) } else { 0.5 };
+                let own = |group: usize, class: usize| coordinate(SCALES + 5 * group + class);
+                let spread = |group: usize, low: f64, high: f64| {
+                    std::array::from_fn(|class| low + (high - low) * own(group, class))
+                };
+                let root = 3.0_f64.sqrt();
+                Self {
+                    // As far as site and soil together.
+                    soil_strength: std::array::from_fn(|class| {
+                        let both = SITE_SPREAD[class].hypot(SOIL_SPREAD[class]) / SOIL_SPREAD[class];
+                        both * root * (2.0 * own(0, class) - 1.0)
+                    }),
+                    wetness_effect: std::array::from_fn(|class| {
+                        let [low, high] = WETNESS_EFFECTS[class];
+                        low + (high - low) * own(1, class)
+                    }),
+                    by_surface: Some(SurfaceLosses {
+                        rolling: spread(2, 0.015, 0.045),
+                        step_loss: spread(3, 0.3, 1.0),
+                        roughness_loss: spread(4, 0.0, 1.0),
+                        side_loss: spread(5, 0.2, 1.0),
+                    }),
+                    ..Self::from_unit(&std::array::from_fn(shared))
+                }
+            }
         }
     }
 
@@ -89,12 +168,8 @@ impl Hidden {
     /// The hidden facts of `task`. They follow from its seed and split alone, not from any map.
     pub fn of(task: &Task, distribution: Distribution) -> Self {
         let mut rng = stream(task, Purpose::Hidden);
-        let mut unit: [f64; HIDDEN] = std::array::from_fn(|_| rng.random());
-        match distribution {
-            Distribution::SoilStrength => {}
-            Distribution::ScaleOnly => unit[4..].fill(0.5),
-        }
-        Self::from_unit(&unit)
+        let unit: Vec<f64> = (0..distribution.hidden()).map(|_| rng.random()).collect();
+        Self::at(distribution, &unit)
     }
 }
 

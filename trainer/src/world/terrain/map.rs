@@ -7,7 +7,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Gamma, StandardNormal};
 
-use super::grid::{CELL, CELLS, Edge, SIDE, edges};
+use super::grid::{CELL, CELLS, EDGES, Edge, SIDE, edges};
+use super::ground::Materials;
 use super::hidden::Hidden;
 use super::noise::{Border, blurred, spectral, standardised, white};
 use super::physics::{Ground, passage};
@@ -58,6 +59,8 @@ pub struct Map {
     pub steps: Vec<f32>,
     /// What divides the strength of the soil; spread 0.12 in its logarithm.
     pub variation: Vec<f32>,
+    /// Whether something stands in the cell, which no sensor needs to tell: obstacles are on the map.
+    pub blocked: Vec<bool>,
     /// Gradient of the heights, `[along x, along y]`.
     gradient: Vec<[f32; 2]>,
     /// Edges of paths between random far cells that a rover of nominal parameters would choose.
@@ -65,9 +68,9 @@ pub struct Map {
 }
 
 impl Map {
-    /// Draws a map. The 98th percentile of its slopes is between 12° and 22°.
-    pub(super) fn draw(rng: &mut ChaCha8Rng) -> Self {
-        let shape = spectral(rng, 1.8, 2.5);
+    /// Draws a map, number `number` of `count`, of these materials. The 98th percentile of its slopes is between 12° and 22°.
+    pub(super) fn draw(materials: &Materials, number: usize, count: usize, rng: &mut ChaCha8Rng) -> Self {
+        let shape = materials.heights(number, count, rng).unwrap_or_else(|| spectral(rng, 1.8, 2.5));
         let steepest: f64 = rng.random_range(12.0..22.0_f64).to_radians().tan();
         let mut slopes: Vec<f64> = gradient(&shape).iter().map(|[x, y]| x.hypot(*y)).collect();
         slopes.sort_by(f64::total_cmp);
@@ -106,6 +109,7 @@ impl Map {
             roughness,
             steps,
             variation,
+            blocked: materials.blocked(number, rng).unwrap_or_else(|| vec![false; CELLS]),
             driven: Vec::new(),
         };
         map.drive(rng);
@@ -117,9 +121,10 @@ impl Map {
     fn drive(&mut self, rng: &mut ChaCha8Rng) {
         let nominal = Hidden::nominal();
         let cost = |edge: &Edge| passage(&nominal, &self.ground(edge)).energy.sqrt() * edge.length;
-        let costs: Vec<f64> = edges().iter().map(cost).collect();
+        let mut costs: Vec<f64> = edges().iter().map(cost).collect();
+        self.block(&mut costs);
         while self.driven.len() < DRIVEN_PATHS {
-            let [start, goal] = far_pair(rng);
+            let [start, goal] = far_pair(&self.blocked, rng);
             self.driven.extend(plan_route(&costs, start, goal).filter(|path| path.len() >= DRIVEN_EDGES));
         }
     }
@@ -142,10 +147,37 @@ impl Map {
         }
     }
 
-    /// The true energy of every edge for a rover with these hidden facts, in J. Where the slip is beyond
-    /// [`super::physics::LARGEST_SLIP`] it is the energy at that slip: the rover digs itself through at five times the work.
+    /// The true energy of every edge for a rover with these hidden facts, in J; infinite where something stands in the way. Where the slip is
+    /// beyond [`super::physics::LARGEST_SLIP`] it is the energy at that slip: the rover digs itself through at five times the work.
     pub fn energies(&self, hidden: &Hidden) -> Vec<f64> {
-        edges().iter().map(|edge| passage(hidden, &self.ground(edge)).energy * edge.length).collect()
+        let mut energies =
+            edges().iter().map(|edge| passage(hidden, &self.ground(edge)).energy * edge.length).collect::<Vec<_>>();
+        self.block(&mut energies);
+        energies
+    }
+
+    /// Whether nothing stands in the way of `edge`: both its cells are free, and on a diagonal the two beside it.
+    pub fn is_free(&self, edge: &Edge) -> bool {
+        let Edge { from, to, .. } = *edge;
+        // The cells of the row of one end and the column of the other; on a straight edge they are its ends.
+        let corners = [from / SIDE * SIDE + to % SIDE, to / SIDE * SIDE + from % SIDE];
+        ![from, to].iter().chain(&corners).any(|&cell| self.blocked[cell])
+    }
+
+    /// A random edge that nothing stands in the way of.
+    pub(super) fn free_edge(&self, rng: &mut ChaCha8Rng) -> usize {
+        loop {
+            let edge = rng.random_range(0..EDGES);
+            if self.is_free(&edges()[edge]) {
+                return edge;
+            }
+        }
+    }
+
+    /// Makes the cost of every edge infinite that something stands in the way of.
+    pub fn block(&self, costs: &mut [f64]) {
+        let closed = costs.iter_mut().zip(edges()).filter(|(_, edge)| !self.is_free(edge));
+        closed.for_each(|(cost, _)| *cost = f64::INFINITY);
     }
 }
 

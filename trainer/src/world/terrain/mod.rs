@@ -12,13 +12,21 @@
 //! The map, routes and readings on which a task is judged follow from the task alone; what the support shows follows from
 //! the episode.
 //!
-//! What cannot be driven: where the true slip is beyond 0.8, an edge takes the energy at a slip of 0.8, five times the work.
+//! Heights are generated, or come from real elevation models ([`elevation`]) that are made rover terrain by force ([`ElevationConfig`] and
+//! `docs/worlds.md` say how). Obstacles come from maps on which path planning is measured ([`obstacles`]).
+//!
+//! What cannot be driven at all is an edge that an obstacle stands in the way of. Where the true slip is beyond 0.8, the rover is stuck: it digs itself
+//! through, and the edge takes the energy at a slip of 0.8, five times the work.
 //! Planned and best paths are charged alike, so a plan on true energies has regret 0 and none is less.
 
+pub mod elevation;
+pub mod grey_box;
 pub mod grid;
+mod ground;
 pub mod hidden;
 pub mod map;
 mod noise;
+pub mod obstacles;
 pub mod physics;
 pub mod route;
 pub mod rover;
@@ -27,18 +35,23 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
+pub use self::ground::{ElevationConfig, TerrainError};
+pub(crate) use self::ground::{forget_folder, locate};
 pub use self::hidden::{Distribution, Hidden};
 pub use self::map::Map;
 pub use self::rover::{Drive, Rover};
 pub use self::survey::ROUTES;
 
 use self::grid::{EDGES, edges};
+use self::ground::Materials;
 use self::physics::passage;
 use self::route::Planner;
 use self::sense::{FEATURES, Labels, believed, sense};
@@ -59,10 +72,27 @@ pub fn expected_energies(predictions: &[f32]) -> Vec<f64> {
     predictions.iter().zip(edges()).map(|(prediction, edge)| energy(prediction) * edge.length).collect()
 }
 
+/// `[world]` of `kind = "terrain"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TerrainConfig {
+    /// What is hidden.
+    #[serde(default)]
+    pub distribution: Distribution,
+    /// Elevation models that maps are made of; heights are generated where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationConfig>,
+    /// A folder of `.map` files, or a glob, whose blocked cells stand in the way; nothing does where it is missing. Of four maps in a row two
+    /// are for training, one is for validation and one for test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacles: Option<String>,
+}
+
 /// The world of soils.
 #[derive(Debug)]
 pub struct Terrain {
     distribution: Distribution,
+    materials: [Materials; 3],
     seed: u64,
     signature: Signature,
     maps: [Vec<OnceLock<Map>>; 3],
@@ -90,11 +120,33 @@ impl Terrain {
     /// assert!(scores[1] >= 0.0);
     /// ```
     pub fn new(distribution: Distribution, seed: u64) -> Self {
+        Self::of(distribution, Default::default(), seed)
+    }
+
+    /// As [`Terrain::new`], with the elevation models and obstacles of `config`. `${SINEW_DATA}` stands for
+    /// [`data_folder`](super::root::data_folder).
+    ///
+    /// # Errors
+    /// If a file cannot be read, or no map can be made of it.
+    pub fn open(config: &TerrainConfig, seed: u64) -> Result<Self, TerrainError> {
+        Self::open_in(config, seed, &super::root::data_folder())
+    }
+
+    /// As [`Terrain::open`], with `data` for `${SINEW_DATA}`.
+    ///
+    /// # Errors
+    /// As [`Terrain::open`].
+    pub fn open_in(config: &TerrainConfig, seed: u64, data: &Path) -> Result<Self, TerrainError> {
+        let materials = Materials::open(config.elevation.as_ref(), config.obstacles.as_deref(), data)?;
+        Ok(Self::of(config.distribution, materials, seed))
+    }
+
+    fn of(distribution: Distribution, materials: [Materials; 3], seed: u64) -> Self {
         let outputs = vec![Column { name: "log_energy".into(), unit: "ln(J/m)".into() }];
         let signature = Signature { inputs: sense::columns(), image: None, outputs, loss: Loss::MeanSquared };
         let maps = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::map_count(split)).map(|_| OnceLock::new()).collect());
-        Self { distribution, seed, signature, maps }
+        Self { distribution, materials, seed, signature, maps }
     }
 
     /// How many maps a split has.
@@ -113,8 +165,13 @@ impl Terrain {
             // Drawing a map starts no other threads: in a pool, one of them could come back here and wait for itself.
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(((split as u64) << 32) + number as u64);
-            Map::draw(&mut rng)
+            Map::draw(&self.materials[split as usize], number, Self::map_count(split), &mut rng)
         })
+    }
+
+    /// Which facts differ between tasks.
+    pub fn distribution(&self) -> Distribution {
+        self.distribution
     }
 
     /// The hidden facts of `task`.
@@ -124,12 +181,17 @@ impl Terrain {
 
     /// Start and goal of the first route of `task`.
     pub fn route(&self, task: &Task) -> [usize; 2] {
-        Survey::of(task, Self::map_count(task.split)).routes[0]
+        Survey::of(task, self).routes[0]
+    }
+
+    /// Start and goal of each route of `task`.
+    pub fn routes(&self, task: &Task) -> [[usize; 2]; ROUTES] {
+        Survey::of(task, self).routes
     }
 
     /// A rover on the map on which `task` plans. `rng` is for the noise of its measurements.
     pub fn rover(&self, task: &Task, rng: &mut ChaCha8Rng) -> Rover<'_> {
-        let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
+        let (hidden, survey) = (self.hidden(task), Survey::of(task, self));
         let map = self.map(task.split, survey.map);
         Rover {
             map,
@@ -144,7 +206,7 @@ impl Terrain {
     /// Mean regret over the routes of `task`; infinite where a prediction is not a number. With the variance of the log energies a plan is
     /// made on the mean of a log-normal energy, otherwise on its median.
     fn regret(&self, task: &Task, predictor: &mut Predictor<'_>, variance: Option<&mut Predictor<'_>>) -> f64 {
-        let (hidden, survey) = (self.hidden(task), Survey::of(task, Self::map_count(task.split)));
+        let (hidden, survey) = (self.hidden(task), Survey::of(task, self));
         let map = self.map(task.split, survey.map);
         let features = survey.features(map, &hidden);
         let mut predictions = vec![0.0; EDGES];
@@ -157,13 +219,20 @@ impl Terrain {
         if predictions.iter().any(|prediction| prediction.is_nan()) {
             return f64::INFINITY;
         }
-        let expected = expected_energies(&predictions);
+        let mut expected = expected_energies(&predictions);
+        map.block(&mut expected);
         let regrets = || {
             let (truth, plan) = (Planner::new(&map.energies(&hidden))?, Planner::new(&expected)?);
             survey.routes.iter().map(|&[start, goal]| truth.regret(&plan, start, goal)).sum::<Option<f64>>()
         };
         regrets().map_or(f64::NAN, |sum| sum / ROUTES as f64)
     }
+}
+
+/// The log energy per metre, in ln(J/m), that one expects who knows the `hidden` facts and reads the sensors: the formulas, fed with what
+/// `input` says less the known bias.
+pub fn informed(hidden: &Hidden, input: &[f32]) -> f32 {
+    passage(hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32
 }
 
 /// The root of the mean squared error of log energies on the query.
@@ -196,7 +265,7 @@ impl World for Terrain {
     fn episode(&self, task: &Task, shots: usize, rng: &mut ChaCha8Rng) -> Episode {
         let hidden = self.hidden(task);
         let count = Self::map_count(task.split);
-        let survey = Survey::of(task, count);
+        let survey = Survey::of(task, self);
         let row = |map: &Map, labels: &Labels, edge: usize, rng: &mut ChaCha8Rng| {
             let edge = &edges()[edge];
             let ground = map.ground(edge);
@@ -220,7 +289,7 @@ impl World for Terrain {
         let labels = survey.labels(map);
         for i in 0..QUERY {
             let edge = if i < QUERY / 2 {
-                rng.random_range(0..EDGES)
+                map.free_edge(rng)
             } else {
                 let path = &map.driven[rng.random_range(0..map.driven.len())];
                 path[rng.random_range(0..path.len())]
@@ -260,7 +329,7 @@ impl World for Terrain {
         let hidden = self.hidden(task);
         let mut know = |inputs: &[f32], outputs: &mut [f32]| {
             for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(FEATURES)) {
-                *output = passage(&hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32;
+                *output = informed(&hidden, input);
             }
         };
         Some(self.score(task, episode, &mut know))

@@ -25,14 +25,14 @@ pub const LARGEST_SLIP: f64 = 0.8;
 pub const MASS: f64 = 100.0;
 /// Speed of the rover where its wheels do not slip, in m/s.
 pub const SPEED: f64 = 0.5;
-const GRAVITY: f64 = 9.81;
+pub(super) const GRAVITY: f64 = 9.81;
 
 /// Mobility number of each surface: rock, gravel, grass, loam, sand; half wet and without payload.
-const MOBILITY: [f64; 5] = [80.0, 26.0, 20.0, 16.0, 11.0];
+pub(super) const MOBILITY: [f64; 5] = [80.0, 26.0, 20.0, 16.0, 11.0];
 /// How far one standard deviation of the site's strength moves the log mobility.
-const SITE_SPREAD: [f64; 5] = [0.1, 0.2, 0.35, 0.45, 0.45];
+pub(super) const SITE_SPREAD: [f64; 5] = [0.1, 0.2, 0.35, 0.45, 0.45];
 /// How far one standard deviation of the soil's own strength moves the log mobility.
-const SOIL_SPREAD: [f64; 5] = [0.2, 0.4, 0.5, 0.5, 0.5];
+pub(super) const SOIL_SPREAD: [f64; 5] = [0.2, 0.4, 0.5, 0.5, 0.5];
 
 /// What lies under the wheels along one edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,11 +69,11 @@ pub fn passage(hidden: &Hidden, ground: &Ground) -> Passage {
     let cos_grade = 1.0 / (1.0 + ground.grade.powi(2)).sqrt();
     let load = weight * cos_grade / (1.0 + ground.side.powi(2)).sqrt();
     let mobility = mobility(hidden, ground);
-    let rolling = hidden.rolling * hidden.tyre_pressure.powf(-0.4)
-        + 1.2 / mobility
-        + 0.02 * hidden.roughness_loss * ground.roughness / 0.03;
-    let force = load * (rolling + hidden.side_loss * ground.side.powi(2))
-        + hidden.step_loss * weight * ground.step / CELL
+    let Losses { rolling, step, roughness, side } = losses(hidden, ground);
+    let rolling =
+        rolling * hidden.tyre_pressure.powf(-0.4) + 1.2 / mobility + 0.02 * roughness * ground.roughness / 0.03;
+    let force = load * (rolling + side * ground.side.powi(2))
+        + step * weight * ground.step / CELL
         + weight * ground.grade * cos_grade;
     let (push, brake) = (force.max(0.0), (-force).max(0.0));
     let pull = push / load / 0.75;
@@ -85,8 +85,32 @@ pub fn passage(hidden: &Hidden, ground: &Ground) -> Passage {
     Passage { energy, slip }
 }
 
+/// The four losses beside the soil's strength, as they are on one ground.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Losses {
+    pub rolling: f64,
+    pub step: f64,
+    pub roughness: f64,
+    pub side: f64,
+}
+
+/// The losses on `ground`: those of the rover, or the mean over its surfaces where each has its own.
+pub(super) fn losses(hidden: &Hidden, ground: &Ground) -> Losses {
+    let Hidden { rolling, step_loss, roughness_loss, side_loss, .. } = *hidden;
+    let Some(own) = &hidden.by_surface else {
+        return Losses { rolling, step: step_loss, roughness: roughness_loss, side: side_loss };
+    };
+    let mean = |values: &[f64; 5]| values.iter().zip(&ground.surface).map(|(value, share)| value * share).sum();
+    Losses {
+        rolling: mean(&own.rolling),
+        step: mean(&own.step_loss),
+        roughness: mean(&own.roughness_loss),
+        side: mean(&own.side_loss),
+    }
+}
+
 /// The mobility number `Cn`.
-fn mobility(hidden: &Hidden, ground: &Ground) -> f64 {
+pub(super) fn mobility(hidden: &Hidden, ground: &Ground) -> f64 {
     let log: f64 = (0..5)
         .filter(|&class| ground.surface[class] != 0.0)
         .map(|class| {

@@ -18,14 +18,21 @@ const MARGIN: usize = 2;
 /// The largest cost of an edge, in J: 4096 of them in microjoules fit a `u64`.
 const LARGEST_COST: f64 = 1e9;
 
-/// A cost in whole microjoules; what is not a number costs most, and nothing is free.
+/// What an edge costs that cannot be driven: more than any path.
+const CLOSED: u64 = u64::MAX;
+
+/// A cost in whole microjoules; what is not a number costs most, nothing is free, and what is infinite cannot be driven.
 fn microjoules(joules: f64) -> u64 {
+    if joules == f64::INFINITY {
+        return CLOSED;
+    }
     let joules = if joules.is_nan() { LARGEST_COST } else { joules.min(LARGEST_COST) };
     ((joules * 1e6).round() as u64).max(1)
 }
 
 /// The cheapest path from cell `start` to cell `goal`, as numbers of edges, where `costs` holds a cost for each of the [`EDGES`]
-/// (in J or any other unit). `None` where `costs` has another length or a cell is not on the map.
+/// (in J or any other unit); an infinite one closes an edge. `None` where `costs` has another length, a cell is not on the map, or there is no
+/// way.
 ///
 /// ```
 /// # use sinew_trainer::world::terrain::{grid, route::plan_route};
@@ -58,25 +65,26 @@ impl Planner {
         Some(Self { costs, per_metre })
     }
 
-    /// The cheapest path from cell `start` to cell `goal`, as numbers of edges; `None` where a cell is not on the map.
+    /// The cheapest path from cell `start` to cell `goal`, as numbers of edges; `None` where a cell is not on the map or there is no way.
     pub fn plan(&self, start: usize, goal: usize) -> Option<Vec<usize>> {
         if start >= CELLS || goal >= CELLS {
             return None;
         }
         // The shortest way at the price of the cheapest metre never says too much; one is taken off for rounding.
         let ahead = |&cell: &usize| ((self.per_metre * distance(cell, goal)) as u64).saturating_sub(1);
-        let steps = |&cell: &usize| edges_from(cell).map(|edge| (edges()[edge].to, self.costs[edge]));
+        let open = |edge: &usize| self.costs[*edge] != CLOSED;
+        let steps = |&cell: &usize| edges_from(cell).filter(open).map(|edge| (edges()[edge].to, self.costs[edge]));
         let (cells, _) = astar(&start, steps, ahead, |&cell| cell == goal)?;
         cells.windows(2).map(|pair| edges_from(pair[0]).find(|&edge| edges()[edge].to == pair[1])).collect()
     }
 
     /// What `path` costs, in microjoules.
     fn cost(&self, path: &[usize]) -> u64 {
-        path.iter().map(|&edge| self.costs[edge]).sum()
+        path.iter().fold(0, |sum: u64, &edge| sum.saturating_add(self.costs[edge]))
     }
 
     /// How much more than the best path `plan` costs, as a share of the best path, by the costs of `self`. At least 0.
-    /// `None` where a cell is not on the map.
+    /// `None` where a cell is not on the map or there is no way.
     pub fn regret(&self, plan: &Self, start: usize, goal: usize) -> Option<f64> {
         let best = self.cost(&self.plan(start, goal)?);
         let planned = self.cost(&plan.plan(start, goal)?);
@@ -84,8 +92,9 @@ impl Planner {
     }
 }
 
-/// Two random cells that are at least 72 m apart.
-pub(super) fn far_pair(rng: &mut ChaCha8Rng) -> [usize; 2] {
+/// Two random cells that are not `blocked` and at least 72 m apart. Where half of the cells are free there always are two: no shape of this
+/// area is less wide.
+pub(super) fn far_pair(blocked: &[bool], rng: &mut ChaCha8Rng) -> [usize; 2] {
     loop {
         let mut cell = || {
             let (row, column) = (rng.random_range(MARGIN..SIDE - MARGIN), rng.random_range(MARGIN..SIDE - MARGIN));
@@ -93,7 +102,7 @@ pub(super) fn far_pair(rng: &mut ChaCha8Rng) -> [usize; 2] {
         };
         let [start, goal] = [cell(), cell()];
         let [a, b] = [start, goal].map(super::grid::position);
-        if (a[0] - b[0]).hypot(a[1] - b[1]) >= FAR * CELL {
+        if (a[0] - b[0]).hypot(a[1] - b[1]) >= FAR * CELL && !blocked[start] && !blocked[goal] {
             return [start, goal];
         }
     }
@@ -119,7 +128,7 @@ mod tests {
                 edges().iter().map(|edge| edge.length * (spread * rng.random::<f64>()).exp()).collect();
             let planner = Planner::new(&costs).unwrap();
             for _ in 0..5 {
-                let [start, goal] = far_pair(&mut rng);
+                let [start, goal] = far_pair(&[false; CELLS], &mut rng);
                 let path = planner.plan(start, goal).unwrap();
                 assert_eq!((edges()[path[0]].from, edges()[path[path.len() - 1]].to), (start, goal));
                 assert!(path.windows(2).all(|pair| edges()[pair[0]].to == edges()[pair[1]].from));
@@ -131,13 +140,26 @@ mod tests {
 
     #[test]
     fn costs_that_are_no_numbers_are_driven_last() {
-        assert_eq!(microjoules(f64::NAN), microjoules(f64::INFINITY));
+        assert_eq!((microjoules(f64::NAN), microjoules(f64::MAX)), (1_000_000_000_000_000, 1_000_000_000_000_000));
         assert_eq!((microjoules(-5.0), microjoules(2.0)), (1, 2_000_000));
-        assert!(microjoules(f64::INFINITY).checked_mul(CELLS as u64).is_some());
+        assert!(microjoules(f64::MAX).checked_mul(CELLS as u64).is_some());
         let mut costs: Vec<f64> = edges().iter().map(|edge| edge.length).collect();
         let straight = plan_route(&costs, 0, 4).unwrap();
         costs[straight[1]] = f64::NAN;
         let around = plan_route(&costs, 0, 4).unwrap();
         assert!(straight.len() == 4 && !around.contains(&straight[1]));
+    }
+
+    #[test]
+    fn closed_edges_are_never_driven() {
+        let mut costs: Vec<f64> = edges().iter().map(|edge| edge.length).collect();
+        let goal = 3 * SIDE + 3;
+        // All but one of the edges to the goal.
+        let ways: Vec<usize> = (0..EDGES).filter(|&edge| edges()[edge].to == goal).collect();
+        ways[1..].iter().for_each(|&edge| costs[edge] = f64::INFINITY);
+        let path = plan_route(&costs, CELLS - 1, goal).unwrap();
+        assert_eq!(path.last(), Some(&ways[0]));
+        costs[ways[0]] = f64::INFINITY;
+        assert!(plan_route(&costs, CELLS - 1, goal).is_none());
     }
 }

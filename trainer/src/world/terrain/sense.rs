@@ -87,7 +87,7 @@ pub(super) fn sense(ground: &Ground, shares: [f64; 5], bias: f64, rng: &mut ChaC
 }
 
 /// The ten numbers of a sensed ground.
-fn features(sensed: &Ground) -> [f32; FEATURES] {
+pub(super) fn features(sensed: &Ground) -> [f32; FEATURES] {
     let [rock, gravel, grass, loam, sand] = sensed.surface.map(|share| share * 1.5);
     [
         sensed.grade * 6.0,
@@ -120,6 +120,7 @@ pub(super) fn believed(features: &[f32], bias: f64) -> Ground {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ground::Materials;
     use super::*;
     use rand::SeedableRng;
 
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn the_camera_errs_as_often_as_it_should() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let map = Map::draw(&mut rng);
+        let map = Map::draw(&Materials::default(), 0, 1, &mut rng);
         let labels = Labels::look(&map, &mut rng);
         let wrong = labels.0.iter().zip(&map.surfaces).filter(|(label, surface)| **label != **surface as u8).count();
         assert!((wrong as f64 / CELLS as f64 - f64::from(CONFUSION)).abs() <= 0.03);

@@ -6,6 +6,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::Terrain;
 use super::grid::{EDGES, edges};
 use super::hidden::{Hidden, Purpose, stream};
 use super::map::Map;
@@ -27,11 +28,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// The survey of `task`, in a split of `maps` maps.
-    pub fn of(task: &Task, maps: usize) -> Self {
+    /// The survey of `task` in `world`.
+    pub fn of(task: &Task, world: &Terrain) -> Self {
         let mut rng = stream(task, Purpose::Survey);
-        let map = rng.random_range(0..maps);
-        Self { map, routes: std::array::from_fn(|_| far_pair(&mut rng)), rng }
+        let map = rng.random_range(0..Terrain::map_count(task.split));
+        let blocked = &world.map(task.split, map).blocked;
+        Self { map, routes: std::array::from_fn(|_| far_pair(blocked, &mut rng)), rng }
     }
 
     /// The camera's look at the map.

@@ -8,6 +8,8 @@ use super::physics::{Ground, LARGEST_SLIP};
 use super::route::plan_route;
 use super::*;
 
+mod ground;
+
 const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 
 /// Numbers from 0 to 1 as the golden table draws them (SplitMix64).
@@ -26,7 +28,7 @@ impl Units {
 #[test]
 fn physics_agrees_with_the_independent_implementation() {
     let mut units = Units(0);
-    let rows: Vec<[f64; 2]> = include_str!("golden.csv")
+    let rows: Vec<[f64; 2]> = include_str!("../golden.csv")
         .lines()
         .filter_map(|line| line.split_once(','))
         .filter_map(|(energy, slip)| Some([energy.parse().ok()?, slip.parse().ok()?]))
@@ -215,7 +217,7 @@ fn plans_are_on_the_mean_where_the_variance_is_known() {
     let hidden = world.hidden(&task);
     let mut noise = ChaCha8Rng::seed_from_u64(5);
     let variances: Vec<f32> = (0..EDGES).map(|_| noise.random_range(0.0..2.0)).collect();
-    let map = world.map(Split::Test, Survey::of(&task, Terrain::map_count(Split::Test)).map);
+    let map = world.map(Split::Test, Survey::of(&task, &world).map);
     let energies = map.energies(&hidden);
     let truth = |y: &mut [f32], share: f32| {
         // The query has fewer rows; what is said of it does not matter here.

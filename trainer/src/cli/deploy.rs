@@ -1,0 +1,242 @@
+//! `sinew deploy`
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Answer, evaluate};
+use crate::baseline::{self, Baselines};
+use crate::config::{Config, WorldConfig};
+use crate::deploy::report::{Deployed, Deployment};
+use crate::deploy::roster::{Named, RIVALS, Roster, Settings};
+use crate::deploy::terrain::{Campaign, OWN, panels};
+use crate::model::Model;
+use crate::world::World;
+use crate::world::terrain::Terrain;
+
+/// The name of the one that never learns, with which all are compared unless something else is asked for.
+const UNADAPTED: &str = RIVALS[0];
+
+/// Put bundles to work in a control loop, beside all who could do the job
+///
+/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for all. Prints how well
+/// the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and what the mission took beyond one that knows
+/// the true energies, with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
+/// DIR/deploy.md.
+///
+/// Beside the bundles drive the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
+/// that start from nothing, one who fits the formulas of the world, one who knows the hidden facts, and the truth. A bundle is called by its
+/// folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// The bundles, such as runs/terrain-ridge/seed-0/model.safetensors
+    #[arg(required = true, value_name = "BUNDLE")]
+    bundles: Vec<PathBuf>,
+    /// The configuration whose [world] they are put to work in
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where deploy.json and deploy.md go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Missions
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = super::at_least_one)]
+    missions: usize,
+    /// Driven edges from one adaptation and plan to the next
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::at_least_one)]
+    every: usize,
+    /// Driven edges that an agent remembers
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::at_least_one)]
+    remember: usize,
+    /// Support samples for which settings of baselines are chosen [default: as trained]
+    #[arg(long, value_name = "K", value_parser = super::at_least_one)]
+    shots: Option<usize>,
+    /// With whom all are compared [default: unadapted, or the first bundle where there are no baselines]
+    #[arg(long, value_name = "NAME")]
+    reference: Option<String>,
+    /// The same seed gives the same missions
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = super::seed())]
+    seed: u64,
+}
+
+/// What a bundle is called: its folder, or where that is `seed-N` the one above; by itself its own name.
+fn name_of(path: &Path) -> String {
+    let names: Vec<String> =
+        path.components().rev().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let is_seed = |name: &str| name.strip_prefix("seed-").is_some_and(|number| number.parse::<u64>().is_ok());
+    let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match &names[..] {
+        [_, seed, folder, ..] if is_seed(seed) => folder.clone(),
+        [file, folder, ..] if file == crate::train::BUNDLE => folder.clone(),
+        _ => stem(),
+    }
+}
+
+/// The bundles of each seed, in the order in which names came: `[seed][bundle]`.
+fn by_seed(paths: &[PathBuf]) -> Result<Vec<Vec<(String, &Path)>>, String> {
+    let mut names = Vec::new();
+    let mut groups: BTreeMap<String, Vec<&Path>> = BTreeMap::new();
+    for path in paths {
+        let name = name_of(path);
+        if RIVALS.contains(&&*name) || OWN.contains(&&*name) {
+            return Err(format!(
+                "{}: an agent is called {name} already: put the bundle into another folder",
+                path.display()
+            ));
+        }
+        if !names.contains(&name) {
+            names.push(name.clone());
+        }
+        groups.entry(name).or_default().push(path);
+    }
+    let counts: Vec<String> = names.iter().map(|name| format!("{name} {}", groups[name].len())).collect();
+    let seeds = names.first().map_or(0, |name| groups[name].len());
+    if groups.values().any(|paths| paths.len() != seeds) {
+        return Err(format!("expected as many seeds of each agent, found {}", counts.join(", ")));
+    }
+    Ok((0..seeds).map(|seed| names.iter().map(|name| (name.clone(), groups[name][seed])).collect()).collect())
+}
+
+/// The baselines beside the first of `paths` that has some.
+fn baselines_beside<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Option<Baselines>, Box<dyn Error>> {
+    let has = |path: &&Path| path.parent().unwrap_or(Path::new(".")).join(baseline::FOLDER).is_dir();
+    Ok(paths.into_iter().find(has).map(Baselines::beside).transpose()?)
+}
+
+pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
+    crate::collective::expect_one()?;
+    let seeds = by_seed(&arguments.bundles)?;
+    let config = Config::read(&arguments.config, &[])?;
+    let world = match &config.world {
+        WorldConfig::Terrain(config) => Terrain::open(config, 0)?,
+        other => {
+            return Err(format!("{}: expected a world of terrain, found {other:?}", arguments.config.display()).into());
+        }
+    };
+    std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;
+    let bar = ProgressBar::new((seeds.len() * arguments.missions) as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} missions, ETA {eta}")?);
+    let mut agents: Vec<Deployed> = Vec::new();
+    let mut chosen = None;
+    let mut settings = Settings { shots: 1, capacity: arguments.remember, seed: arguments.seed };
+    for (seed, paths) in seeds.iter().enumerate() {
+        let baselines = baselines_beside(paths.iter().map(|(_, path)| *path))?;
+        let mut bundles = Vec::new();
+        for (place, (name, path)) in paths.iter().enumerate() {
+            let (model, bytes) = Model::open(path)?;
+            check(path, &model, &world)?;
+            if (seed, place) == (0, 0) {
+                settings.shots = arguments.shots.or_else(|| evaluate::trained_shots(&model)).ok_or_else(|| {
+                    format!("{}: it does not say how many shots it was trained with: --shots K", path.display())
+                })?;
+            }
+            bundles.push(Named { name: name.clone(), bytes });
+        }
+        if baselines.is_none() {
+            bar.suspend(|| eprintln!("no baselines beside the bundles of seed {seed}: they are not compared"));
+        }
+        bar.suspend(|| eprintln!("seed {seed}: choosing settings on validation tasks, then driving"));
+        let roster = Roster::new(&bundles, baselines.as_ref(), &world, settings)?;
+        let campaign = Campaign {
+            world: &world,
+            roster: &roster,
+            // They are not trained, so one seed says all.
+            own: seed == 0,
+            settings,
+            missions: arguments.missions as u64,
+            seed: arguments.seed,
+            every: arguments.every,
+        };
+        // Before hours are spent.
+        let names = campaign.names();
+        chosen.get_or_insert(reference(arguments, &names)?);
+        let Some(scores) = campaign.drive(stop, &|| bar.inc(1))? else {
+            bar.finish_and_clear();
+            eprintln!("stopped; nothing was written");
+            return Ok(());
+        };
+        for (name, scores) in names.into_iter().zip(scores) {
+            match agents.iter_mut().find(|agent| agent.name == name) {
+                Some(agent) => agent.scores.push(scores),
+                None => agents.push(Deployed { name: name.into(), scores: vec![scores] }),
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let deployment = Deployment {
+        world: world.name().into(),
+        trials: "missions",
+        seed: arguments.seed,
+        panels: panels(),
+        reference: chosen.unwrap_or_default(),
+        agents,
+        notes: format!(
+            "An agent adapts and plans anew every {} driven edges and remembers {}; settings were chosen on validation tasks for {} shots. \
+             Plans are on expected energies; where an agent knows no variance, one fitted on validation tasks. `oracle` knows the hidden facts \
+             and reads the sensors, `truth` knows the true energies.",
+            arguments.every, arguments.remember, settings.shots
+        ),
+    };
+    print!("{}", deployment.text());
+    for (name, text) in [("deploy.json", deployment.json()?), ("deploy.md", deployment.markdown())] {
+        let path = arguments.out.join(name);
+        crate::files::replace(&path, text.as_bytes()).map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    println!("{}", arguments.out.join("deploy.{json,md}").display());
+    Ok(())
+}
+
+/// Refuses a bundle whose rows are not those of `world`.
+fn check(path: &Path, model: &Model, world: &Terrain) -> Result<(), String> {
+    let signature = world.signature();
+    let (expected, got) = (
+        [signature.inputs.len(), signature.outputs.len()],
+        [model.network.input.len, model.rule.output_len(&model.network)],
+    );
+    if expected == got {
+        return Ok(());
+    }
+    let [[inputs, outputs], [theirs, their_outputs]] = [expected, got];
+    Err(format!(
+        "{}: the world `{}` has {inputs} inputs and {outputs} outputs, the bundle takes {theirs} and gives {their_outputs}",
+        path.display(),
+        world.name()
+    ))
+}
+
+/// With whom all are compared, out of the `names` of the agents.
+fn reference(arguments: &Arguments, names: &[&str]) -> Result<String, String> {
+    let first = names.first().copied().unwrap_or_default();
+    let usual = if names.contains(&UNADAPTED) { UNADAPTED } else { first };
+    let wanted = arguments.reference.as_deref().unwrap_or(usual);
+    if names.contains(&wanted) {
+        return Ok(wanted.into());
+    }
+    Err(format!("--reference {wanted}: expected one of {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_are_called_by_their_folders() {
+        for (path, name) in [
+            ("runs/terrain-ridge/seed-2/model.safetensors", "terrain-ridge"),
+            ("runs/terrain/model.safetensors", "terrain"),
+            ("models/zoo/terrain-ridge.safetensors", "terrain-ridge"),
+            ("model.safetensors", "model"),
+        ] {
+            assert_eq!(name_of(Path::new(path)), name);
+        }
+        let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let two = paths(&["a/seed-0/model.safetensors", "b/model.safetensors", "a/seed-1/model.safetensors"]);
+        assert_eq!(by_seed(&two).unwrap_err(), "expected as many seeds of each agent, found a 2, b 1");
+        assert_eq!(by_seed(&two[..2]).unwrap()[0][1], ("b".into(), Path::new("b/model.safetensors")));
+        assert!(by_seed(&paths(&["truth/model.safetensors"])).unwrap_err().contains("another folder"));
+    }
+}
