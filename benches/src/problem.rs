@@ -136,6 +136,7 @@ impl Problem {
                 rate: Rate::Constant,
                 scope: self.scope.clone(),
                 momentum: false,
+                rows: 0,
             },
             parameters: &self.parameters,
             numbers: &[Self::RATE],

@@ -97,7 +97,7 @@ mod tests {
             heads: core::iter::repeat_n(head, MAX_HEADS).collect(),
         };
         let scope = Scope::Layers((0..MAX_LAYERS as u8).collect());
-        let rule = Rule::Gradient { steps: 1000, rate: Rate::PerLayerStep, scope, momentum: true };
+        let rule = Rule::Gradient { steps: 1000, rate: Rate::PerLayerStep, scope, momentum: true, rows: 0 };
         let text = serde_json::to_string(&Metadata { format: FORMAT, network, rule }).unwrap();
         assert!(text.len() <= MAX_METADATA, "{} bytes", text.len());
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_left_to_later_versions() {
         let network = networks::mlp(1, InputForm::Plain, &[4], Activation::Relu, "y", 1, Loss::MeanSquared).unwrap();
-        let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false };
+        let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 };
         let metadata = Metadata { format: FORMAT, network, rule };
         let mut text = serde_json::to_string(&metadata).unwrap();
         text.insert_str(1, r#""later":{"a":[1,2,"x"]},"#);

@@ -39,6 +39,10 @@ pub enum Rule {
         /// Whether steps have momentum: v ← μ v + ∇L(θ), θ ← θ − α ∘ v (Polyak 1964).
         #[serde(default, skip_serializing_if = "is_false")]
         momentum: bool,
+        /// The number of support rows that α is for: with n rows a step is α n / rows long, so that every row counts as much, as if the
+        /// loss were a sum. 0 if a step is α long whatever the number of rows, as in the papers.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        rows: usize,
     },
     /// Ridge regression of the targets on the features, toward the heads of the bundle: argmin Σ |y − W φ|² + λ |W − W₀|² (R2D2,
     /// Bertinetto et al. 2019, which has W₀ = 0). Every head is one dense layer.
@@ -78,6 +82,10 @@ pub enum Rule {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_zero(rows: &usize) -> bool {
+    *rows == 0
 }
 
 /// What the inner rate α is, and so the shape of the tensor `rule.rate`.
@@ -425,7 +433,7 @@ mod tests {
         for (rate, len) in [(Rate::Constant, 1), (Rate::PerLayerStep, 6), (Rate::PerParameter, 32)] {
             for scope in [Scope::All, Scope::Heads, Scope::Layers(Vec::from_slice(&[0]).unwrap())] {
                 for momentum in [false, true] {
-                    let rule = Rule::Gradient { steps: 3, rate, scope: scope.clone(), momentum };
+                    let rule = Rule::Gradient { steps: 3, rate, scope: scope.clone(), momentum, rows: 0 };
                     let text = serde_json::to_string(&rule).unwrap();
                     assert_eq!(serde_json_core::from_str::<Rule>(&text).unwrap().0, rule);
                     assert_eq!(text.contains("momentum"), momentum);
@@ -454,8 +462,9 @@ mod tests {
     #[test]
     fn refuses_what_does_not_fit() {
         let network = network();
-        let rule =
-            |steps, scope| Rule::Gradient { steps, rate: Rate::Constant, scope, momentum: false }.check(&network);
+        let rule = |steps, scope| {
+            Rule::Gradient { steps, rate: Rate::Constant, scope, momentum: false, rows: 0 }.check(&network)
+        };
         assert_eq!(rule(0, Scope::All), Err(RuleError::Steps(0)));
         assert_eq!(rule(1, Scope::Layers(Vec::new())), Err(RuleError::NothingToAdapt));
         assert_eq!(rule(1, Scope::Contexts), Err(RuleError::NothingToAdapt));

@@ -189,8 +189,11 @@ impl Parts {
 
     /// The parameters after `steps` of gradient descent on the support rows `(x, y)`, with momentum if the rule has it.
     pub fn adapted(&self, steps: usize, x: &[f32], y: &[f32]) -> Vec<f64> {
-        let Rule::Gradient { rate, scope, steps: trained, momentum } = &self.rule else { panic!("a gradient rule") };
+        let Rule::Gradient { rate, scope, steps: trained, momentum, rows: reference } = &self.rule else {
+            panic!("a gradient rule")
+        };
         let rows = x.len() / self.network.input.len;
+        let scale = if *reference == 0 { 1.0 } else { rows as f64 / *reference as f64 };
         let (presented, scaled) = (self.presented(x, x), self.scaled(y));
         let factor = if *momentum { f64::from(self.numbers[self.numbers.len() - 1]) } else { 0.0 };
         let mut parameters = self.start();
@@ -208,7 +211,7 @@ impl Parts {
                         Rate::PerParameter => self.numbers[p],
                     };
                     velocity[p] = factor * velocity[p] + gradient[p];
-                    parameters[p] -= f64::from(alpha) * velocity[p];
+                    parameters[p] -= scale * f64::from(alpha) * velocity[p];
                 }
             }
         }
@@ -308,5 +311,5 @@ pub fn several_heads(form: InputForm) -> NetworkSpec {
 
 /// Gradient descent in 3 steps.
 pub fn gradient(rate: Rate, scope: Scope) -> Rule {
-    Rule::Gradient { steps: 3, rate, scope, momentum: false }
+    Rule::Gradient { steps: 3, rate, scope, momentum: false, rows: 0 }
 }

@@ -76,7 +76,7 @@ pub fn similarity(form: InputForm) -> NetworkSpec {
 
 /// Every rule, with every kind of rate, scope and network that it treats in another way.
 pub fn every(seed: u64) -> Vec<Parts> {
-    let gradient = |rate, scope, momentum| Rule::Gradient { steps: 3, rate, scope, momentum };
+    let gradient = |rate, scope, momentum| Rule::Gradient { steps: 3, rate, scope, momentum, rows: 0 };
     let several = || several_heads(InputForm::Plain);
     let linear = || linear_heads(InputForm::Plain);
     let (forms, alpha) = ([InputForm::Relative, InputForm::Both], 0.05);

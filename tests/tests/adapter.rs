@@ -269,7 +269,7 @@ fn memory_is_what_the_formula_says() {
     for ((rate, momentum), form) in gradient_rules.into_iter().flatten().flat_map(|rule| forms.map(|form| (rule, form)))
     {
         for scope in scopes() {
-            let rule = Rule::Gradient { steps: 3, rate, scope, momentum };
+            let rule = Rule::Gradient { steps: 3, rate, scope, momentum, rows: 0 };
             let parts = Parts::new(several_heads(form), rule, 0.05, 1);
             let bytes = parts.bytes();
             let bundle = Bundle::parse(&bytes).unwrap();

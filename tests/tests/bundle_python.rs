@@ -40,7 +40,7 @@ fn network() -> NetworkSpec {
 
 /// The rule of the example in `docs/bundle.md`.
 fn rule() -> Rule {
-    Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::Heads, momentum: false }
+    Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::Heads, momentum: false, rows: 0 }
 }
 
 fn about() -> About {

@@ -155,7 +155,7 @@ fn check_adaptation(case: &Case, scope: Scope, rate: f32) {
     let (inputs, outputs) = (spec.input.len, spec.output_len());
     let bytes = export::to_bytes(&Export {
         network: spec,
-        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone(), momentum: false },
+        rule: &Rule::Gradient { steps: STEPS, rate: Rate::Constant, scope: scope.clone(), momentum: false, rows: 0 },
         parameters: &single(&case.params),
         numbers: &[rate],
         input_mean: &vec![0.0; inputs],

@@ -13,7 +13,7 @@ use sinew_tests::bundle::{Parts, gradient, several_heads};
 /// A network of 8-32-1 units.
 fn arm() -> Parts {
     let network = networks::mlp(8, InputForm::Plain, &[32], Activation::Tanh, "torque", 1, Loss::MeanSquared).unwrap();
-    let rule = Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::All, momentum: false };
+    let rule = Rule::Gradient { steps: 5, rate: Rate::PerLayerStep, scope: Scope::All, momentum: false, rows: 0 };
     Parts::new(network, rule, 0.0625, 1)
 }
 

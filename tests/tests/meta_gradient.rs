@@ -311,7 +311,7 @@ fn multi_step_losses_and_the_order_are_annealed() {
     let text = "steps = 3\ninner_rate = 0.1\nrate = \"per_layer_step\"\nlearn_rate = true\n\
                 first_order_iterations = 20\nmulti_step_iterations = 100";
     let settings: maml::Settings = toml::from_str(text).unwrap();
-    let rule = Rule::Gradient { steps, rate: kind, scope: Scope::All, momentum: false };
+    let rule = Rule::Gradient { steps, rate: kind, scope: Scope::All, momentum: false, rows: 0 };
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let mut learner = Maml::new(&engine, rule, &settings, Kept::default()).unwrap();
     let state = State { params: aligned(&params), rates: aligned(&rates) };
@@ -335,6 +335,45 @@ fn multi_step_losses_and_the_order_are_annealed() {
     }
 }
 
+/// Rates for 8 rows, on tasks with fewer: the same as smaller rates for any number of rows, and so is the gradient by them.
+#[test]
+fn steps_that_grow_with_the_rows_are_steps_of_other_rates() {
+    let spec = two_headed();
+    let mut numbers = Numbers(6);
+    let params = numbers.values(spec.param_len(), 0.6);
+    // Every other one has as many rows.
+    let tasks: Vec<[Side; 2]> = tasks(&spec, 4, &mut numbers).into_iter().step_by(2).collect();
+    let rows = tasks[0][0].2;
+    let scale = rows as f64 / 8.0;
+    let inner = Inner { spec: &spec, kind: Rate::PerParameter, scope: &Scope::All, steps: 2, first_order: false };
+    let rates: Vec<f64> = (0..inner.rate_len()).map(|i| f64::from(0.05 + 0.001 * i as f32)).collect();
+    let scaled: Vec<f64> = rates.iter().map(|rate| scale * rate).collect();
+    let (losses, want, by_rates) = inner.gradient(&params, &scaled, &tasks);
+    let want_rates: Vec<f64> = by_rates.iter().map(|value| scale * value).collect();
+
+    let text = "steps = 2\ninner_rate = 0.1\nrate = \"per_parameter\"\nlearn_rate = true\nrows = 8";
+    let settings: maml::Settings = toml::from_str(text).unwrap();
+    let rule = Rule::Gradient { steps: 2, rate: Rate::PerParameter, scope: Scope::All, momentum: false, rows: 8 };
+    let mut engine = Cpu::new(&spec, 1).unwrap();
+    let mut learner = Maml::new(&engine, rule, &settings, Kept::default()).unwrap();
+    let state = State { params: aligned(&params), rates: aligned(&rates) };
+    let batch = learner.prepare(&mut engine, engine_tasks(&tasks), Use::Training).unwrap();
+    let mut got = BatchGradient::default();
+    learner.gradient(&mut engine, &state, &batch, 0, &mut got).unwrap();
+    let errors = [relative_error(&got.params, &want), relative_error(got.rates.as_ref().unwrap(), &want_rates)];
+    assert!(errors[0] <= 2e-5 && errors[1] <= 1e-4, "{errors:?}");
+    let mut told = Vec::new();
+    learner.losses(&mut engine, &state, &batch, &mut told).unwrap();
+    let error = relative_error(&told, &losses);
+    assert!(error <= 1e-5, "{error}");
+
+    let mut uneven = engine_tasks(&tasks);
+    uneven[1].support = uneven[1].query.clone();
+    assert_ne!(uneven[1].support.rows, rows);
+    let why = learner.prepare(&mut engine, uneven, Use::Training).unwrap_err().to_string();
+    assert!(why.contains("the support rows of a task"), "{why}");
+}
+
 /// One of Reptile's iterations by hand: (θ − W)/α after steps on parts of the rows, none of which a task sees twice here.
 #[test]
 fn reptile_hands_on_how_far_its_steps_led() {
@@ -343,7 +382,7 @@ fn reptile_hands_on_how_far_its_steps_led() {
     let params = numbers.values(spec.param_len(), 0.6);
     let tasks = tasks(&spec, 3, &mut numbers);
     let settings: reptile::Settings = toml::from_str("training_steps = 4\ninner_rate = 0.1").unwrap();
-    let rule = Rule::Gradient { steps: 4, rate: Rate::Constant, scope: Scope::All, momentum: false };
+    let rule = Rule::Gradient { steps: 4, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 };
     let mut engine = Cpu::new(&spec, 1).unwrap();
     let mut learner = Reptile::new(rule, settings);
     let state = State { params: aligned(&params), rates: aligned(&[0.1]) };

@@ -48,7 +48,7 @@ fn check_descent(parts: &Parts, capacity: usize, rows: usize, steps: usize) {
 fn momentum_is_polyaks() {
     for rate in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter] {
         for scope in [Scope::All, Scope::Heads, Scope::Layers([1, 3].into_iter().collect())] {
-            let rule = Rule::Gradient { steps: 3, rate, scope, momentum: true };
+            let rule = Rule::Gradient { steps: 3, rate, scope, momentum: true, rows: 4 };
             let parts = Parts::new(several_heads(InputForm::Both), rule, 0.1, 1);
             check_descent(&parts, 6, 6, 3);
             // Past the last row of the rates, and with a ring that has gone round.
@@ -61,7 +61,7 @@ fn momentum_is_polyaks() {
 fn contexts_alone_adapt() {
     for (rate, form) in [(Rate::Constant, InputForm::Plain), (Rate::PerLayerStep, InputForm::Relative)] {
         for momentum in [false, true] {
-            let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Contexts, momentum };
+            let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Contexts, momentum, rows: 0 };
             let parts = Parts::new(contexts(form), rule, 0.4, 3);
             check_descent(&parts, 8, 6, 3);
             let (x, y) = parts.samples(6, 2);
@@ -88,7 +88,7 @@ fn many_units_of_work_are_one_step() {
         (Scope::Layers([1, 5].into_iter().collect()), false),
         (Scope::Layers([2].into_iter().collect()), true),
     ] {
-        let rule = Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: scope.clone(), momentum };
+        let rule = Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: scope.clone(), momentum, rows: 7 };
         let parts = Parts::new(camera(), rule, 0.2, 1);
         check_descent(&parts, 7, 7, 2);
         // A fast path has room for more rows in a unit: enough of them that it divides them too, against the scalar path.
@@ -107,7 +107,7 @@ fn many_units_of_work_are_one_step() {
             assert!(error <= 1e-5, "{scope:?} on {}: {error}", path.name());
         });
     }
-    let rule = Rule::Gradient { steps: 2, rate: Rate::PerParameter, scope: Scope::All, momentum: false };
+    let rule = Rule::Gradient { steps: 2, rate: Rate::PerParameter, scope: Scope::All, momentum: false, rows: 5 };
     check_descent(&Parts::new(camera(), rule, 0.2, 2), 6, 8, 2);
 }
 
@@ -284,7 +284,7 @@ fn learned_gates_follow_their_equations() {
 #[test]
 fn the_numbers_of_a_seed_are_the_numbers_of_a_bundle() {
     let rules = [
-        Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: Scope::All, momentum: true },
+        Rule::Gradient { steps: 2, rate: Rate::PerLayerStep, scope: Scope::All, momentum: true, rows: 0 },
         Rule::Ridge { recursive: true },
         Rule::Bayes,
         Rule::MetaLstm { steps: 1, hidden: 2, scope: Scope::All },

@@ -11,7 +11,7 @@ use crate::network::{LayerSet, Tail};
 use crate::reader::Bundle;
 use crate::rule::{
     Fit, Trial, Until,
-    gradient::{Momentum, Rates, Stepper, descend},
+    gradient::{Momentum, Rates, Stepper, descend, scale_of_rows},
 };
 #[cfg(feature = "rules")]
 use crate::rule::{
@@ -43,6 +43,7 @@ pub(super) enum Learner {
     Gradient {
         rate: Rate,
         momentum: bool,
+        rows: usize,
     },
     #[cfg(feature = "rules")]
     Ridge,
@@ -81,7 +82,7 @@ impl Learner {
         #[cfg(not(feature = "rules"))]
         let _ = (behind, numbers, rule, start);
         match *bundle.rule() {
-            Rule::Gradient { rate, momentum, .. } => Some(Self::Gradient { rate, momentum }),
+            Rule::Gradient { rate, momentum, rows, .. } => Some(Self::Gradient { rate, momentum, rows }),
             #[cfg(not(feature = "rules"))]
             #[allow(unreachable_patterns, reason = "unless another crate asks for more of `sinew-models`")]
             _ => None,
@@ -141,14 +142,15 @@ impl Learner {
     pub(super) fn fit(&mut self, fit: &mut Fit<'_>, tools: Tools<'_, '_>, until: Until<'_>) -> (Trial, usize) {
         let Tools { work, numbers, rule, adapted, steps, .. } = tools;
         match self {
-            Self::Gradient { rate, momentum } => {
+            Self::Gradient { rate, momentum, rows } => {
                 let (values, momentum) = match (*momentum, numbers.split_last()) {
                     (true, Some((factor, values))) => {
                         (values, Some(Momentum { factor: *factor, velocity: rule.state }))
                     }
                     _ => (numbers, None),
                 };
-                let rates = Rates { kind: *rate, values, adapted };
+                let scale = scale_of_rows(*rows, fit.learn.len());
+                let rates = Rates { kind: *rate, values, adapted, scale };
                 (descend(fit, &mut Stepper::Descent(rates, momentum), steps, work, until), 0)
             }
             #[cfg(feature = "rules")]

@@ -44,7 +44,8 @@ pub(super) const NO_NETWORK: NetworkSpec =
     NetworkSpec { input: Input::vector(0, InputForm::Plain), backbone: Vec::new(), heads: Vec::new() };
 
 /// A rule to be filled.
-pub(super) const NO_RULE: Rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false };
+pub(super) const NO_RULE: Rule =
+    Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 };
 
 /// A layer to be filled.
 fn no_layer() -> Layer {
@@ -303,6 +304,7 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
         "#steps",
         RATES.0,
         "?momentum",
+        "#rows",
         #[cfg(feature = "rules")]
         "?recursive",
         #[cfg(feature = "rules")]
@@ -319,25 +321,26 @@ fn read_rule(cursor: &mut Cursor<'_>, into: &mut Rule) -> Read<()> {
 }
 
 #[cfg(not(feature = "rules"))]
-fn rule(kind: &Raw<'_>, [_, steps, rate, momentum, ..]: [usize; MOST], scope: Option<Scope>) -> Option<Rule> {
+fn rule(kind: &Raw<'_>, [_, steps, rate, momentum, rows, ..]: [usize; MOST], scope: Option<Scope>) -> Option<Rule> {
     if !kind.is("gradient") {
         return None;
     }
-    gradient(steps, rate, momentum, scope)
+    gradient([steps, rate, momentum, rows], scope)
 }
 
-fn gradient(steps: usize, rate: usize, momentum: usize, scope: Option<Scope>) -> Option<Rule> {
-    Some(Rule::Gradient { steps: known(steps)?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == 1 })
+fn gradient([steps, rate, momentum, rows]: [usize; 4], scope: Option<Scope>) -> Option<Rule> {
+    let rows = known(rows).unwrap_or(0);
+    Some(Rule::Gradient { steps: known(steps)?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == 1, rows })
 }
 
 #[cfg(feature = "rules")]
 fn rule(
     kind: &Raw<'_>,
-    [_, steps, rate, momentum, recursive, classes, hidden]: [usize; MOST],
+    [_, steps, rate, momentum, rows, recursive, classes, hidden]: [usize; MOST],
     scope: Option<Scope>,
 ) -> Option<Rule> {
     if kind.is("gradient") {
-        return gradient(steps, rate, momentum, scope);
+        return gradient([steps, rate, momentum, rows], scope);
     }
     Some(if kind.is("ridge") {
         Rule::Ridge { recursive: known(recursive)? == 1 }
@@ -407,8 +410,8 @@ mod tests {
     fn rule() -> impl Strategy<Value = Rule> {
         let number = || 0..usize::MAX - 1;
         prop_oneof![
-            (number(), prop::sample::select(RATES.1), scope(), any::<bool>())
-                .prop_map(|(steps, rate, scope, momentum)| Rule::Gradient { steps, rate, scope, momentum }),
+            (number(), prop::sample::select(RATES.1), scope(), any::<bool>(), number())
+                .prop_map(|(steps, rate, scope, momentum, rows)| Rule::Gradient { steps, rate, scope, momentum, rows }),
             any::<bool>().prop_map(|recursive| Rule::Ridge { recursive }),
             Just(Rule::Bayes),
             Just(Rule::Prototype),

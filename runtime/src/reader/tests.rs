@@ -38,7 +38,7 @@ fn network() -> NetworkSpec {
 }
 
 fn rule(rate: Rate) -> Rule {
-    Rule::Gradient { steps: 2, rate, scope: Scope::Heads, momentum: false }
+    Rule::Gradient { steps: 2, rate, scope: Scope::Heads, momentum: false, rows: 0 }
 }
 
 /// Values that f16 and bf16 hold exactly.

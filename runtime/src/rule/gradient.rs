@@ -21,6 +21,13 @@ pub struct Rates<'a> {
     pub values: &'a [f32],
     /// The layers that are adapted; the rates of all others count as 0.
     pub adapted: LayerSet,
+    /// By what all are multiplied; see [`scale_of_rows`].
+    pub scale: f32,
+}
+
+/// By what rates that are for so many support rows are multiplied where there are `rows`; 1 where they are for any number.
+pub fn scale_of_rows(reference: usize, rows: usize) -> f32 {
+    if reference == 0 { 1.0 } else { rows as f32 / reference as f32 }
 }
 
 impl Rates<'_> {
@@ -54,7 +61,7 @@ impl Rates<'_> {
             Rate::PerParameter => return None,
         };
         let rate = self.values.get(place)?;
-        Some(if self.adapted.has(layer) { *rate } else { 0.0 })
+        Some(if self.adapted.has(layer) { self.scale * *rate } else { 0.0 })
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
@@ -105,7 +112,7 @@ impl Rates<'_> {
                 Some(rate) => step_from(path, to, -rate, from),
                 None => {
                     let Some(rates) = self.values.get(range) else { continue };
-                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -rate);
+                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -(self.scale * *rate));
                     add_scaled(path, to, 1.0, from);
                 }
             }
@@ -124,7 +131,12 @@ impl Rates<'_> {
                 Some(rates) => add_scaled(network.path(), params, -rates.get(layer).copied().unwrap_or(0.0), gradient),
                 None => {
                     let values = self.values.get(range).unwrap_or_default();
-                    subtract_product(network.path(), params, values, gradient);
+                    if self.scale == 1.0 {
+                        subtract_product(network.path(), params, values, gradient);
+                    } else {
+                        let each = params.iter_mut().zip(values).zip(gradient);
+                        each.for_each(|((to, rate), gradient)| *to -= self.scale * rate * gradient);
+                    }
                 }
             }
         }

@@ -189,12 +189,12 @@ impl<'a> Draw<'a> {
             3 => Rule::Prototype,
             4 => Rule::Siamese { classes: 1 + self.below(3) },
             5 => Rule::MetaLstm { steps, hidden: self.below(3), scope },
-            _ => Rule::Gradient { steps, rate, scope, momentum: self.below(2) == 1 },
+            _ => Rule::Gradient { steps, rate, scope, momentum: self.below(2) == 1, rows: self.below(3) },
         };
         if rule.check(network).is_ok() {
             rule
         } else {
-            Rule::Gradient { steps, rate, scope: Scope::All, momentum: false }
+            Rule::Gradient { steps, rate, scope: Scope::All, momentum: false, rows: 0 }
         }
     }
 

@@ -86,6 +86,7 @@ fn of_values() {
             "inner_rate = 0.05\nsteps = 3\nrate = \"per_layer_step\"\nlearn_rate = true\nmulti_step_iterations = 30",
         ),
         ("maml", "inner_rate = 0.05\nsteps = 2\nfirst_order_iterations = 30"),
+        ("maml", "inner_rate = 0.05\nsteps = 2\nrate = \"per_parameter\"\nlearn_rate = true\nrows = 7"),
         ("reptile", "inner_rate = 0.05\ntraining_steps = 3\nbatch = 4\nsteps = 2"),
         ("ridge", ""),
         ("ridge", "learn_prior = false\nridge = 0.3"),

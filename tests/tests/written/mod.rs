@@ -24,7 +24,7 @@ pub struct Case {
 pub fn cases(form: InputForm) -> Vec<Case> {
     let network =
         |outputs, loss| networks::mlp(INPUTS, form, &[17, 9], Activation::Tanh, "head", outputs, loss).unwrap();
-    let gradient = |scope, momentum| Rule::Gradient { steps: 3, rate: Rate::Constant, scope, momentum };
+    let gradient = |scope, momentum| Rule::Gradient { steps: 3, rate: Rate::Constant, scope, momentum, rows: 0 };
     let regression = || network(2, Loss::MeanSquared);
     let case = |name, rule, network| Case { name, rule, network };
     vec![

@@ -200,7 +200,7 @@ mod tests {
     fn silent() -> Model {
         let network = networks::mlp(2, InputForm::Plain, &[], Activation::Identity, "y", 1, Loss::MeanSquared).unwrap();
         Model {
-            rule: Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false },
+            rule: Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 },
             state: State { params: vec![0.0; network.param_len()], rates: vec![0.0] },
             scaling: Scaling::none(&network),
             about: About::default(),

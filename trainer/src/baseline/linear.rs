@@ -57,7 +57,7 @@ pub fn fit(config: &Config, world: &dyn World, scaling: &Scaling) -> Result<Mode
     let start = vec![0.0; spec.param_len()];
     let pull = POOLED_PULL * pooled.rows as f64;
     let params = map_estimate(&spec, &start, &pooled, pull, POOLED_ITERATIONS);
-    let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false };
+    let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 };
     Ok(Model {
         rule,
         state: State { params, rates: vec![0.0] },

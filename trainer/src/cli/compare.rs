@@ -131,7 +131,7 @@ fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>, Box<dyn Error>>
             );
         }
         // What the pooled network is trained by; how a device would adapt it does not matter, nor which seeds the others have.
-        let adapt = Descent { steps: 1, inner_rate: 0.0, rate: Rate::Constant, adapt: Scope::All };
+        let adapt = Descent { steps: 1, inner_rate: 0.0, rate: Rate::Constant, adapt: Scope::All, rows: 0 };
         let any = |set: Config| Config { seed: 0, learner: LearnerConfig::Pooled(adapt), ..set };
         let set = config.pooled().filter(|_| arguments.baselines).map(any);
         let baselines = set.as_ref().is_some_and(|set| !sets.contains(set));

@@ -11,11 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Answer, evaluate};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
+use crate::deploy::grasp::{self, Choice, Tries};
 use crate::deploy::report::{Deployed, Deployment};
 use crate::deploy::roster::{Named, RIVALS, Roster, Settings};
-use crate::deploy::terrain::{Campaign, OWN, panels};
+use crate::deploy::terrain::{self, Missions};
+use crate::deploy::{Campaign, CampaignError};
 use crate::model::Model;
 use crate::world::World;
+use crate::world::grasp::GraspWorld;
 use crate::world::terrain::Terrain;
 
 /// The name of the one that never learns, with which all are compared unless something else is asked for.
@@ -25,12 +28,15 @@ const UNADAPTED: &str = RIVALS[0];
 ///
 /// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for all. Prints how well
 /// the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and what the mission took beyond one that knows
-/// the true energies, with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
-/// DIR/deploy.md.
+/// the true energies. Grasping: choose a grasp of an unknown object, try it, observe, adapt and choose anew. Prints how often the pick
+/// holds, how well the outcomes of other grasps are predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
 ///
-/// Beside the bundles drive the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
-/// that start from nothing, one who fits the formulas of the world, one who knows the hidden facts, and the truth. A bundle is called by its
-/// folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
+/// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and DIR/deploy.md.
+///
+/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
+/// that start from nothing, and those who know more than a robot can: on terrain one who fits the formulas of the world, one who knows the
+/// hidden facts, and the truth; in grasping a particle filter inside the true model, and a bandit that learns of each grasp alone. A bundle
+/// is called by its folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -43,13 +49,16 @@ pub struct Arguments {
     /// Where deploy.json and deploy.md go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Missions
+    /// Missions, or objects to grasp
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = super::at_least_one)]
-    missions: usize,
+    trials: usize,
+    /// How grasps to try are chosen
+    #[arg(long, value_name = "WAY", value_delimiter = ',', default_value = "random,greedy")]
+    choose: Vec<Choice>,
     /// Driven edges from one adaptation and plan to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::at_least_one)]
     every: usize,
-    /// Driven edges that an agent remembers
+    /// Driven edges, or tries, that an agent remembers
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::at_least_one)]
     remember: usize,
     /// Support samples for which settings of baselines are chosen [default: as trained]
@@ -82,7 +91,7 @@ fn by_seed(paths: &[PathBuf]) -> Result<Vec<Vec<(String, &Path)>>, String> {
     let mut groups: BTreeMap<String, Vec<&Path>> = BTreeMap::new();
     for path in paths {
         let name = name_of(path);
-        if RIVALS.contains(&&*name) || OWN.contains(&&*name) {
+        if [&RIVALS[..], &terrain::OWN, &grasp::OWN].concat().contains(&&*name) {
             return Err(format!(
                 "{}: an agent is called {name} already: put the bundle into another folder",
                 path.display()
@@ -112,23 +121,27 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let seeds = by_seed(&arguments.bundles)?;
     let config = Config::read(&arguments.config, &[])?;
     let world = match &config.world {
-        WorldConfig::Terrain(config) => Terrain::open(config, 0)?,
+        WorldConfig::Terrain(config) => Place::Terrain(Terrain::open(config, 0)?),
+        WorldConfig::Grasp(config) => Place::Grasp(GraspWorld::open(config)?),
         other => {
-            return Err(format!("{}: expected a world of terrain, found {other:?}", arguments.config.display()).into());
+            let path = arguments.config.display();
+            return Err(
+                format!("{path}: expected a world with a control loop, terrain or grasp, found {other:?}").into()
+            );
         }
     };
     std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;
-    let bar = ProgressBar::new((seeds.len() * arguments.missions) as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} missions, ETA {eta}")?);
+    let bar = ProgressBar::new((seeds.len() * arguments.trials) as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} trials, ETA {eta}")?);
     let mut agents: Vec<Deployed> = Vec::new();
-    let mut chosen = None;
+    let (mut chosen, mut about) = (None, None);
     let mut settings = Settings { shots: 1, capacity: arguments.remember, seed: arguments.seed };
     for (seed, paths) in seeds.iter().enumerate() {
         let baselines = baselines_beside(paths.iter().map(|(_, path)| *path))?;
         let mut bundles = Vec::new();
         for (place, (name, path)) in paths.iter().enumerate() {
             let (model, bytes) = Model::open(path)?;
-            check(path, &model, &world)?;
+            check(path, &model, world.as_world())?;
             if (seed, place) == (0, 0) {
                 settings.shots = arguments.shots.or_else(|| evaluate::trained_shots(&model)).ok_or_else(|| {
                     format!("{}: it does not say how many shots it was trained with: --shots K", path.display())
@@ -139,26 +152,20 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         if baselines.is_none() {
             bar.suspend(|| eprintln!("no baselines beside the bundles of seed {seed}: they are not compared"));
         }
-        bar.suspend(|| eprintln!("seed {seed}: choosing settings on validation tasks, then driving"));
-        let roster = Roster::new(&bundles, baselines.as_ref(), &world, settings)?;
-        let campaign = Campaign {
-            world: &world,
-            roster: &roster,
-            // They are not trained, so one seed says all.
-            own: seed == 0,
-            settings,
-            missions: arguments.missions as u64,
-            seed: arguments.seed,
-            every: arguments.every,
-        };
+        bar.suspend(|| eprintln!("seed {seed}: choosing settings on validation tasks, then to work"));
+        let roster = Roster::new(&bundles, baselines.as_ref(), world.as_world(), settings)?;
+        // Those who know more than a robot can are not trained, so one seed says all.
+        let campaign = world.campaign(arguments, &roster, seed == 0, settings);
         // Before hours are spent.
         let names = campaign.names();
         chosen.get_or_insert(reference(arguments, &names)?);
-        let Some(scores) = campaign.drive(stop, &|| bar.inc(1))? else {
+        let done = campaign.run(stop, &|| bar.inc(1)).map_err(|why: CampaignError| why as Box<dyn Error>)?;
+        let Some(scores) = done else {
             bar.finish_and_clear();
             eprintln!("stopped; nothing was written");
             return Ok(());
         };
+        about = Some((campaign.trials().0, campaign.panels(), campaign.notes()));
         for (name, scores) in names.into_iter().zip(scores) {
             match agents.iter_mut().find(|agent| agent.name == name) {
                 Some(agent) => agent.scores.push(scores),
@@ -167,19 +174,16 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         }
     }
     bar.finish_and_clear();
+    // There is at least one bundle, so at least one seed.
+    let Some((trials, panels, notes)) = about else { return Ok(()) };
     let deployment = Deployment {
-        world: world.name().into(),
-        trials: "missions",
+        world: world.as_world().name().into(),
+        trials,
         seed: arguments.seed,
-        panels: panels(),
+        panels,
         reference: chosen.unwrap_or_default(),
         agents,
-        notes: format!(
-            "An agent adapts and plans anew every {} driven edges and remembers {}; settings were chosen on validation tasks for {} shots. \
-             Plans are on expected energies; where an agent knows no variance, one fitted on validation tasks. `oracle` knows the hidden facts \
-             and reads the sensors, `truth` knows the true energies.",
-            arguments.every, arguments.remember, settings.shots
-        ),
+        notes: format!("{notes} Settings were chosen on validation tasks for {} shots.", settings.shots),
     };
     print!("{}", deployment.text());
     for (name, text) in [("deploy.json", deployment.json()?), ("deploy.md", deployment.markdown())] {
@@ -190,8 +194,41 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     Ok(())
 }
 
+/// A world with a control loop.
+enum Place {
+    Terrain(Terrain),
+    Grasp(GraspWorld),
+}
+
+impl Place {
+    fn as_world(&self) -> &dyn World {
+        match self {
+            Self::Terrain(world) => world,
+            Self::Grasp(world) => world,
+        }
+    }
+
+    fn campaign<'a>(
+        &'a self,
+        arguments: &'a Arguments,
+        roster: &'a Roster<'a>,
+        own: bool,
+        settings: Settings,
+    ) -> Box<dyn Campaign + 'a> {
+        let (trials, seed) = (arguments.trials as u64, arguments.seed);
+        match self {
+            Self::Terrain(world) => {
+                Box::new(Missions { world, roster, own, settings, missions: trials, seed, every: arguments.every })
+            }
+            Self::Grasp(world) => {
+                Box::new(Tries { world, roster, own, choices: &arguments.choose, objects: trials, seed })
+            }
+        }
+    }
+}
+
 /// Refuses a bundle whose rows are not those of `world`.
-fn check(path: &Path, model: &Model, world: &Terrain) -> Result<(), String> {
+fn check(path: &Path, model: &Model, world: &dyn World) -> Result<(), String> {
     let signature = world.signature();
     let (expected, got) = (
         [signature.inputs.len(), signature.outputs.len()],

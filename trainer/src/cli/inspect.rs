@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> Answer {
 
 fn describe(rule: &Rule, rates: &Rates) -> String {
     match rule {
-        Rule::Gradient { steps, rate, scope, momentum } => {
+        Rule::Gradient { steps, rate, scope, momentum, rows } => {
             let kind = match rate {
                 Rate::Constant => "one rate",
                 Rate::PerLayerStep => "a rate for each layer and step",
@@ -114,7 +114,10 @@ fn describe(rule: &Rule, rates: &Rates) -> String {
             };
             let Rates { least, mean, most, .. } = rates;
             let momentum = if *momentum { " with momentum" } else { "" };
-            format!("{steps} gradient steps{momentum} on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}")
+            let rows = if *rows > 0 { format!(", for {rows} support rows") } else { String::new() };
+            format!(
+                "{steps} gradient steps{momentum} on {scope:?}, {kind}: {least:.4} to {most:.4}, mean {mean:.4}{rows}"
+            )
         }
         Rule::Ridge { recursive: false } => "ridge regression on the features, toward the heads of the bundle".into(),
         Rule::Ridge { recursive: true } => {

@@ -46,6 +46,13 @@ pub struct Descent {
     /// Which layers are adapted.
     #[serde(default)]
     pub adapt: Scope,
+    /// The number of support rows that the rate is for: steps grow with the rows; 0 if they do not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: usize,
+}
+
+fn is_zero(rows: &usize) -> bool {
+    *rows == 0
 }
 
 /// `kind = "siamese"`, which has no settings of its own.
@@ -59,7 +66,13 @@ fn one() -> usize {
 
 impl Descent {
     fn rule(&self) -> Rule {
-        Rule::Gradient { steps: self.steps, rate: self.rate, scope: self.adapt.clone(), momentum: false }
+        Rule::Gradient {
+            steps: self.steps,
+            rate: self.rate,
+            scope: self.adapt.clone(),
+            momentum: false,
+            rows: self.rows,
+        }
     }
 }
 
@@ -148,19 +161,23 @@ impl LearnerConfig {
         let (constant, all) = (Rate::Constant, Scope::All);
         match self {
             Self::Pooled(settings) => settings.clone(),
-            Self::Maml(maml::Settings { steps, inner_rate, rate, adapt, .. }) => {
-                Descent { steps: *steps, inner_rate: *inner_rate, rate: *rate, adapt: adapt.clone() }
+            Self::Maml(maml::Settings { steps, inner_rate, rate, adapt, rows, .. }) => {
+                Descent { steps: *steps, inner_rate: *inner_rate, rate: *rate, adapt: adapt.clone(), rows: *rows }
             }
             Self::Reptile(reptile::Settings { training_steps, steps, inner_rate, .. }) => {
                 let steps = steps.unwrap_or(*training_steps);
-                Descent { steps, inner_rate: *inner_rate, rate: constant, adapt: all }
+                Descent { steps, inner_rate: *inner_rate, rate: constant, adapt: all, rows: 0 }
             }
             // At the rate at which the gates begin.
-            Self::MetaLstm(meta_lstm::Settings { steps, adapt, .. }) => {
-                Descent { steps: *steps, inner_rate: meta_lstm::FIRST_RATE, rate: constant, adapt: adapt.clone() }
-            }
+            Self::MetaLstm(meta_lstm::Settings { steps, adapt, .. }) => Descent {
+                steps: *steps,
+                inner_rate: meta_lstm::FIRST_RATE,
+                rate: constant,
+                adapt: adapt.clone(),
+                rows: 0,
+            },
             Self::Prototype(_) | Self::Siamese(_) | Self::Ridge(_) | Self::Bayes(_) => {
-                Descent { steps: 1, inner_rate: 0.01, rate: constant, adapt: all }
+                Descent { steps: 1, inner_rate: 0.01, rate: constant, adapt: all, rows: 0 }
             }
         }
     }

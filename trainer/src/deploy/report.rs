@@ -7,7 +7,7 @@ use crate::cli::table::{plain, with_interval};
 use crate::compare::combine::{self, Interval};
 use crate::metric::Ratio;
 
-/// One number that is judged; less is better.
+/// One number that is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its name.
@@ -20,7 +20,7 @@ pub struct Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Panel {
     /// What they are.
-    pub title: &'static str,
+    pub title: String,
     /// The columns.
     pub columns: Vec<Column>,
 }
@@ -198,7 +198,7 @@ impl Deployment {
             self.agents.iter().map(agent).collect()
         };
         let panels = self.panels.iter().map(|panel| JsonPanel {
-            title: panel.title,
+            title: &panel.title,
             columns: panel
                 .columns
                 .iter()
@@ -232,8 +232,8 @@ mod tests {
             trials: "missions",
             seed: 7,
             panels: vec![
-                Panel { title: "errors", columns: vec![column("first")] },
-                Panel { title: "missions", columns: vec![column("second")] },
+                Panel { title: "errors".into(), columns: vec![column("first")] },
+                Panel { title: "missions".into(), columns: vec![column("second")] },
             ],
             agents: vec![agent("ours", vec![seed(0.5), seed(1.5)]), agent("theirs", vec![seed(0.0), seed(1.0)])],
             reference: "theirs".into(),

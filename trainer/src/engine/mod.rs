@@ -262,7 +262,7 @@ pub struct InnerLoop {
 
 impl InnerLoop {
     fn rates<'a>(&self, values: &'a [f32]) -> Rates<'a> {
-        Rates { kind: self.rate, values, adapted: self.adapted }
+        Rates { kind: self.rate, values, adapted: self.adapted, scale: 1.0 }
     }
 
     /// Whether a gradient goes back through the steps, rather than past them.

@@ -13,7 +13,7 @@ pub(super) const NAME: &str = "sgd";
 /// `model` with another rule: gradient descent at `rate`, of the layers that its own rule adapts, from the same parameters.
 pub fn descent(model: &Model, rate: f32) -> Model {
     let scope = model.rule.scope().clone();
-    let rule = Rule::Gradient { steps: model.rule.steps(), rate: Rate::Constant, scope, momentum: false };
+    let rule = Rule::Gradient { steps: model.rule.steps(), rate: Rate::Constant, scope, momentum: false, rows: 0 };
     Model { rule, state: State { params: model.state.params.clone(), rates: vec![rate] }, ..model.clone() }
 }
 

@@ -51,7 +51,7 @@ fn parts(rate: Rate) -> Parts {
             weight: 0.7,
         })
         .unwrap();
-    let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Heads, momentum: false };
+    let rule = Rule::Gradient { steps: 3, rate, scope: Scope::Heads, momentum: false, rows: 0 };
     let values = |len: usize, from: f32| -> Vec<f32> { (0..len).map(|index| from + (index as f32).sin()).collect() };
     let column = |name: &str, unit: &str| Column { name: name.into(), unit: unit.into() };
     Parts {
@@ -144,9 +144,8 @@ fn refuses_what_no_device_would_read() {
     assert!(refused(|parts| parts.output[1][2] = 0.0).contains("output.scale: value 2"));
     assert!(refused(|parts| parts.network.heads[1].weight = f32::INFINITY).starts_with("the network: head 1"));
     assert!(
-        refused(
-            |parts| parts.rule = Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false }
-        )
+        refused(|parts| parts.rule =
+            Rule::Gradient { steps: 0, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 })
         .starts_with("the rule: expected 1 to")
     );
 }

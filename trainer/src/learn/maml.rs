@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::NetworkSpec;
 
-use super::{Batch, Learner, State};
-use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept};
+use sinew_runtime::rule::gradient::scale_of_rows;
+
+use super::{Batch, Learner, State, Use};
+use crate::engine::{BatchGradient, Engine, EngineError, InnerLoop, Kept, TaskRows};
 
 /// The least weight of a step's loss while the multi-step loss is annealed, as a share of an even weight (MAML++'s published code).
 const LEAST_WEIGHT: f64 = 0.03;
@@ -43,6 +45,10 @@ pub struct Settings {
     /// Which layers are adapted.
     #[serde(default)]
     pub adapt: Scope,
+    /// The number of support rows that the inner rate is for: a step grows with the rows, as if the loss were a sum over them and not a
+    /// mean; 0 if it does not. For tasks that are adapted to with few rows and with many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: usize,
     /// So many iterations at the start leave the Hessian out (MAML++: derivative-order annealing).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_order_iterations: u64,
@@ -55,8 +61,8 @@ fn one() -> usize {
     1
 }
 
-fn is_zero(iterations: &u64) -> bool {
-    *iterations == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// MAML.
@@ -65,6 +71,8 @@ pub struct Maml {
     rule: Rule,
     inner: InnerLoop,
     inner_rate: f32,
+    /// Support rows that it is for; 0 for any number.
+    rows: usize,
     /// Iterations at the start without the Hessian.
     first_order_iterations: u64,
     /// Iterations at the start with a loss after each step.
@@ -77,7 +85,7 @@ impl Maml {
     /// # Errors
     /// If the rule is not gradient descent without momentum.
     pub fn new<E: Engine>(engine: &E, rule: Rule, settings: &Settings, kept: Kept) -> Result<Self, EngineError> {
-        let Rule::Gradient { steps, rate, scope, momentum: false } = &rule else {
+        let Rule::Gradient { steps, rate, scope, momentum: false, rows } = &rule else {
             return Err(EngineError::Rule(rule));
         };
         let adapted = engine.adapted(scope);
@@ -86,6 +94,7 @@ impl Maml {
         Ok(Self {
             inner,
             inner_rate: settings.inner_rate,
+            rows: *rows,
             first_order_iterations: settings.first_order_iterations,
             multi_step_iterations: settings.multi_step_iterations,
             rule,
@@ -98,26 +107,42 @@ impl Maml {
         InnerLoop { steps, first_order, ..self.inner.clone() }
     }
 
+    /// The rates for the support rows of a batch; `None` where they are those for any number.
+    fn rates<E: Engine>(
+        &self,
+        engine: &mut E,
+        state: &State<E::Values>,
+        batch: &Batch<E>,
+    ) -> Result<Option<E::Values>, EngineError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let scale = scale_of_rows(self.rows, batch.support_rows);
+        let mut rates = engine.download(&state.rates)?;
+        rates.iter_mut().for_each(|rate| *rate *= scale);
+        engine.upload(&rates).map(Some)
+    }
+
     /// The mean over tasks of Σ_k w_k L_Q(θ_k), k = 1 … S (MAML++, eq. 3), and its gradient: each k as an inner loop of its own, so
     /// that an iteration costs about S/2 times as much as one with the last loss alone, while the annealing lasts.
     fn multi_step<E: Engine>(
         &self,
         engine: &mut E,
-        state: &State<E::Values>,
+        (params, rates): (&E::Values, &E::Values),
         tasks: &E::Tasks,
         iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
         let weights = step_weights(self.inner.steps, iteration, self.multi_step_iterations);
         let layers = engine.network().layer_count();
-        let rates = engine.download(&state.rates)?;
+        let rates = engine.download(rates)?;
         let (mut by_params, mut by_rates) = (Vec::new(), Vec::new());
         // The last one leaves its losses.
         for (step, weight) in weights.iter().enumerate() {
             let inner = self.inner(step + 1, iteration);
             let seen = if inner.rate == Rate::PerLayerStep { inner.steps * layers } else { rates.len() };
             let rates = engine.upload(&rates[..seen])?;
-            engine.meta_gradient(&inner, &state.params, &rates, tasks, into)?;
+            engine.meta_gradient(&inner, params, &rates, tasks, into)?;
             add(&mut by_params, *weight, &engine.download(&into.params)?);
             if let Some(of_step) = &into.rates {
                 add(&mut by_rates, *weight, &engine.download(of_step)?);
@@ -181,13 +206,32 @@ impl<E: Engine> Learner<E> for Maml {
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
         let multi_step = iteration < self.multi_step_iterations && self.inner.steps > 1;
+        let rates = self.rates(engine, state, batch)?;
+        let rates = rates.as_ref().unwrap_or(&state.rates);
         batch.parts.iter().try_for_each(|tasks| {
             if multi_step {
-                return self.multi_step(engine, state, tasks, iteration, into);
+                return self.multi_step(engine, (&state.params, rates), tasks, iteration, into);
             }
             let inner = self.inner(self.inner.steps, iteration);
-            engine.meta_gradient(&inner, &state.params, &state.rates, tasks, into)
-        })
+            engine.meta_gradient(&inner, &state.params, rates, tasks, into)
+        })?;
+        // What is learned are the rates as they are for any number of rows.
+        if let (Some(by_rates), true) = (&mut into.rates, self.rows > 0) {
+            let mut values = engine.download(by_rates)?;
+            values.iter_mut().for_each(|value| *value *= scale_of_rows(self.rows, batch.support_rows));
+            *by_rates = engine.upload(&values)?;
+        }
+        Ok(())
+    }
+
+    /// All tasks of a batch have as many support rows, where steps grow with them.
+    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
+        let support_rows = tasks.first().map_or(0, |task| task.support.rows);
+        let other = tasks.iter().map(|task| task.support.rows).find(|rows| *rows != support_rows);
+        if let (Some(got), true) = (other, self.rows > 0) {
+            return Err(EngineError::Length { what: "the support rows of a task", expected: support_rows, got });
+        }
+        Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows })
     }
 
     fn losses(
@@ -198,7 +242,9 @@ impl<E: Engine> Learner<E> for Maml {
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         let mut all = batch.parts.iter();
-        all.try_for_each(|tasks| engine.meta_losses(&self.inner, &state.params, &state.rates, tasks, losses))
+        let rates = self.rates(engine, state, batch)?;
+        let rates = rates.as_ref().unwrap_or(&state.rates);
+        all.try_for_each(|tasks| engine.meta_losses(&self.inner, &state.params, rates, tasks, losses))
     }
 }
 

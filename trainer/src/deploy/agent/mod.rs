@@ -35,6 +35,16 @@ pub trait Agent {
     fn predict(&mut self, inputs: &[f32], mean: &mut [f32], variance: Option<&mut [f32]>) -> Result<bool, AgentError>;
 }
 
+impl<A: Agent + ?Sized> Agent for &mut A {
+    fn observe(&mut self, input: &[f32], target: &[f32]) -> Result<(), AgentError> {
+        (**self).observe(input, target)
+    }
+
+    fn predict(&mut self, inputs: &[f32], mean: &mut [f32], variance: Option<&mut [f32]>) -> Result<bool, AgentError> {
+        (**self).predict(inputs, mean, variance)
+    }
+}
+
 /// Why an agent could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {

@@ -21,7 +21,7 @@ const CAPACITY: usize = 6;
 fn model(hidden: &[usize]) -> Model {
     let network = networks::mlp(2, InputForm::Plain, hidden, Activation::Silu, "y", 1, Loss::MeanSquared).unwrap();
     Model {
-        rule: Rule::Gradient { steps: 2, rate: Rate::Constant, scope: Scope::All, momentum: false },
+        rule: Rule::Gradient { steps: 2, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 },
         state: State { params: initial_parameters(&network, 3, Purpose::Initial, 0), rates: vec![0.05] },
         scaling: Scaling { output_mean: vec![1.0], output_scale: vec![2.0], ..Scaling::none(&network) },
         about: About::default(),

@@ -4,6 +4,7 @@
 //! lifted is put back as it was. So the grasps to choose from are those of the same object all the time, and what is seen of them changes.
 
 mod bandit;
+mod campaign;
 mod filter;
 
 use rand::seq::SliceRandom;
@@ -18,13 +19,14 @@ use crate::world::Task;
 use crate::world::grasp::execute::{EXECUTIONS, Failure};
 use crate::world::grasp::{CANDIDATES, GraspWorld, Scene, Situation};
 pub use bandit::Bandit;
+pub use campaign::{AFTER, OWN, Tries};
 pub use filter::Filter;
 
 /// Spread of the turn of an object that was touched and not lifted, in rad: 20°.
 const TURN: f64 = 20.0 * std::f64::consts::PI / 180.0;
 
 /// How tries are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Choice {
     /// Among 64 grasps other than those that the pick is made from, each once.
     Random,

@@ -13,6 +13,7 @@ use crate::deploy::agent::{Agent, AgentError};
 use crate::deploy::report::{Column, Panel};
 use crate::deploy::roster::{self, Roster, fit_spread};
 use crate::deploy::spread::Spread;
+use crate::deploy::{Campaign, CampaignError, Scores};
 use crate::metric::rmse;
 use crate::streams::{Purpose, rng};
 use crate::world::terrain::grey_box::GreyBox;
@@ -35,20 +36,6 @@ pub const OWN: [&str; 3] = ["grey_box", "oracle", "truth"];
 
 /// Numbers that a mission comes to.
 pub const COLUMNS: usize = 2 * JUDGED.len() + 3;
-
-/// What the numbers of a mission are, and how tables show them.
-pub fn panels() -> Vec<Panel> {
-    let after = |unit: &'static str| move |edges: usize| Column { name: format!("after {edges}"), unit };
-    let missions = [("energy beyond the truth", "1"), ("time", "s"), ("stuck", "edges")];
-    vec![
-        Panel {
-            title: "error of the log energies of the whole map, after driven edges",
-            columns: JUDGED.map(after("ln(J/m)")).into(),
-        },
-        Panel { title: "regret of a plan made then, after driven edges", columns: JUDGED.map(after("1")).into() },
-        Panel { title: "the mission", columns: missions.map(|(name, unit)| Column { name: name.into(), unit }).into() },
-    ]
-}
 
 /// Why a mission could not be driven.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +89,7 @@ impl Mission {
 
 /// What is driven.
 #[derive(Debug)]
-pub struct Campaign<'a> {
+pub struct Missions<'a> {
     /// The world.
     pub world: &'a Terrain,
     /// The agents.
@@ -198,43 +185,7 @@ impl Mind for Driver<'_> {
     }
 }
 
-impl Campaign<'_> {
-    /// The names of all agents.
-    pub fn names(&self) -> Vec<&str> {
-        let own: &[&str] = if self.own { &OWN } else { &[] };
-        self.roster.names().into_iter().chain(own.iter().copied()).collect()
-    }
-
-    /// Drives all missions, several at a time: for each agent `[mission][column]`, or nothing if told to stop. `tick` is called after each
-    /// mission.
-    ///
-    /// # Errors
-    /// If an agent is not for terrain, or there is no way.
-    pub fn drive(
-        &self,
-        stop: &AtomicBool,
-        tick: &(dyn Fn() + Sync),
-    ) -> Result<Option<Vec<Vec<Vec<f64>>>>, MissionError> {
-        let grey_box = GreyBox::of(self.world, self.settings.seed);
-        let mut spreads = self.roster.spreads(self.world, self.settings)?;
-        if self.own {
-            spreads.extend([None, self.oracle_spread()?]);
-        }
-        let one = |number: u64| {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let scores = self.mission(&Mission::draw(self.world, self.seed, number), &spreads, grey_box)?;
-            tick();
-            Ok(Some(scores))
-        };
-        let missions: Vec<Option<Vec<Vec<f64>>>> =
-            (0..self.missions).into_par_iter().map(one).collect::<Result<_, MissionError>>()?;
-        let Some(missions) = missions.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let agent = |place: usize| missions.iter().map(|scores| scores[place].clone()).collect();
-        Ok(Some((0..self.names().len()).map(agent).collect()))
-    }
-
+impl Missions<'_> {
     /// How far the one is off who knows the hidden facts: it is another one in each task.
     fn oracle_spread(&self) -> Result<Option<Spread>, MissionError> {
         let drawn = roster::choice_episodes(self.world, self.settings);
@@ -289,6 +240,65 @@ impl Campaign<'_> {
     }
 }
 
+impl Campaign for Missions<'_> {
+    fn names(&self) -> Vec<&str> {
+        let own: &[&str] = if self.own { &OWN } else { &[] };
+        self.roster.names().into_iter().chain(own.iter().copied()).collect()
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        let after = |unit: &'static str| move |edges: usize| Column { name: format!("after {edges}"), unit };
+        let missions = [("energy beyond the truth", "1"), ("time", "s"), ("stuck", "edges")];
+        vec![
+            Panel {
+                title: "error of the log energies of the whole map, after driven edges".into(),
+                columns: JUDGED.map(after("ln(J/m)")).into(),
+            },
+            Panel {
+                title: "regret of a plan made then, after driven edges".into(),
+                columns: JUDGED.map(after("1")).into(),
+            },
+            Panel {
+                title: "the mission".into(),
+                columns: missions.map(|(name, unit)| Column { name: name.into(), unit }).into(),
+            },
+        ]
+    }
+
+    fn trials(&self) -> (&'static str, u64) {
+        ("missions", self.missions)
+    }
+
+    fn notes(&self) -> String {
+        format!(
+            "An agent adapts and plans anew every {} driven edges and remembers {}. Plans are on expected energies; where an agent knows no \
+             variance, one fitted on validation tasks. `oracle` knows the hidden facts and reads the sensors, `truth` knows the true energies.",
+            self.every, self.settings.capacity
+        )
+    }
+
+    fn run(&self, stop: &AtomicBool, tick: &(dyn Fn() + Sync)) -> Result<Option<Scores>, CampaignError> {
+        let grey_box = GreyBox::of(self.world, self.settings.seed);
+        let mut spreads = self.roster.spreads(self.world, self.settings)?;
+        if self.own {
+            spreads.extend([None, self.oracle_spread()?]);
+        }
+        let one = |number: u64| {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let scores = self.mission(&Mission::draw(self.world, self.seed, number), &spreads, grey_box)?;
+            tick();
+            Ok(Some(scores))
+        };
+        let missions: Vec<Option<Vec<Vec<f64>>>> =
+            (0..self.missions).into_par_iter().map(one).collect::<Result<_, MissionError>>()?;
+        let Some(missions) = missions.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let agent = |place: usize| missions.iter().map(|scores| scores[place].clone()).collect();
+        Ok(Some((0..self.names().len()).map(agent).collect()))
+    }
+}
+
 /// The columns: errors, regrets, and what the mission took.
 fn numbers(judged: &[[f64; 2]], trip: &Trip, truth: &Trip) -> Vec<f64> {
     let told = |which: usize| (0..JUDGED.len()).map(move |at| judged.get(at).map_or(f64::NAN, |judged| judged[which]));
@@ -321,10 +331,10 @@ mod tests {
         let world = Terrain::default();
         let settings = roster::Settings { shots: 16, capacity: 64, seed: 0 };
         let roster = Roster::new(&[], None, &world, settings).unwrap();
-        let campaign = Campaign { world: &world, roster: &roster, own: true, settings, missions: 6, seed: 2, every: 8 };
+        let campaign = Missions { world: &world, roster: &roster, own: true, settings, missions: 6, seed: 2, every: 8 };
         let stop = AtomicBool::new(false);
-        let scores = campaign.drive(&stop, &|| ()).unwrap().unwrap();
-        assert_eq!(scores, campaign.drive(&stop, &|| ()).unwrap().unwrap());
+        let scores = campaign.run(&stop, &|| ()).unwrap().unwrap();
+        assert_eq!(scores, campaign.run(&stop, &|| ()).unwrap().unwrap());
         assert_eq!((campaign.names(), scores.len()), (OWN.to_vec(), OWN.len()));
         let mean = |agent: usize, column: usize| scores[agent].iter().map(|row| row[column]).sum::<f64>() / 6.0;
         // Errors and regrets of the grey box fall with driven edges, and stay above those of the one who knows.
@@ -334,6 +344,6 @@ mod tests {
         let beyond = 2 * JUDGED.len();
         assert!(scores.iter().flatten().all(|row| row[beyond] >= -1e-5 && row.len() == COLUMNS));
         stop.store(true, Ordering::Relaxed);
-        assert!(campaign.drive(&stop, &|| ()).unwrap().is_none());
+        assert!(campaign.run(&stop, &|| ()).unwrap().is_none());
     }
 }

@@ -13,5 +13,5 @@ mod trip;
 
 pub use agents::{Grey, Oracle};
 pub use device_plan::DevicePlan;
-pub use missions::{COLUMNS, Campaign, JUDGED, LEAST_EDGES, Mission, MissionError, OWN, panels};
+pub use missions::{COLUMNS, JUDGED, LEAST_EDGES, Mission, MissionError, Missions, OWN};
 pub use trip::{Mind, NoRoute, Route, Step, Sure, Trip, drive};

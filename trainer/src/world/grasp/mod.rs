@@ -171,6 +171,11 @@ impl GraspWorld {
         Ok(Self { distribution: config.distribution, signature, meshes, scenes })
     }
 
+    /// What is hidden.
+    pub const fn distribution(&self) -> Distribution {
+        self.distribution
+    }
+
     /// How many scenes a split has.
     pub const fn scene_count(split: Split) -> usize {
         match split {
