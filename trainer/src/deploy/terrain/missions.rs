@@ -215,7 +215,7 @@ impl Campaign<'_> {
         stop: &AtomicBool,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Option<Vec<Vec<Vec<f64>>>>, MissionError> {
-        let grey_box = GreyBox::of(self.world, self.settings.seed);
+        let grey_box = GreyBox::choose(self.world, self.settings.shots, self.settings.seed);
         let mut spreads = self.roster.spreads(self.world, self.settings)?;
         if self.own {
             spreads.extend([None, self.oracle_spread()?]);
