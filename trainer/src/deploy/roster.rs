@@ -160,14 +160,14 @@ pub fn after(agent: &mut dyn Agent, episode: &Episode, mean: &mut [f32]) -> Resu
     agent.predict(&episode.query.inputs, mean, Some(&mut variance))
 }
 
+/// Predicts the means of the query of an episode after its support; whether the one who does knows variances.
+pub type Predict<'a> = dyn FnMut(&Episode, &mut [f32]) -> Result<bool, AgentError> + 'a;
+
 /// The spread of one who predicts the query of an episode after its support, on the episodes `drawn`; `None` for one who knows variances.
 ///
 /// # Errors
 /// What `predict` answers.
-pub fn fit_spread(
-    predict: &mut dyn FnMut(&Episode, &mut [f32]) -> Result<bool, AgentError>,
-    drawn: &[(Task, Episode)],
-) -> Result<Option<Spread>, AgentError> {
+pub fn fit_spread(predict: &mut Predict<'_>, drawn: &[(Task, Episode)]) -> Result<Option<Spread>, AgentError> {
     let (mut inputs, mut errors) = (Vec::new(), Vec::new());
     let mut lengths = [0; 2];
     for (_, episode) in drawn.iter().filter(|(_, episode)| episode.query.rows > 0) {
