@@ -2,23 +2,23 @@
 //! one core.
 //!
 //! Adapting is the zoo's `terrain-ridge.safetensors` on one new edge and 32 remembered ones. Planning is the runtime's, from corner to corner
-//! over what the network predicts with its new head: costs of the eight edges out of a cell are predicted when the search first comes
-//! to its block of 8×8 cells, so that what is never looked at costs nothing. `replan_optimal` goes on to the optimum, `replan_20ms` stops at
-//! 20 ms after the edge was driven and takes what it has, with a proven bound; both print what they found.
+//! over what the network predicts for each of the half million edges. `replan_all` predicts and plans everything anew with the new head, to the
+//! optimum. `replan_near` is what a rover does in 20 ms at each edge: it predicts anew what lies within [`NEAR`] cells of it, tells the
+//! planner, which repairs its plan to the optimum of these costs; farther off they are as old as when it came that way or planned
+//! everything anew, which it does in each run of some 300 edges once. The share of that is in the time.
 
 mod timed;
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sinew_benches::Workload;
-use sinew_runtime::plan::{Cell, Entry, Grid, Memory, Node, Planner, Report, Schedule};
+use sinew_runtime::plan::{Cell, Entry, Grid, Memory, Node, Planner, Schedule};
 use sinew_runtime::{Adapter, Bundle};
 use sinew_trainer::aligned::Aligned;
-use sinew_trainer::world::terrain::grid::{EDGES, SIDE, edge_between, edges};
+use sinew_trainer::world::terrain::grid::{EDGES, SIDE, edge_between};
 use sinew_trainer::world::terrain::sense::FEATURES;
 use sinew_trainer::world::terrain::{Hidden, Terrain};
 use sinew_trainer::world::{Split, Task, World};
@@ -31,8 +31,8 @@ const BLOCK: usize = 8;
 const WAYS: usize = 8;
 /// What no metre costs less than, in J.
 const LOWEST: f32 = 60.0;
-/// From a driven edge to a new plan.
-const BUDGET: Duration = Duration::from_millis(20);
+/// How many cells off a rover predicts anew at each edge, in each direction.
+const NEAR: usize = 16;
 const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/zoo/terrain-ridge.safetensors");
 
 const STEPS: [[isize; 2]; WAYS] = [[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 0], [1, 1]];
@@ -40,9 +40,9 @@ const STEPS: [[isize; 2]; WAYS] = [[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], 
 fn main() {
     timed::with_criterion([
         simulate(),
-        replan("terrain/adapt", Stop::AfterAdapting),
-        replan("terrain/replan_optimal", Stop::AtOptimum),
-        replan("terrain/replan_20ms", Stop::InTime),
+        replan("terrain/adapt", What::Adapt),
+        replan("terrain/replan_near", What::Near),
+        replan("terrain/replan_all", What::All),
     ]);
 }
 
@@ -57,11 +57,12 @@ fn simulate() -> Workload {
     })
 }
 
+/// What follows a driven edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    AfterAdapting,
-    AtOptimum,
-    InTime,
+enum What {
+    Adapt,
+    Near,
+    All,
 }
 
 /// What the sensors say of the large map: `[block][cell of the block][way][FEATURES]`, of maps of the world side by side. A way over the
@@ -95,41 +96,31 @@ fn sensed(world: &Terrain) -> Vec<f32> {
     all
 }
 
-/// Costs of the large map, a block at a time when it is first asked for.
-struct Costs<'a, 'm> {
-    adapter: &'a mut Adapter<'m>,
-    features: &'a [f32],
-    /// As `features`, in J per metre.
-    costs: &'a mut [f32],
-    /// Whether each block has its costs.
-    known: &'a mut [bool],
+/// Rows of a block.
+const ROWS: usize = BLOCK * BLOCK * WAYS;
+
+/// What the network says of the edges of one block, as costs in J per metre.
+fn predict(adapter: &mut Adapter<'_>, features: &[f32], costs: &mut [f32], block: usize) {
+    let costs = &mut costs[block * ROWS..][..ROWS];
+    adapter.predict(&features[block * ROWS * FEATURES..][..ROWS * FEATURES], costs).expect("whole rows");
+    costs.iter_mut().for_each(|cost| *cost = cost.clamp(1.0, 11.0).exp());
 }
 
-impl Costs<'_, '_> {
-    fn step(&mut self, from: Cell, to: Cell, length: f32) -> f32 {
-        if from == to {
-            return 0.0;
-        }
-        let (row, column) = (usize::from(from.y), usize::from(from.x));
-        let block = row / BLOCK * (LARGE / BLOCK) + column / BLOCK;
-        const ROWS: usize = BLOCK * BLOCK * WAYS;
-        if !self.known[block] {
-            self.known[block] = true;
-            let costs = &mut self.costs[block * ROWS..][..ROWS];
-            let features = &self.features[block * ROWS * FEATURES..][..ROWS * FEATURES];
-            self.adapter.predict(features, costs).expect("whole rows");
-            costs.iter_mut().for_each(|cost| *cost = cost.clamp(1.0, 11.0).exp());
-        }
-        let down = usize::from(to.y) + 1 - row;
-        let right = usize::from(to.x) + 1 - column;
-        let way = 3 * down + right;
-        let way = way - usize::from(way > 4);
-        length * self.costs[block * ROWS + (row % BLOCK * BLOCK + column % BLOCK) * WAYS + way]
+/// The cost of a step, in J, out of costs per metre.
+fn step(grid: Grid, costs: &[f32], from: Cell, to: Cell) -> f32 {
+    if from == to {
+        return 0.0;
     }
+    let (row, column) = (usize::from(from.y), usize::from(from.x));
+    let block = row / BLOCK * (LARGE / BLOCK) + column / BLOCK;
+    let way = 3 * (usize::from(to.y) + 1 - row) + usize::from(to.x) + 1 - column;
+    let way = way - usize::from(way > 4);
+    grid.length(from, to) * costs[block * ROWS + (row % BLOCK * BLOCK + column % BLOCK) * WAYS + way]
 }
 
 /// From a driven edge to a plan.
-fn replan(id: &'static str, stop: Stop) -> Workload {
+fn replan(id: &'static str, what: What) -> Workload {
+    const BLOCKS: usize = LARGE / BLOCK;
     let world = Terrain::default();
     let bytes: &'static [u8] = std::fs::read(Path::new(BUNDLE)).expect("the zoo's bundle").leak();
     let bundle = Bundle::parse(bytes).expect("the zoo's bundle");
@@ -138,39 +129,49 @@ fn replan(id: &'static str, stop: Stop) -> Workload {
     let mut adapter = Adapter::new(&bundle, 32, memory).expect("an adapter");
     let task = Task { split: Split::Test, seed: 1 };
     let driven = world.episode(&task, 64, &mut ChaCha8Rng::seed_from_u64(0)).support;
-    let features = sensed(&world);
-    let mut costs = vec![0.0; LARGE * LARGE * WAYS];
-    let mut known = vec![false; (LARGE / BLOCK).pow(2)];
     let grid = Grid { width: LARGE as u16, height: LARGE as u16, side: 2.0 };
-    let (mut nodes, mut open) = (vec![Node::EMPTY; grid.cells()], vec![Entry::EMPTY; grid.cells()]);
+    let (start, goal) = (Cell::new(8, 8), Cell::new(LARGE as u16 - 9, LARGE as u16 - 9));
+    let nodes: &'static mut [Node] = vec![Node::EMPTY; grid.cells()].leak();
+    let open: &'static mut [Entry] = vec![Entry::EMPTY; grid.cells()].leak();
+    let mut planner =
+        Planner::new(grid, LOWEST, Schedule::OPTIMAL, Memory { nodes, open }, start, goal).expect("a grid");
+    let features = if what == What::Adapt { Vec::new() } else { sensed(&world) };
+    let mut costs = vec![0.0; LARGE * LARGE * WAYS];
     let mut path = vec![Cell::default(); grid.cells()];
-    let mut number = 0;
-    let mut told = stop == Stop::AfterAdapting;
-    debug_assert_eq!(edges().len(), EDGES);
+    let (mut number, mut at) = (0, goal);
     Workload::new(id, 1, move || {
-        let begun = Instant::now();
         let row = number % driven.rows;
         number += 1;
         adapter.observe(driven.input(row), driven.target(row)).expect("a row of the world");
         black_box(adapter.adapt(|| false).expect("there is a row"));
-        if stop == Stop::AfterAdapting {
+        if what == What::Adapt {
             return;
         }
-        known.fill(false);
-        let memory = Memory { nodes: &mut nodes, open: &mut open };
-        let schedule = if stop == Stop::InTime { Schedule::default() } else { Schedule::OPTIMAL };
-        let (start, goal) = (Cell::new(8, 8), Cell::new(LARGE as u16 - 9, LARGE as u16 - 9));
-        let mut planner = Planner::new(grid, LOWEST, schedule, memory, start, goal).expect("a grid");
-        let mut costs = Costs { adapter: &mut adapter, features: &features, costs: &mut costs, known: &mut known };
-        let until = || stop == Stop::InTime && begun.elapsed() >= BUDGET;
-        let report: Report = planner
-            .improve(|from, to| costs.step(from, to, grid.length(from, to)), until)
-            .expect("nothing is in the way");
-        let cells = planner.path(&mut path);
-        if !told {
-            told = true;
-            let looked = known.iter().filter(|known| **known).count() as f32 / known.len() as f32;
-            println!("{id}: {report:?}, {cells:?} cells, {:.0} % of the map predicted", 100.0 * looked);
+        if what == What::All || at == goal {
+            at = start;
+            (0..BLOCKS * BLOCKS).for_each(|block| predict(&mut adapter, &features, &mut costs, block));
+            planner.aim(at, goal).expect("both are on the map");
+        } else {
+            let near = |at: u16| {
+                let at = usize::from(at);
+                at.saturating_sub(NEAR) / BLOCK..((at + NEAR) / BLOCK + 1).min(BLOCKS)
+            };
+            let blocks = || near(at.y).flat_map(|row| near(at.x).map(move |column| [row, column]));
+            blocks().for_each(|[row, column]| predict(&mut adapter, &features, &mut costs, row * BLOCKS + column));
+            for [row, column] in blocks() {
+                for place in 0..BLOCK * BLOCK {
+                    let cell = [column * BLOCK + place % BLOCK, row * BLOCK + place / BLOCK].map(|at| at as u16);
+                    let cost = |from, to| step(grid, &costs, from, to);
+                    planner.changed(Cell::new(cell[0], cell[1]), cost).expect("on the map");
+                }
+            }
+            planner.move_start(at).expect("on the map");
+        }
+        let report = planner.improve(|from, to| step(grid, &costs, from, to), || false).expect("nothing is in the way");
+        assert!(report.bound == 1.0, "{report:?}");
+        let cells = planner.path(&mut path).expect("there is one");
+        if what == What::Near {
+            at = path[1.min(cells - 1)];
         }
         black_box(&path);
     })

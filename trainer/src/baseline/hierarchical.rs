@@ -43,6 +43,9 @@ struct Statistics {
     rows: f64,
 }
 
+/// Mean and factored precision of the weights of an output.
+type Belief = (DVector<f64>, Cholesky<f64, Dyn>);
+
 /// φ of rows: `[row, feature]`.
 fn features(seen: &Seen, output: usize) -> DMatrix<f64> {
     let inputs = seen.x.ncols();
@@ -66,7 +69,7 @@ fn statistics(seen: &Seen, targets: &DMatrix<f64>, output: usize) -> Statistics 
 
 impl Weights {
     /// Mean and factored precision of the weights of a task; `None` where numbers run out.
-    fn posterior(&self, task: &Statistics) -> Option<(DVector<f64>, Cholesky<f64, Dyn>)> {
+    fn posterior(&self, task: &Statistics) -> Option<Belief> {
         let factored = Cholesky::new(&self.precision + &task.squares / self.noise)?;
         let mean = factored.solve(&(&self.precision * &self.mean + &task.products / self.noise));
         Some((mean, factored))
@@ -142,7 +145,7 @@ pub struct Adapted<'a> {
     pooled: Pooled<'a>,
     mean: Option<Vec<f32>>,
     /// Mean and factored precision of the weights of each output; `None` where numbers ran out.
-    outputs: Option<Vec<(DVector<f64>, Cholesky<f64, Dyn>)>>,
+    outputs: Option<Vec<Belief>>,
 }
 
 impl Adapted<'_> {

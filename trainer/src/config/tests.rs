@@ -191,3 +191,26 @@ fn a_seed_that_toml_cannot_say_is_refused() {
     config.seed += 1;
     assert!(config.check().unwrap_err().to_string().contains("seed"));
 }
+
+#[test]
+fn elevation_models_and_obstacles_are_found_from_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    let read = |world: &str| {
+        std::fs::write(&path, TEXT.replace("kind = \"sinusoid\"", world)).unwrap();
+        Config::read(&path, &[])
+    };
+    // A run of an earlier version says no more than this, and is to go on.
+    let plain = read("kind = \"terrain\"\ndistribution = \"independent\"").unwrap();
+    assert!(!["elevation", "obstacles"].iter().any(|field| plain.to_toml().contains(field)));
+    let world = "kind = \"terrain\"\nobstacles = 'maps/*.map'\nelevation = { train = ['a.dem'], test = ['${SINEW_DATA}/b.npz'] }";
+    let config = read(world).unwrap();
+    let WorldConfig::Terrain(terrain) = &config.world else { panic!("{config:?}") };
+    let elevation = terrain.elevation.as_ref().unwrap();
+    assert!(Path::new(&elevation.train[0]).is_absolute() && elevation.test == ["${SINEW_DATA}/b.npz"]);
+    assert!(terrain.obstacles.as_deref().is_some_and(|maps| Path::new(maps).is_absolute()));
+    assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
+    let portable = config.to_portable_toml();
+    assert!(portable.contains("train = [\"a.dem\"]") && portable.contains("obstacles = \"*.map\""), "{portable}");
+    assert!(read(&world.replace("train", "learn")).unwrap_err().to_string().contains("learn"));
+}

@@ -160,14 +160,14 @@ pub fn after(agent: &mut dyn Agent, episode: &Episode, mean: &mut [f32]) -> Resu
     agent.predict(&episode.query.inputs, mean, Some(&mut variance))
 }
 
+/// Predicts the means of the query of an episode after its support; whether the one who does knows variances.
+pub type Predict<'a> = dyn FnMut(&Episode, &mut [f32]) -> Result<bool, AgentError> + 'a;
+
 /// The spread of one who predicts the query of an episode after its support, on the episodes `drawn`; `None` for one who knows variances.
 ///
 /// # Errors
 /// What `predict` answers.
-pub fn fit_spread(
-    predict: &mut dyn FnMut(&Episode, &mut [f32]) -> Result<bool, AgentError>,
-    drawn: &[(Task, Episode)],
-) -> Result<Option<Spread>, AgentError> {
+pub fn fit_spread(predict: &mut Predict<'_>, drawn: &[(Task, Episode)]) -> Result<Option<Spread>, AgentError> {
     let (mut inputs, mut errors) = (Vec::new(), Vec::new());
     let mut lengths = [0; 2];
     for (_, episode) in drawn.iter().filter(|(_, episode)| episode.query.rows > 0) {
@@ -218,5 +218,66 @@ impl<'a> Rivals<'a> {
             "gp_learned" => by(process),
             _ => Box::new(Hierarchical::new(hierarchy.as_ref()?, pooled, capacity)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::gaussian_process::Kernel;
+    use crate::export::About;
+    use crate::learn::State;
+    use crate::model::Model;
+    use crate::scaling::Scaling;
+    use crate::train::initial_parameters;
+    use crate::world::sinusoid::Sinusoid;
+    use sinew_models::networks;
+    use sinew_models::rule::{Rate, Rule, Scope};
+    use sinew_models::spec::{Activation, InputForm, Loss};
+
+    fn model(hidden: &[usize]) -> Model {
+        let network = networks::mlp(1, InputForm::Plain, hidden, Activation::Silu, "y", 1, Loss::MeanSquared).unwrap();
+        Model {
+            rule: Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false },
+            state: State { params: initial_parameters(&network, 0, Purpose::Initial, 0), rates: vec![0.01] },
+            scaling: Scaling { output_scale: vec![3.0], ..Scaling::none(&network) },
+            about: About::default(),
+            network,
+        }
+    }
+
+    /// On a world that has nothing to do with driving.
+    #[test]
+    fn every_agent_learns_in_any_world() {
+        let world = Sinusoid::new(10);
+        let process = Prior::of_residual(1, Kernel::isotropic(1, 1.0, 1.0, 0.1));
+        let baselines = Baselines { pooled: model(&[4]), linear: model(&[]), process };
+        let bundles = [Named { name: "ours".into(), bytes: model(&[4]).to_bytes().unwrap() }];
+        let settings = Settings { shots: 5, capacity: 16, seed: 0 };
+        let roster = Roster::new(&bundles, Some(&baselines), &world, settings).unwrap();
+        let names = roster.names();
+        assert_eq!((names[0], &names[1..]), ("ours", &RIVALS[..]));
+        assert!(roster.with(names.len(), |_| ()).unwrap().is_none());
+        let spreads = roster.spreads(&world, settings).unwrap();
+        let drawn = choice_episodes(&world, settings);
+        for (place, name) in names.iter().enumerate() {
+            let process = name.contains("gp") || name.contains("scratch") || *name == "hierarchical";
+            assert_eq!(spreads[place].is_none(), process, "{name}");
+            let (mut before, mut adapted) = (0.0, 0.0);
+            for (_, episode) in &drawn[..40] {
+                let mut said = vec![0.0; episode.query.rows];
+                let mut predict = |rows: usize| {
+                    let mut few = episode.clone();
+                    few.support.inputs.truncate(rows);
+                    few.support.targets.truncate(rows);
+                    few.support.rows = rows;
+                    roster.with(place, |agent| after(agent, &few, &mut said)).unwrap().unwrap().unwrap();
+                    crate::metric::mse(&said, &episode.query.targets)
+                };
+                before += predict(0);
+                adapted += predict(5);
+            }
+            assert!(adapted.is_finite() && (adapted < before || *name == "unadapted"), "{name}: {adapted} {before}");
+        }
     }
 }

@@ -112,6 +112,8 @@ struct Ground<'a> {
     /// Edges that can be driven.
     open: Vec<usize>,
     truth: Planner,
+    /// The best path of each of the task's routes.
+    best: Vec<Vec<usize>>,
 }
 
 /// An agent at the wheel.
@@ -128,7 +130,9 @@ struct Driver<'a> {
 impl Ground<'_> {
     fn of<'r>(rover: &'r Rover<'r>) -> Option<Ground<'r>> {
         let open = (0..EDGES).filter(|&edge| rover.map().is_free(&edges()[edge])).collect();
-        Some(Ground { rover, open, truth: Planner::new(rover.energies())? })
+        let truth = Planner::new(rover.energies())?;
+        let best = rover.routes().iter().map(|&[start, goal]| truth.plan(start, goal)).collect::<Option<_>>()?;
+        Some(Ground { rover, open, truth, best })
     }
 
     /// The error of predicted log energies over all edges that can be driven, and the mean regret of plans for the task's routes.
@@ -137,9 +141,13 @@ impl Ground<'_> {
         let pick = |&edge: &usize| mean[edge];
         let [said, truth]: [Vec<f32>; 2] =
             [self.open.iter().map(pick).collect(), self.open.iter().map(truth).collect()];
-        let routes = self.rover.routes().iter();
-        let regret = Planner::new(energies)
-            .and_then(|plan| routes.map(|&[start, goal]| self.truth.regret(&plan, start, goal)).sum::<Option<f64>>());
+        let routes = self.rover.routes().iter().zip(&self.best);
+        let regret = Planner::new(energies).and_then(|plan| {
+            let excess = |(&[start, goal], best): (&[usize; 2], &Vec<usize>)| {
+                Some(self.truth.excess(best, &plan.plan(start, goal)?))
+            };
+            routes.map(excess).sum::<Option<f64>>()
+        });
         [rmse(&said, &truth), regret.map_or(f64::NAN, |sum| sum / ROUTES as f64)]
     }
 }
@@ -278,7 +286,7 @@ impl Campaign for Missions<'_> {
     }
 
     fn run(&self, stop: &AtomicBool, tick: &(dyn Fn() + Sync)) -> Result<Option<Scores>, CampaignError> {
-        let grey_box = GreyBox::of(self.world, self.settings.seed);
+        let grey_box = GreyBox::choose(self.world, self.settings.shots, self.settings.seed);
         let mut spreads = self.roster.spreads(self.world, self.settings)?;
         if self.own {
             spreads.extend([None, self.oracle_spread()?]);

@@ -5,22 +5,26 @@
 //! maximum a posteriori, the least Σ ((ln E − measured) / noise)² + |z|², by damped Gauss–Newton steps (Marquardt, *An algorithm for
 //! least-squares estimation of nonlinear parameters*, SIAM Journal 11(2), 1963) from the middle of all ranges. The variance is
 //! Laplace's, (JᵀJ / noise² + I)⁻¹ in z, linearised into the log energies. The noise is what the sensors make of the formulas where all
-//! facts are known; see [`GreyBox::noise_of`].
+//! facts are known ([`GreyBox::noise_of`]), times a factor chosen on validation tasks: on one path the sensors err alike, and it is larger than
+//! one ([`GreyBox::choose`]).
 
 use std::f64::consts::{PI, SQRT_2};
 
 use nalgebra::{Cholesky, DMatrix, DVector};
+use rayon::prelude::*;
 
-use super::Terrain;
 use super::grid::CELL;
 use super::hidden::{Distribution, Hidden};
 use super::physics::{
     GRAVITY, Ground, LARGEST_SLIP, Losses, MASS, SITE_SPREAD, SOIL_SPREAD, SPEED, losses, mobility, passage,
 };
 use super::sense::{FEATURES, believed};
+use super::{Terrain, informed};
+use crate::episode::Episode;
+use crate::metric;
 use crate::streams::Purpose;
 use crate::train::episodes;
-use crate::world::Split;
+use crate::world::{Split, Task};
 
 /// Numbers of [`Hidden`], one after the other: the 21 in the order of [`Hidden::from_unit`], then the losses of each surface.
 const FACTS: usize = 41;
@@ -28,8 +32,10 @@ const FACTS: usize = 41;
 const ITERATIONS: usize = 40;
 /// The share by which a step must lower the objective to go on.
 const ENOUGH: f64 = 1e-9;
-/// Validation episodes from which the noise is told, and the rows of each.
-const NOISE_EPISODES: (u64, usize) = (64, 16);
+/// Validation episodes from which the noise is told.
+const NOISE_EPISODES: u64 = 96;
+/// Factors of the noise that can be chosen.
+pub const FACTORS: [f64; 5] = [0.7, 1.0, 1.5, 2.0, 3.0];
 
 /// One who fits the formulas.
 #[derive(Clone, Copy, Debug)]
@@ -138,22 +144,34 @@ impl GreyBox {
         Self { distribution, noise }
     }
 
-    /// For `world`, with the noise of its sensors.
-    pub fn of(world: &Terrain, seed: u64) -> Self {
-        Self::new(world.distribution, Self::noise_of(world, seed))
+    /// For `world`, with the noise of its sensors and the factor that predicts validation tasks best after `rows` rows.
+    pub fn choose(world: &Terrain, rows: usize, seed: u64) -> Self {
+        let drawn = episodes(world, Split::Validation, rows, seed, Purpose::Choice, NOISE_EPISODES);
+        let noise = Self::noise_of(world, &drawn);
+        let square = |factor: &f64| {
+            let grey_box = Self::new(world.distribution, factor * noise);
+            let of = |(_, episode): &(Task, Episode)| {
+                let fitted = grey_box.fit(&episode.support.inputs, &episode.support.targets);
+                let mut said = vec![0.0; episode.query.rows];
+                fitted.predict(&episode.query.inputs, &mut said, None);
+                metric::mse(&said, &episode.query.targets)
+            };
+            // Summed in the order of the episodes, so that threads change no bit.
+            drawn.par_iter().map(of).collect::<Vec<f64>>().iter().sum::<f64>()
+        };
+        let squares = FACTORS.each_ref().map(square);
+        let best = (0..FACTORS.len()).min_by(|a, b| squares[*a].total_cmp(&squares[*b])).unwrap_or(0);
+        Self::new(world.distribution, FACTORS[best] * noise)
     }
 
     /// By how much the measured log energies of driven edges differ from the formulas fed with what the sensors say, where all facts are
-    /// known: the root of the mean square over validation tasks.
-    pub fn noise_of(world: &Terrain, seed: u64) -> f64 {
-        let (count, rows) = NOISE_EPISODES;
+    /// known: the root of the mean square over the supports of `drawn`; NaN without any.
+    pub fn noise_of(world: &Terrain, drawn: &[(Task, Episode)]) -> f64 {
         let (mut squares, mut all) = (0.0, 0.0);
-        for (task, episode) in episodes(world, Split::Validation, rows, seed, Purpose::Choice, count) {
-            let hidden = world.hidden(&task);
-            for row in 0..episode.support.rows {
-                let ground = believed(episode.support.input(row), hidden.wetness_bias);
-                let target = f64::from(episode.support.target(row)[0]);
-                squares += (passage(&hidden, &ground).energy.ln() - target).powi(2);
+        for (task, Episode { support, .. }) in drawn {
+            let hidden = world.hidden(task);
+            for (input, target) in support.inputs.chunks_exact(FEATURES).zip(&support.targets) {
+                squares += f64::from(informed(&hidden, input) - target).powi(2);
                 all += 1.0;
             }
         }
@@ -361,8 +379,12 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_is_what_sensors_make() {
-        let noise = GreyBox::noise_of(&Terrain::default(), 0);
+    fn the_noise_is_what_sensors_make_and_more() {
+        let world = Terrain::default();
+        let drawn = episodes(&world, Split::Validation, 16, 0, Purpose::Choice, 20);
+        let noise = GreyBox::noise_of(&world, &drawn);
         assert!((0.15..=0.4).contains(&noise), "{noise}");
+        let chosen = GreyBox::choose(&world, 16, 0);
+        assert!(chosen.noise >= noise && chosen.noise <= 1.0, "{} {noise}", chosen.noise);
     }
 }

@@ -1,8 +1,7 @@
 //! What a task hides: 21 facts of the rover and of the soil that no sensor shows, or 34 where every surface has its own.
 //!
-//! The ranges are engineering choices for a rover of 100 kg on wheels with tyres, not measurements of one machine. They lie about values
-//! that are in print: rolling resistance of tyres on hard ground .01 to .04 (Wong, *Theory of Ground Vehicles*, 4th edition 2008, section
-//! 1.2); a constant part of .04 of the motion resistance, of all rolling losses together (Wismer and Luth 1973).
+//! The ranges are engineering choices for a rover of 100 kg on wheels with tyres, not measurements of one machine; `docs/worlds.md` says of
+//! each where it comes from.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -86,9 +86,13 @@ impl Planner {
     /// How much more than the best path `plan` costs, as a share of the best path, by the costs of `self`. At least 0.
     /// `None` where a cell is not on the map or there is no way.
     pub fn regret(&self, plan: &Self, start: usize, goal: usize) -> Option<f64> {
-        let best = self.cost(&self.plan(start, goal)?);
-        let planned = self.cost(&plan.plan(start, goal)?);
-        Some(if planned > best { (planned - best) as f64 / best as f64 } else { 0.0 })
+        Some(self.excess(&self.plan(start, goal)?, &plan.plan(start, goal)?))
+    }
+
+    /// How much more `path` costs than the path `best`, as a share of the latter, by the costs of `self`. At least 0.
+    pub fn excess(&self, best: &[usize], path: &[usize]) -> f64 {
+        let [best, planned] = [best, path].map(|path| self.cost(path));
+        if planned > best { (planned - best) as f64 / best as f64 } else { 0.0 }
     }
 }
 

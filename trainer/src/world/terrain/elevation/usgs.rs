@@ -110,7 +110,7 @@ fn profile(fields: &Fields<'_>, at: usize, step: f64, unit: f64) -> Result<(Prof
     }
     let [x, y] = [fields.real(at + 24, 24, "an easting")?, fields.real(at + 48, 24, "a northing")?];
     let datum = fields.real(at + 72, 24, "a local datum")? * unit;
-    let mut heights = Vec::with_capacity(posts);
+    let mut heights = Vec::with_capacity(posts.min(fields.bytes.len() / DIGITS));
     let (mut record, mut place) = (at, at + FIRST);
     let mut left = FIT[0];
     for _ in 0..posts {

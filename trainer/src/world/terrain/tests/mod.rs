@@ -256,6 +256,8 @@ fn knowing_the_soil_pays_and_knowing_the_scale_does_not() {
     };
     let (known, nominal) = regrets(Distribution::SoilStrength);
     assert!(known <= 0.5 * nominal && (0.1..=0.4).contains(&nominal), "{known} {nominal}");
+    let (known, nominal) = regrets(Distribution::Independent);
+    assert!(known <= 0.6 * nominal, "{known} {nominal}");
     let (known, nominal) = regrets(Distribution::ScaleOnly);
     assert!(known >= 0.8 * nominal && nominal <= 0.06, "{known} {nominal}");
 }
