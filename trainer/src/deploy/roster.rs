@@ -238,7 +238,7 @@ mod tests {
     fn model(hidden: &[usize]) -> Model {
         let network = networks::mlp(1, InputForm::Plain, hidden, Activation::Silu, "y", 1, Loss::MeanSquared).unwrap();
         Model {
-            rule: Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false },
+            rule: Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::All, momentum: false, rows: 0 },
             state: State { params: initial_parameters(&network, 0, Purpose::Initial, 0), rates: vec![0.01] },
             scaling: Scaling { output_scale: vec![3.0], ..Scaling::none(&network) },
             about: About::default(),
