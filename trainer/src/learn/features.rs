@@ -195,7 +195,7 @@ impl<E: Engine, H: Head> Learner<E> for OnFeatures<H> {
         let cut = |x: &[f32]| Rows { x: x.to_vec(), y: Vec::new(), rows: x.len() / presented };
         let chunks = x.chunks(ROWS * presented);
         let rows = chunks.map(|x| TaskRows { support: cut(x), query: Rows::default() }).collect();
-        Ok(Batch { parts: vec![engine.take(rows)?], tasks, support_rows: 0 })
+        Ok(Batch { parts: vec![engine.take(rows)?], tasks, support_rows: Vec::new() })
     }
 
     fn gradient(

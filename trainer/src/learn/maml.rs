@@ -12,6 +12,8 @@
 //!
 //! CAVIA's paper has contexts begin at 0. Here where they begin is learned, which is the same: the layer's bias could say it as well.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::NetworkSpec;
@@ -107,17 +109,15 @@ impl Maml {
         InnerLoop { steps, first_order, ..self.inner.clone() }
     }
 
-    /// The rates for the support rows of a batch; `None` where they are those for any number.
+    /// The rates for so many support rows; `None` where they are those for any number.
     fn rates<E: Engine>(
         &self,
         engine: &mut E,
         state: &State<E::Values>,
-        batch: &Batch<E>,
+        rows: Option<usize>,
     ) -> Result<Option<E::Values>, EngineError> {
-        if self.rows == 0 {
-            return Ok(None);
-        }
-        let scale = scale_of_rows(self.rows, batch.support_rows);
+        let Some(rows) = rows else { return Ok(None) };
+        let scale = scale_of_rows(self.rows, rows);
         let mut rates = engine.download(&state.rates)?;
         rates.iter_mut().for_each(|rate| *rate *= scale);
         engine.upload(&rates).map(Some)
@@ -206,7 +206,8 @@ impl<E: Engine> Learner<E> for Maml {
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError> {
         let multi_step = iteration < self.multi_step_iterations && self.inner.steps > 1;
-        let rates = self.rates(engine, state, batch)?;
+        let rows = batch.support_rows.first().copied();
+        let rates = self.rates(engine, state, rows)?;
         let rates = rates.as_ref().unwrap_or(&state.rates);
         batch.parts.iter().try_for_each(|tasks| {
             if multi_step {
@@ -216,22 +217,28 @@ impl<E: Engine> Learner<E> for Maml {
             engine.meta_gradient(&inner, &state.params, rates, tasks, into)
         })?;
         // What is learned are the rates as they are for any number of rows.
-        if let (Some(by_rates), true) = (&mut into.rates, self.rows > 0) {
+        if let (Some(by_rates), Some(rows)) = (&mut into.rates, rows) {
             let mut values = engine.download(by_rates)?;
-            values.iter_mut().for_each(|value| *value *= scale_of_rows(self.rows, batch.support_rows));
+            values.iter_mut().for_each(|value| *value *= scale_of_rows(self.rows, rows));
             *by_rates = engine.upload(&values)?;
         }
         Ok(())
     }
 
-    /// All tasks of a batch have as many support rows, where steps grow with them.
-    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
-        let support_rows = tasks.first().map_or(0, |task| task.support.rows);
-        let other = tasks.iter().map(|task| task.support.rows).find(|rows| *rows != support_rows);
-        if let (Some(got), true) = (other, self.rows > 0) {
-            return Err(EngineError::Length { what: "the support rows of a task", expected: support_rows, got });
+    /// A part for each number of support rows, where steps grow with them; those of a training batch are one.
+    fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, purpose: Use) -> Result<Batch<E>, EngineError> {
+        if self.rows == 0 {
+            return Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows: Vec::new() });
         }
-        Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows })
+        let mut groups: BTreeMap<usize, Vec<TaskRows>> = BTreeMap::new();
+        tasks.into_iter().for_each(|task| groups.entry(task.support.rows).or_default().push(task));
+        let support_rows: Vec<usize> = groups.keys().copied().collect();
+        if let (Use::Training, [expected, got, ..]) = (purpose, &support_rows[..]) {
+            let (expected, got) = (*expected, *got);
+            return Err(EngineError::Length { what: "the support rows of a task", expected, got });
+        }
+        let parts = groups.into_values().map(|tasks| engine.take(tasks)).collect::<Result<_, _>>()?;
+        Ok(Batch { parts, tasks: Vec::new(), support_rows })
     }
 
     fn losses(
@@ -241,10 +248,15 @@ impl<E: Engine> Learner<E> for Maml {
         batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
-        let mut all = batch.parts.iter();
-        let rates = self.rates(engine, state, batch)?;
-        let rates = rates.as_ref().unwrap_or(&state.rates);
-        all.try_for_each(|tasks| engine.meta_losses(&self.inner, &state.params, rates, tasks, losses))
+        let mut all = Vec::new();
+        for (part, tasks) in batch.parts.iter().enumerate() {
+            let rates = self.rates(engine, state, batch.support_rows.get(part).copied())?;
+            let rates = rates.as_ref().unwrap_or(&state.rates);
+            engine.meta_losses(&self.inner, &state.params, rates, tasks, losses)?;
+            all.append(losses);
+        }
+        *losses = all;
+        Ok(())
     }
 }
 

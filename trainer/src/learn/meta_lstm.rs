@@ -173,7 +173,7 @@ impl<E: Engine> Learner<E> for MetaLstm {
             let rest = tasks.split_off(tasks.len().min(self.at_once));
             parts.push(engine.take(tasks)?);
             if rest.is_empty() {
-                return Ok(Batch { parts, tasks: rest, support_rows: 0 });
+                return Ok(Batch { parts, tasks: rest, support_rows: Vec::new() });
             }
             tasks = rest;
         }

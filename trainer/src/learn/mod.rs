@@ -42,8 +42,8 @@ pub struct Batch<E: Engine> {
     pub parts: Vec<E::Tasks>,
     /// Of each task what the learner looks at itself; empty where it leaves all to the engine.
     pub tasks: Vec<TaskRows>,
-    /// Support rows of a task, where the learner asks that all have as many; otherwise 0.
-    pub support_rows: usize,
+    /// Support rows of the tasks of each part, where the learner asks that they have as many; otherwise empty.
+    pub support_rows: Vec<usize>,
 }
 
 /// A way of training, whichever engine computes.
@@ -62,7 +62,7 @@ pub trait Learner<E: Engine> {
     /// # Errors
     /// If a task does not fit the network, or the engine has no room for it.
     fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
-        Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows: 0 })
+        Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows: Vec::new() })
     }
 
     /// The gradient over a batch of tasks in the iteration after so many; `into.rates` is `None` where rates are not learned.

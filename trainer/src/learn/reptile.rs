@@ -97,7 +97,7 @@ impl<E: Engine> Learner<E> for Reptile {
     /// In training a part for each inner step, its rows where the support would be.
     fn prepare(&self, engine: &mut E, tasks: Vec<TaskRows>, purpose: Use) -> Result<Batch<E>, EngineError> {
         if purpose == Use::Validation {
-            return Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows: 0 });
+            return Ok(Batch { parts: vec![engine.take(tasks)?], tasks: Vec::new(), support_rows: Vec::new() });
         }
         let Settings { training_steps: steps, batch, .. } = self.settings;
         let mut parts: Vec<Vec<TaskRows>> = vec![Vec::new(); steps];
@@ -107,7 +107,7 @@ impl<E: Engine> Learner<E> for Reptile {
             }
         }
         let parts = parts.into_iter().map(|part| engine.take(part)).collect::<Result<_, _>>()?;
-        Ok(Batch { parts, tasks: Vec::new(), support_rows: 0 })
+        Ok(Batch { parts, tasks: Vec::new(), support_rows: Vec::new() })
     }
 
     fn gradient(
