@@ -137,7 +137,7 @@ impl Deployment {
                 plain(&header, self.agents.iter().map(row).collect::<Vec<Vec<String>>>())
             };
             tables.push((
-                format!("{}: mean ± 95%, less is better", panel.title),
+                format!("{}: mean ± 95%", panel.title),
                 shown(|cell| [cell.score.mean, cell.score.ci95]),
             ));
             tables

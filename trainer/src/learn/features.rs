@@ -14,8 +14,11 @@ use sinew_models::spec::NetworkSpec;
 use super::{Batch, Learner, State, Use};
 use crate::engine::{BatchGradient, Depth, Engine, EngineError, Parameters, Rows, Side, TaskRows};
 
-/// Rows that go through the network together. A large episode is several of these, so that threads can share it and activations stay few.
+/// Rows that go through the network together where the engine computes elsewhere. A large episode is several of these, so that activations
+/// stay few.
 const ROWS: usize = 32;
+/// The same where it computes here: threads share an episode, and the activations of convolutions stay in the cache.
+const ROWS_HERE: usize = 4;
 
 /// One side of a task: a column for each row of the episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,7 +196,8 @@ impl<E: Engine, H: Head> Learner<E> for OnFeatures<H> {
             x.append(&mut std::mem::take(&mut rows.x));
         }
         let cut = |x: &[f32]| Rows { x: x.to_vec(), y: Vec::new(), rows: x.len() / presented };
-        let chunks = x.chunks(ROWS * presented);
+        let rows = if engine.computes_elsewhere() { ROWS } else { ROWS_HERE };
+        let chunks = x.chunks(rows * presented);
         let rows = chunks.map(|x| TaskRows { support: cut(x), query: Rows::default() }).collect();
         Ok(Batch { parts: vec![engine.take(rows)?], tasks, support_rows: Vec::new() })
     }

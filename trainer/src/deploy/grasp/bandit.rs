@@ -7,8 +7,8 @@ use crate::world::grasp::{CANDIDATES, Scene};
 /// Tries that the network's word is worth before the first.
 const STRENGTH: f32 = 5.0;
 
-/// A Beta distribution for each grasp, that begins about what a network says of it, as BORGES has it (Fu et al. 2022, "Legs", and Li et
-/// al. 2020, "Accelerating grasp exploration by leveraging learned priors"): wins and losses count for that grasp alone.
+/// A Beta distribution for each grasp (BORGES: Danielczuk et al. 2020, "Exploratory grasping"), that begins about what a network says (Li et
+/// al. 2020, "Accelerating grasp exploration by leveraging learned priors"). Wins and losses count for that grasp alone.
 #[derive(Debug)]
 pub struct Bandit<A> {
     prior: A,
