@@ -136,10 +136,7 @@ impl Deployment {
                 };
                 plain(&header, self.agents.iter().map(row).collect::<Vec<Vec<String>>>())
             };
-            tables.push((
-                format!("{}: mean ± 95%", panel.title),
-                shown(|cell| [cell.score.mean, cell.score.ci95]),
-            ));
+            tables.push((format!("{}: mean ± 95%", panel.title), shown(|cell| [cell.score.mean, cell.score.ci95])));
             tables
                 .push((format!("{}: less {}, paired", panel.title, self.reference), shown(|cell| cell.less_reference)));
             tables.push((format!("{}: by {}", panel.title, self.reference), shown(|cell| cell.by_reference)));

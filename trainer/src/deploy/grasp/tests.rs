@@ -26,7 +26,7 @@ fn filtered(distribution: Distribution, choice: Choice, count: usize) -> [Judged
 #[test]
 fn who_has_the_model_learns_what_is_hidden_and_nothing_where_nothing_is() {
     let [before, after] = filtered(Distribution::Full, Choice::Random, 12);
-    assert!(after.log_loss < before.log_loss - 0.1 && after.auroc > before.auroc, "{before:?} {after:?}");
+    assert!(after.log_loss < before.log_loss - 0.04 && after.auroc > before.auroc + 0.03, "{before:?} {after:?}");
     let [before, after] = filtered(Distribution::Nothing, Choice::Random, 8);
     assert!((after.log_loss - before.log_loss).abs() <= 0.03, "{before:?} {after:?}");
 }
@@ -42,5 +42,5 @@ fn tries_follow_from_their_seed() {
     for choice in Choice::ALL {
         assert_eq!(run(choice, 2), run(choice, 2));
     }
-    assert_ne!(run(Choice::Greedy, 2), run(Choice::Greedy, 3));
+    assert_ne!(run(Choice::Random, 2), run(Choice::Random, 3));
 }
