@@ -40,7 +40,8 @@ pub enum Rule {
         #[serde(default, skip_serializing_if = "is_false")]
         momentum: bool,
         /// The number of support rows that α is for: with n rows a step is α n / rows long, so that every row counts as much, as if the
-        /// loss were a sum. 0 if a step is α long whatever the number of rows, as in the papers.
+        /// loss were a sum. 0 if a step is α long whatever the number of rows, as in the papers. A runtime
+        /// without the feature `rules` refuses all but 0.
         #[serde(default, skip_serializing_if = "is_zero")]
         rows: usize,
     },

@@ -149,7 +149,7 @@ impl Learner {
                     }
                     _ => (numbers, None),
                 };
-                let scale = scale_of_rows(*rows, fit.learn.len());
+                let scale = if cfg!(feature = "rules") { scale_of_rows(*rows, fit.learn.len()) } else { 1.0 };
                 let rates = Rates { kind: *rate, values, adapted, scale };
                 (descend(fit, &mut Stepper::Descent(rates, momentum), steps, work, until), 0)
             }

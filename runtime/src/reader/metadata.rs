@@ -330,6 +330,10 @@ fn rule(kind: &Raw<'_>, [_, steps, rate, momentum, rows, ..]: [usize; MOST], sco
 
 fn gradient([steps, rate, momentum, rows]: [usize; 4], scope: Option<Scope>) -> Option<Rule> {
     let rows = known(rows).unwrap_or(0);
+    // What this build cannot do is refused.
+    if cfg!(not(feature = "rules")) && rows > 0 {
+        return None;
+    }
     Some(Rule::Gradient { steps: known(steps)?, rate: RATES.get(rate)?, scope: scope?, momentum: momentum == 1, rows })
 }
 

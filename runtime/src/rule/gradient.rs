@@ -21,7 +21,7 @@ pub struct Rates<'a> {
     pub values: &'a [f32],
     /// The layers that are adapted; the rates of all others count as 0.
     pub adapted: LayerSet,
-    /// By what all are multiplied; see [`scale_of_rows`].
+    /// By what all are multiplied; see [`scale_of_rows`]. Without the feature `rules` it is 1.
     pub scale: f32,
 }
 
@@ -31,6 +31,11 @@ pub fn scale_of_rows(reference: usize, rows: usize) -> f32 {
 }
 
 impl Rates<'_> {
+    // A constant where no rates are for a number of rows, to save flash.
+    fn scale(&self) -> f32 {
+        if cfg!(feature = "rules") { self.scale } else { 1.0 }
+    }
+
     /// α of each layer at `step`, where it is one number for the layer; `None` for a rate for each parameter.
     ///
     /// Steps past the last row of a rate for each layer and step use that last row.
@@ -61,7 +66,7 @@ impl Rates<'_> {
             Rate::PerParameter => return None,
         };
         let rate = self.values.get(place)?;
-        Some(if self.adapted.has(layer) { self.scale * *rate } else { 0.0 })
+        Some(if self.adapted.has(layer) { self.scale() * *rate } else { 0.0 })
     }
 
     /// One step from `params` to `stepped`, given the forward trace at `params`; returns the loss before the step.
@@ -112,7 +117,7 @@ impl Rates<'_> {
                 Some(rate) => step_from(path, to, -rate, from),
                 None => {
                     let Some(rates) = self.values.get(range) else { continue };
-                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -(self.scale * *rate));
+                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= -(self.scale() * *rate));
                     add_scaled(path, to, 1.0, from);
                 }
             }
@@ -131,11 +136,11 @@ impl Rates<'_> {
                 Some(rates) => add_scaled(network.path(), params, -rates.get(layer).copied().unwrap_or(0.0), gradient),
                 None => {
                     let values = self.values.get(range).unwrap_or_default();
-                    if self.scale == 1.0 {
+                    if self.scale() == 1.0 {
                         subtract_product(network.path(), params, values, gradient);
                     } else {
                         let each = params.iter_mut().zip(values).zip(gradient);
-                        each.for_each(|((to, rate), gradient)| *to -= self.scale * rate * gradient);
+                        each.for_each(|((to, rate), gradient)| *to -= self.scale() * rate * gradient);
                     }
                 }
             }
