@@ -116,6 +116,40 @@ impl Mesh {
         self
     }
 
+    /// Its parts: what hangs together by vertices, in the order of their first triangles.
+    pub fn parts(&self) -> Vec<Self> {
+        let mut leader: Vec<usize> = (0..self.vertices.len()).collect();
+        let find = |leader: &mut [usize], mut vertex: usize| {
+            while leader[vertex] != vertex {
+                leader[vertex] = leader[leader[vertex]];
+                vertex = leader[vertex];
+            }
+            vertex
+        };
+        for [a, b, c] in self.triangles.iter().map(|corners| corners.map(|corner| corner as usize)) {
+            for other in [b, c] {
+                let [one, two] = [find(&mut leader, a), find(&mut leader, other)];
+                leader[one.max(two)] = one.min(two);
+            }
+        }
+        let (mut numbers, mut parts) = (BTreeMap::new(), Vec::<(BTreeMap<u32, u32>, Self)>::new());
+        for corners in &self.triangles {
+            let number = *numbers.entry(find(&mut leader, corners[0] as usize)).or_insert_with(|| {
+                parts.push((BTreeMap::new(), Self { vertices: Vec::new(), triangles: Vec::new() }));
+                parts.len() - 1
+            });
+            let (names, part) = &mut parts[number];
+            let renamed = corners.map(|corner| {
+                *names.entry(corner).or_insert_with(|| {
+                    part.vertices.push(self.vertices[corner as usize]);
+                    part.vertices.len() as u32 - 1
+                })
+            });
+            part.triangles.push(renamed);
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+
     /// The smallest and the largest coordinates, in m.
     pub fn bounds(&self) -> [Vector; 2] {
         let start = [Vector::INFINITY, Vector::NEG_INFINITY];

@@ -17,6 +17,8 @@ pub mod families;
 pub mod features;
 pub mod gripper;
 pub mod hidden;
+#[cfg(feature = "physics")]
+pub mod lift;
 pub mod mesh;
 pub mod object;
 pub mod pose;
