@@ -12,6 +12,8 @@ use crate::world::grasp::object::Object;
 const CONVEX: f64 = 1.01;
 /// Voxels along the longest side of a part that is taken apart.
 const VOXELS: u32 = 64;
+/// The most hulls that it becomes.
+const HULLS: u32 = 32;
 
 /// The body of an object in its own frame. It is made once and lifted many times.
 #[derive(Clone)]
@@ -36,7 +38,7 @@ impl Body {
                 parts.push(SharedShape::convex_hull(part.vertices()).ok_or(MeshError::Flat)?);
                 continue;
             }
-            let parameters = VHACDParameters { resolution: VOXELS, concavity: 0.002, ..Default::default() };
+            let parameters = VHACDParameters { resolution: VOXELS, max_convex_hulls: HULLS, ..Default::default() };
             let whole = SharedShape::convex_decomposition_with_params(part.vertices(), part.triangles(), &parameters);
             let compound = whole.as_compound().ok_or(MeshError::Flat)?;
             parts.extend(compound.shapes().iter().map(|(_, shape)| shape.clone()));

@@ -4,9 +4,11 @@ use parry3d_f64::math::{Pose, Vector};
 use parry3d_f64::query::intersection_test;
 use parry3d_f64::shape::Cuboid;
 
+use super::Fate;
 use super::body::Body;
-use super::{FINGER, FINGER_HALF_WIDTH, Fate};
-use crate::world::grasp::gripper::{PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, STROKE, TABLE_CLEARANCE, TIP};
+use crate::world::grasp::gripper::{
+    FINGER, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, STROKE, TABLE_CLEARANCE, TIP,
+};
 
 /// The way down, in m: longer than any object is high.
 const WAY: f64 = 0.5;
@@ -19,7 +21,7 @@ pub(super) fn obstacle(body: &Body, pose: &Pose, table: &Pose) -> Option<Fate> {
     let half_length = 0.5 * (TIP + PALM_DEPTH);
     let finger = |sign: f64| {
         let middle = Vector::new(sign * 0.5 * (STROKE + FINGER), 0.0, 0.5 * (PALM_DEPTH - TIP));
-        (middle, Vector::new(0.5 * FINGER, FINGER_HALF_WIDTH, half_length), Fate::Jaw)
+        (middle, Vector::new(0.5 * FINGER, PAD_HALF_WIDTH, half_length), Fate::Jaw)
     };
     let palm = (
         Vector::new(0.0, 0.0, PALM_DEPTH + 0.5 * WAY),

@@ -7,8 +7,8 @@ use rapier3d_f64::dynamics::{CoefficientCombineRule, RigidBodyBuilder, RigidBody
 use rapier3d_f64::geometry::{ColliderBuilder, SharedShape};
 use rapier3d_f64::pipeline::PhysicsWorld;
 
-use super::{FINGER, FINGER_HALF_WIDTH, GRIPPER, OBJECT, PINS, groups};
-use crate::world::grasp::gripper::{PATCH, STROKE, TIP};
+use super::{GRIPPER, OBJECT, PINS, groups};
+use crate::world::grasp::gripper::{FINGER, PAD_HALF_WIDTH, PATCH, STROKE, TIP};
 
 /// Mass of a jaw, in kg: little against any object, so that a spring's stiffness is nearly the same wherever it touches.
 const JAW: f64 = 0.02;
@@ -61,7 +61,7 @@ impl Jaws {
                 insert(SharedShape::ball(BALL), Vector::new(side * BALL, y, z));
             }
             let thickness = 0.5 * (FINGER - DEPTH);
-            let back = SharedShape::cuboid(thickness, FINGER_HALF_WIDTH, TIP);
+            let back = SharedShape::cuboid(thickness, PAD_HALF_WIDTH, TIP);
             insert(back, Vector::new(side * (DEPTH + thickness), 0.0, 0.0));
             jaw
         });

@@ -39,10 +39,6 @@ use super::object::Object;
 
 /// Springs of a pad.
 pub const PINS: usize = 12;
-/// Half the width of a finger, in m: that of its pad.
-const FINGER_HALF_WIDTH: f64 = super::gripper::PAD_HALF_WIDTH;
-/// Thickness of a finger, in m.
-const FINGER: f64 = 0.015;
 /// Friction between object and table: of plastic or cardboard on wood.
 const TABLE_FRICTION: f64 = 0.3;
 /// One step, in s, and the parts of it in which contacts are solved.
@@ -55,14 +51,22 @@ const ONSET: f64 = 0.05;
 /// From the table to 0.2 m above it at [`LIFT`], in s, and the time after it under load.
 const RISE: f64 = 0.45;
 const AFTER: f64 = 0.2;
+/// What is held in place slides and turns less than this in the lift, in m and rad (20°): the pads are soft, and give way before they slip.
+pub const MOST_SLID: f64 = 0.010;
+/// See [`MOST_SLID`].
+pub const MOST_TURNED: f64 = 0.35;
+/// After so many steps without contact an object is lost.
+const LOST: usize = 50;
 /// Damping of the object before it is lifted, in 1/s.
 const AT_REST: f64 = 50.0;
 
 /// What became of a lift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
-    /// It is between the pads and off the table.
+    /// It is between the pads, off the table, and where it was grasped.
     Held,
+    /// It hangs between the pads, but slid or turned there by more than [`MOST_SLID`] or [`MOST_TURNED`].
+    Slipped,
     /// The gripper came to the table on its way down.
     Table,
     /// A jaw came down on the object.
@@ -95,7 +99,7 @@ impl Lifted {
         Self { fate, width: 0.0, turned_closing: 0.0, turned: 0.0, slid: 0.0 }
     }
 
-    /// Whether the object was lifted.
+    /// Whether the object was lifted and stayed where it was grasped.
     pub fn held(&self) -> bool {
         self.fate == Fate::Held
     }
@@ -120,8 +124,13 @@ pub fn lift(body: &Body, object: &Object, hidden: &Hidden, grasp: &Grasp, noise:
     simulation.lift(noise);
     let lifted = simulation.object();
     let slid = lifted.transform_point(closed.inverse_transform_point(Vector::ZERO)).length();
-    let fate = if simulation.holds() { Fate::Held } else { Fate::Dropped };
-    Lifted { fate, width, turned_closing, turned: angle(closed.rotation, lifted.rotation), slid }
+    let turned = angle(closed.rotation, lifted.rotation);
+    let fate = match simulation.holds() {
+        false => Fate::Dropped,
+        true if slid > MOST_SLID || turned > MOST_TURNED => Fate::Slipped,
+        true => Fate::Held,
+    };
+    Lifted { fate, width, turned_closing, turned, slid }
 }
 
 /// From the frame of the table into that of the gripper: x along the closing direction, z against the approach.
@@ -216,6 +225,7 @@ impl Simulation {
     fn lift(&mut self, noise: &Noise) {
         let (before, under) = (self.world.gravity, self.into * noise.acceleration);
         let place = *self.world.bodies[self.table].position();
+        let mut lost = 0;
         for step in 1..=((RISE + AFTER) / STEP) as usize {
             let time = step as f64 * STEP;
             self.world.gravity = before.lerp(under, (time / ONSET).min(1.0));
@@ -223,6 +233,10 @@ impl Simulation {
             let table = &mut self.world.bodies[self.table];
             table.set_next_kinematic_position(Pose::from_parts(sunk, place.rotation));
             self.step();
+            lost = if self.jaws.touch(&self.world, self.object) { 0 } else { lost + 1 };
+            if lost == LOST {
+                break;
+            }
         }
     }
 
