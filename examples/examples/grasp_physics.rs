@@ -23,7 +23,6 @@ const GRASPS: usize = 12;
 
 struct Try {
     object: usize,
-    grasp: usize,
     noisy: bool,
     said: Outcome,
     lifted: Lifted,
@@ -64,34 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                     took += start.elapsed().as_secs_f64();
                     let said = execute(&scene.object, hidden, &scene.grasps[grasp], &noise);
                     if each && said.held() != lifted.held() {
-                        let at = scene.object.centre_of_mass(hidden);
-                        let g = sinew_trainer::world::grasp::execute::executed(
-                            &scene.object,
-                            hidden,
-                            &scene.grasps[grasp],
-                            &noise,
-                        );
-                        println!(
-                            "{name} {seed} grasp {grasp}: said {:?} {:.2} width {:.1} mm, lifted {:?} width {:.1} mm, turned {:.0}° closing, {:.0}°, slid {:.1} mm; parts {} mass {:.2} F {:.0} mu {:.2} axis {:.2} appr {:.2} lever {:.0} mm z {:.0} mm",
-                            said.failure,
-                            said.slip_margin,
-                            said.width * 1e3,
-                            lifted.fate,
-                            lifted.width * 1e3,
-                            lifted.turned_closing.to_degrees(),
-                            lifted.turned.to_degrees(),
-                            lifted.slid * 1e3,
-                            body.parts().len(),
-                            hidden.mass,
-                            hidden.force,
-                            hidden.friction * noise.friction,
-                            g.axis,
-                            g.approach,
-                            (at - g.centre).length() * 1e3,
-                            g.centre.z * 1e3
-                        );
+                        println!("{name} {seed}, grasp {grasp}: {said:?}, {lifted:?}");
                     }
-                    tries.push(Try { object: number, grasp, noisy: noise != Noise::NONE, said, lifted });
+                    tries.push(Try { object: number, noisy: noise != Noise::NONE, said, lifted });
                 }
             }
             number += 1;
@@ -108,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut fates = BTreeMap::new();
         tries.iter().for_each(|one| *fates.entry(one.lifted.fate).or_insert(0) += 1);
         row(&failure.map_or("Held".into(), |failure| format!("{failure:?}")), tries);
-        println!("      {fates:?}");
+        println!("    {fates:?}");
     }
     println!("\nby the slip margin");
     for [low, high] in
@@ -122,7 +96,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         tries.len() / 2,
         1e3 * took / tries.len() as f64
     );
-    let _ = tries.iter().map(|one| one.grasp).max();
     Ok(())
 }
 
