@@ -54,7 +54,7 @@ fn candidate(object: &Object, rng: &mut ChaCha8Rng) -> Option<Grasp> {
     let [first, last] = object.surface.line(point, axis)?;
     let width = last.distance - first.distance;
     let cosine = (-first.normal.dot(axis)).min(last.normal.dot(axis));
-    if width < WIDTHS[0] || width > WIDTHS[1] || cosine < ANTIPODAL {
+    if !(WIDTHS[0]..=WIDTHS[1]).contains(&width) || cosine < ANTIPODAL {
         return None;
     }
     let centre = point + 0.5 * (first.distance + last.distance) * axis;
