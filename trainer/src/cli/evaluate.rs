@@ -8,9 +8,10 @@ use sinew_runtime::Guard;
 
 use super::{Answer, data_set, table};
 use crate::baseline::Baselines;
-use crate::config::Config;
+use crate::config::{Config, WorldConfig};
 use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
 use crate::model::Model;
+use crate::world::grasp::{GraspConfig, GraspWorld, Judge};
 use crate::world::{Split, World, open};
 
 /// Tell what a bundle is worth on test episodes, beside its baselines
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// When an adaptation is kept; otherwise predictions stay those of the bundle
     #[arg(long, value_enum, default_value_t = GuardName::Improve)]
     guard: GuardName,
+    /// Who says whether grasps of a test hold: the closed form, or one simulated lift each (feature `physics`)
+    #[arg(long, value_enum)]
+    judge: Option<JudgeName>,
     /// Write the result as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -75,13 +79,50 @@ enum GuardName {
     Finite,
 }
 
+/// The judge by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum JudgeName {
+    /// The closed form
+    Wrench,
+    /// A simulated lift
+    Lift,
+}
+
+impl From<JudgeName> for Judge {
+    fn from(name: JudgeName) -> Self {
+        match name {
+            JudgeName::Wrench => Self::Wrench,
+            JudgeName::Lift => Self::Lift,
+        }
+    }
+}
+
 impl Source {
     /// Opens it; what baselines choose they choose in validation.
-    fn open(&self, shots: &[usize], baselines: bool) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
+    fn open(
+        &self,
+        shots: &[usize],
+        baselines: bool,
+        judge: Option<Judge>,
+    ) -> Result<Box<dyn World>, Box<dyn std::error::Error>> {
         if let Some(file) = &self.config {
-            let config = Config::read(file, &[])?;
+            let mut config = Config::read(file, &[])?;
+            match (judge, &mut config.world) {
+                (None, _) => {}
+                (Some(judge), WorldConfig::Grasp(grasps)) => grasps.judge = judge,
+                (Some(_), _) => {
+                    let found = file.display();
+                    return Err(format!("--judge: expected a world of grasps, found another in {found}").into());
+                }
+            }
             let splits: &[Split] = if baselines { &[Split::Validation, Split::Test] } else { &[Split::Test] };
             return Ok(open::open_for(&config.world, shots, splits)?);
+        }
+        if let Some(judge) = judge {
+            let name = self.world.as_deref().unwrap_or("recorded data");
+            let grasps = open::grasps_by_name(name)
+                .ok_or_else(|| format!("--judge: expected a world of grasps, found {name}"))?;
+            return Ok(Box::new(GraspWorld::open(&GraspConfig { judge, ..grasps })?));
         }
         match (&self.world, &self.data) {
             (Some(name), _) => open::by_name(name).ok_or_else(|| {
@@ -121,7 +162,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         }
         given => given.to_vec(),
     };
-    let world = arguments.source.open(&shots, arguments.baselines)?;
+    let world = arguments.source.open(&shots, arguments.baselines, arguments.judge.map(Judge::from))?;
     let trained_steps = model.rule.steps();
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };

@@ -92,18 +92,25 @@ pub const NAMES: [&str; 8] = [
     "grasp-forces",
 ];
 
+/// The configuration of a built-in world of grasps by its name; none if it is of something else.
+pub fn grasps_by_name(name: &str) -> Option<GraspConfig> {
+    let distribution = match name {
+        "grasp" => grasp::Distribution::Full,
+        "grasp-heavy" => grasp::Distribution::Heavy,
+        "grasp-nothing" => grasp::Distribution::Nothing,
+        "grasp-forces" => grasp::Distribution::Forces,
+        _ => return None,
+    };
+    Some(GraspConfig { distribution, ..GraspConfig::default() })
+}
+
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
-    let grasp = |distribution| {
+    if let Some(config) = grasps_by_name(name) {
         // Without meshes to read there is nothing to fail.
-        let world = GraspWorld::open(&GraspConfig { distribution, ..GraspConfig::default() });
-        world.ok().map(|world| Box::new(world) as Box<dyn World>)
-    };
+        return GraspWorld::open(&config).ok().map(|world| Box::new(world) as Box<dyn World>);
+    }
     Some(match name {
-        "grasp" => grasp(grasp::Distribution::Full)?,
-        "grasp-heavy" => grasp(grasp::Distribution::Heavy)?,
-        "grasp-nothing" => grasp(grasp::Distribution::Nothing)?,
-        "grasp-forces" => grasp(grasp::Distribution::Forces)?,
         "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
         "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
         "terrain-independent" => Box::new(Terrain::new(Distribution::Independent, 0)),

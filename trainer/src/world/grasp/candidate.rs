@@ -25,8 +25,10 @@ const FROM_ABOVE: [f64; 2] = [0.0, 0.52];
 const FROM_THE_SIDE: [f64; 2] = [1.0, 1.5];
 /// The share of candidates that is meant to come from the side; many of them would touch the table, so fewer do.
 const SIDE: f64 = 0.25;
+/// The share of closing directions that are made level: on a low object a jaw that closes aslant comes to the table.
+const LEVEL: f64 = 0.7;
 /// Points tried for each candidate wanted.
-const TRIES: usize = 60;
+const TRIES: usize = 200;
 
 /// `count` grasps of `object` that touch nothing before they close, as far as the camera tells; none if so many cannot be found.
 ///
@@ -50,6 +52,9 @@ fn candidate(object: &Object, rng: &mut ChaCha8Rng) -> Option<Grasp> {
     let mut axis = tilt * -normal;
     if axis.z.abs() > STEEPEST {
         return None;
+    }
+    if rng.random_bool(LEVEL) {
+        axis = Vector::new(axis.x, axis.y, 0.0).normalize();
     }
     let [first, last] = object.surface.line(point, axis)?;
     let width = last.distance - first.distance;

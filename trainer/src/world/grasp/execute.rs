@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::gripper::{
-    Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, PATCH, SMALLEST_WIDTH, STROKE,
+    FINGER, Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, PATCH, SMALLEST_WIDTH, STROKE,
     TABLE_CLEARANCE, TIP,
 };
 use super::hidden::Hidden;
@@ -166,9 +166,6 @@ pub(super) fn collision(object: &Object, grasp: &Grasp) -> Option<Failure> {
     }
     None
 }
-
-/// Thickness of a finger, in m.
-const FINGER: f64 = 0.015;
 
 /// A force on the object and where it acts.
 struct Load {

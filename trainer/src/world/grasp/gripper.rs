@@ -10,6 +10,8 @@ pub const STROKE: f64 = 0.085;
 pub const TIP: f64 = 0.012;
 /// Half the width of a pad, across the approach and the closing direction.
 pub const PAD_HALF_WIDTH: f64 = 0.011;
+/// Thickness of a finger.
+pub const FINGER: f64 = 0.015;
 /// Radius of the patch in which a pad touches, for the torque that it can hold.
 pub const PATCH: f64 = 0.010;
 /// How far the palm lies behind the middle of the contact.
@@ -40,10 +42,11 @@ impl Grasp {
         self.axis.cross(self.approach)
     }
 
-    /// The lowest point of the fingertips, in m above the table. The fingers are thin.
+    /// The lowest point of the fingertips, in m above the table, with the jaws open: where they close aslant, one of them is lower than
+    /// where it will touch.
     pub fn lowest(&self) -> f64 {
         let tip = self.centre.z + TIP * self.approach.z;
-        tip - PAD_HALF_WIDTH * self.side().z.abs()
+        tip - PAD_HALF_WIDTH * self.side().z.abs() - (0.5 * STROKE + FINGER) * self.axis.z.abs()
     }
 
     /// The lowest point of the palm, in m above the table.

@@ -49,6 +49,8 @@ pub enum MeshError {
 pub struct Mesh {
     vertices: Vec<Vector>,
     triangles: Vec<[u32; 3]>,
+    /// Where the triangles of each part end.
+    ends: Vec<usize>,
 }
 
 impl Mesh {
@@ -57,6 +59,14 @@ impl Mesh {
     /// # Errors
     /// If a coordinate is not finite, a triangle names no vertex, or nothing has an area.
     pub fn new(vertices: &[Vector], triangles: &[[u32; 3]]) -> Result<Self, MeshError> {
+        Self::of_parts(vertices, triangles, &[triangles.len()])
+    }
+
+    /// As [`Mesh::new`], of several closed parts: `ends` says where the triangles of each end. A vertex may be of several.
+    ///
+    /// # Errors
+    /// As [`Mesh::new`].
+    pub fn of_parts(vertices: &[Vector], triangles: &[[u32; 3]], ends: &[usize]) -> Result<Self, MeshError> {
         if let Some((vertex, found)) = vertices.iter().enumerate().find(|(_, vertex)| !vertex.is_finite()) {
             return Err(MeshError::NotFinite { vertex, found: found.to_array() });
         }
@@ -69,7 +79,11 @@ impl Mesh {
             }));
         }
         let mut kept = Vec::with_capacity(triangles.len());
+        let (mut kept_ends, mut next) = (Vec::with_capacity(ends.len()), ends.iter().copied().peekable());
         for (triangle, corners) in triangles.iter().enumerate() {
+            while next.next_if(|end| *end <= triangle).is_some() {
+                kept_ends.push(kept.len());
+            }
             let named = corners.map(|corner| names.get(corner as usize).copied());
             let [Some(a), Some(b), Some(c)] = named else {
                 return Err(MeshError::NoVertex { triangle, vertices: vertices.len(), found: *corners });
@@ -82,7 +96,11 @@ impl Mesh {
         if kept.is_empty() {
             return Err(MeshError::Empty);
         }
-        Ok(Self { vertices: unique, triangles: kept })
+        kept_ends.push(kept.len());
+        // Parts of which nothing has an area are none.
+        kept_ends.dedup();
+        kept_ends.retain(|end| *end > 0);
+        Ok(Self { vertices: unique, triangles: kept, ends: kept_ends })
     }
 
     /// The vertices, in m.
@@ -111,9 +129,33 @@ impl Mesh {
     #[must_use]
     pub fn with(mut self, other: &Self) -> Self {
         let offset = self.vertices.len() as u32;
+        let before = self.triangles.len();
+        self.ends.extend(other.ends.iter().map(|end| before + end));
         self.vertices.extend_from_slice(&other.vertices);
         self.triangles.extend(other.triangles.iter().map(|corners| corners.map(|corner| corner + offset)));
         self
+    }
+
+    /// Its parts, each as a mesh of its own.
+    pub fn parts(&self) -> Vec<Self> {
+        let (mut parts, mut start) = (Vec::with_capacity(self.ends.len()), 0);
+        for &end in &self.ends {
+            let mut names = BTreeMap::new();
+            let mut part =
+                Self { vertices: Vec::new(), triangles: Vec::with_capacity(end - start), ends: vec![end - start] };
+            for corners in &self.triangles[start..end] {
+                let renamed = corners.map(|corner| {
+                    *names.entry(corner).or_insert_with(|| {
+                        part.vertices.push(self.vertices[corner as usize]);
+                        part.vertices.len() as u32 - 1
+                    })
+                });
+                part.triangles.push(renamed);
+            }
+            parts.push(part);
+            start = end;
+        }
+        parts
     }
 
     /// The smallest and the largest coordinates, in m.

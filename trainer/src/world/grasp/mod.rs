@@ -9,7 +9,7 @@
 //! bias takes most of the gain.
 //!
 //! The support is tries with outcomes, 0 or 1. Targets of the query are the share of [`execute::EXECUTIONS`] executions that hold,
-//! so what is judged is the expectation over the noise of a try.
+//! so what is judged is the expectation over the noise of a try; with `judge = "lift"` those of tests are one simulated lift each.
 
 pub mod candidate;
 pub mod execute;
@@ -17,6 +17,8 @@ pub mod families;
 pub mod features;
 pub mod gripper;
 pub mod hidden;
+#[cfg(feature = "physics")]
+pub mod lift;
 pub mod mesh;
 pub mod object;
 pub mod pose;
@@ -64,6 +66,13 @@ pub struct GraspConfig {
     /// Names of mesh files, without extension, to leave out, such as those too wide for the gripper.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// Who judges the grasps of tests.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub judge: Judge,
+}
+
+fn is_default(judge: &Judge) -> bool {
+    *judge == Judge::default()
 }
 
 impl GraspConfig {
@@ -73,9 +82,25 @@ impl GraspConfig {
     }
 }
 
+/// Who says whether grasps to be judged on would have held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judge {
+    /// The closed form: the share of executions in which the contacts resist the wrench.
+    #[default]
+    Wrench,
+    /// Of tests, one simulated lift of each grasp; all else is as with the closed form.
+    Lift,
+}
+
 /// Why the world cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GraspError {
+    /// Lifts cannot be simulated.
+    #[error(
+        "judge = \"lift\": expected a sinew with the feature `physics`, found one without; cargo build --features physics makes one"
+    )]
+    NoPhysics,
     /// A mesh.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -111,6 +136,7 @@ const BEST: f64 = 0.5;
 #[derive(Debug)]
 pub struct GraspWorld {
     distribution: Distribution,
+    judge: Judge,
     signature: Signature,
     meshes: [Vec<Mesh>; 2],
     scenes: [Vec<OnceLock<Scene>>; 3],
@@ -131,7 +157,7 @@ impl GraspWorld {
     /// The world of `config`: 4096 scenes to train on, 512 to validate and 2048 to test. A scene is made when it is first needed.
     ///
     /// # Errors
-    /// If a mesh cannot be read, or cannot be grasped.
+    /// If a mesh cannot be read or grasped, or lifts are to judge and cannot be simulated.
     ///
     /// ```
     /// # use sinew_trainer::world::{World, Split, grasp::{GraspConfig, GraspWorld}};
@@ -144,6 +170,9 @@ impl GraspWorld {
     /// # Ok::<(), sinew_trainer::world::grasp::GraspError>(())
     /// ```
     pub fn open(config: &GraspConfig) -> Result<Self, GraspError> {
+        if config.judge == Judge::Lift && cfg!(not(feature = "physics")) {
+            return Err(GraspError::NoPhysics);
+        }
         let read = |paths: &[String]| {
             let mut meshes = Vec::new();
             for path in paths {
@@ -168,7 +197,7 @@ impl GraspWorld {
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
-        Ok(Self { distribution: config.distribution, signature, meshes, scenes })
+        Ok(Self { distribution: config.distribution, judge: config.judge, signature, meshes, scenes })
     }
 
     /// What is hidden.
@@ -245,6 +274,18 @@ impl Situation<'_> {
         let one = |grasp: &usize| success_probability(object, &self.hidden, &all[*grasp], executions, &mut rng);
         grasps.iter().map(one).collect()
     }
+
+    /// Whether each of these grasps holds in one simulated lift: 1 or 0.
+    #[cfg(feature = "physics")]
+    pub fn lifts(&self, grasps: &[usize]) -> Vec<f64> {
+        use self::lift::{Body, lift};
+        let mut rng = self.rng.clone();
+        let Scene { mesh, object, grasps: all, .. } = &*self.scene;
+        // The mesh of a scene is a body, or there would be no scene of it.
+        let Ok(body) = Body::new(mesh) else { return vec![0.0; grasps.len()] };
+        let mut one = |grasp: &usize| lift(&body, object, &self.hidden, &all[*grasp], &Noise::draw(&mut rng)).held();
+        grasps.iter().map(|grasp| f64::from(u8::from(one(grasp)))).collect()
+    }
 }
 
 impl World for GraspWorld {
@@ -282,7 +323,12 @@ impl World for GraspWorld {
             query.truncate(TRAIN_QUERY);
             executions = TRAIN_EXECUTIONS;
         }
-        for (grasp, probability) in query.iter().zip(situation.probabilities(&query, executions)) {
+        let probabilities = match (self.judge, task.split) {
+            #[cfg(feature = "physics")]
+            (Judge::Lift, Split::Test) => situation.lifts(&query),
+            _ => situation.probabilities(&query, executions),
+        };
+        for (grasp, probability) in query.iter().zip(probabilities) {
             episode.query.push(&situation.scene.features[*grasp], &[probability as f32]);
         }
         episode

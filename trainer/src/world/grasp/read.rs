@@ -76,16 +76,19 @@ pub fn read_mesh(path: &Path) -> Result<Mesh, ReadError> {
     let bytes = std::fs::read(path).map_err(io)?;
     // Materials are of no use here, and may be missing.
     let none = |_: &Path| Ok(Vec::new());
-    let loader: Loader = Loader::default().merge_meshes(true);
+    let loader: Loader = Loader::default();
     let scene = loader.load_from_slice_with_reader(&bytes, path, none).map_err(io)?;
     let (mut vertices, mut triangles) = (Vec::new(), Vec::new());
+    let mut ends = Vec::new();
     for mesh in scene.meshes {
         let offset = vertices.len() as u32;
         vertices.extend(mesh.vertices.iter().map(|vertex| Vector::from_array(vertex.map(f64::from))));
         // An index that overflows names no vertex, and is refused as such.
         triangles.extend(mesh.faces.iter().map(|face| face.map(|corner| corner.saturating_add(offset))));
+        ends.push(triangles.len());
     }
-    let mesh = Mesh::new(&vertices, &triangles).map_err(|source| ReadError::Mesh { path: path.into(), source })?;
+    let mesh =
+        Mesh::of_parts(&vertices, &triangles, &ends).map_err(|source| ReadError::Mesh { path: path.into(), source })?;
     let [low, high] = mesh.bounds();
     let found = (high - low).max_element();
     if found > LARGEST { Err(ReadError::TooLarge { path: path.into(), found }) } else { Ok(mesh) }

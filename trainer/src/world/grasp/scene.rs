@@ -17,6 +17,8 @@ const PUT_DOWNS: usize = 8;
 /// An object where it lies, and twice [`CANDIDATES`] grasps of it: first those to choose from, then those that may have been tried.
 #[derive(Clone, Debug)]
 pub struct Scene {
+    /// The body of the object, in its own frame.
+    pub mesh: Mesh,
     /// The object.
     pub object: Object,
     /// The grasps.
@@ -35,7 +37,7 @@ impl Scene {
             let object = Object::put_down(mesh, rng)?;
             if let Some(grasps) = candidates(&object, 2 * CANDIDATES, rng) {
                 let features = grasps.iter().map(|grasp| features(&object, grasp)).collect();
-                return Ok(Some(Self { object, grasps, features }));
+                return Ok(Some(Self { mesh: mesh.clone(), object, grasps, features }));
             }
         }
         Ok(None)
