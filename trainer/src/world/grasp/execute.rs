@@ -8,13 +8,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use super::contact::{Closed, Contact, close};
 use super::gripper::{
-    FINGER, Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, PATCH, SMALLEST_WIDTH, STROKE,
-    TABLE_CLEARANCE, TIP,
+    FINGER, Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, STROKE, TABLE_CLEARANCE, TIP,
 };
 use super::hidden::Hidden;
 use super::object::Object;
-use super::surface::Hit;
 
 /// Standard acceleration of gravity, in m/s².
 pub const GRAVITY: f64 = 9.81;
@@ -124,21 +123,21 @@ pub fn execute(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -
     if grasp.lowest() < TABLE_CLEARANCE || grasp.lowest_of_palm() < TABLE_CLEARANCE {
         return Outcome::failed(Failure::Table);
     }
-    let Some([first, last]) = object.surface.line(grasp.centre, grasp.axis) else {
-        return Outcome::failed(Failure::Missed);
-    };
-    if last.distance > 0.5 * STROKE || first.distance < -0.5 * STROKE {
-        return Outcome::failed(Failure::Jaw);
+    let closed = close(object, &grasp, hidden.force);
+    match closed {
+        Closed::Nothing => return Outcome::failed(Failure::Missed),
+        Closed::TooWide => return Outcome::failed(Failure::Jaw),
+        Closed::TooThin | Closed::On { .. } => {}
     }
     if let Some(failure) = collision(object, &grasp) {
         return Outcome::failed(failure);
     }
-    if last.distance - first.distance < SMALLEST_WIDTH {
+    let Closed::On { contacts, width } = closed else {
         return Outcome::failed(Failure::Thin);
-    }
+    };
     let friction = hidden.friction * noise.friction;
     let load = Load { force: hidden.mass * noise.acceleration, at: object.centre_of_mass(hidden) };
-    resist(&grasp, [first, last], friction, hidden.force, &load)
+    resist(grasp.axis, contacts, width, friction, hidden.force, &load)
 }
 
 /// Whether a finger or the palm comes down on the object, by the points of its surface.
@@ -176,30 +175,31 @@ struct Load {
 }
 
 /// Whether two soft-finger contacts hold the load. Each takes half of the force across the closing direction, and the couple about
-/// the middle; a contact holds while (|tangential force| / μ)² + (torsion / γ)² ≤ (normal force)² with γ = ⅔ μ · patch radius, the
-/// ellipsoidal limit surface of a disc (Howe and Cutkosky 1996).
-fn resist(grasp: &Grasp, hits: [Hit; 2], friction: f64, force: f64, load: &Load) -> Outcome {
-    let axis = grasp.axis;
-    let [first, last] = hits;
-    let width = last.distance - first.distance;
-    let middle = grasp.centre + 0.5 * (first.distance + last.distance) * axis;
+/// the middle, to which pads that press beside each other add theirs; a contact holds while
+/// (|tangential force| / μ)² + (torsion / γ)² ≤ (normal force)² with γ = μ · torsion arm, the ellipsoidal limit surface of a disc (Howe and
+/// Cutkosky 1996).
+fn resist(axis: Vector, contacts: [Contact; 2], width: f64, friction: f64, force: f64, load: &Load) -> Outcome {
+    let between = contacts[1].at - contacts[0].at;
+    let apart = between.dot(axis);
+    let middle = 0.5 * (contacts[0].at + contacts[1].at);
     let torque = (load.at - middle).cross(load.force);
     let along = load.force.dot(axis);
     let half = -0.5 * (load.force - along * axis);
-    let couple = axis.cross(torque) / width;
-    let torsion = 0.5 * torque.dot(axis) / (2.0 / 3.0 * friction * PATCH);
+    let couple = axis.cross(torque) / apart;
     if along.abs() >= force {
         return Outcome { failure: Some(Failure::Unloaded), slip_margin: -1.0, width };
     }
     let mut outcome = Outcome { failure: None, slip_margin: f64::INFINITY, width };
-    for (sign, hit) in [(-1.0, first), (1.0, last)] {
+    for (sign, Contact { normal: outward, torsion_arm, .. }) in [-1.0, 1.0].into_iter().zip(contacts) {
         let pressed = force - (-sign * along).max(0.0);
-        let contact = half + sign * couple - sign * pressed * axis;
-        let normal = -contact.dot(hit.normal);
+        // Forces that hold each other's couple act along the line between the contacts.
+        let contact = half + sign * couple - sign * pressed / apart * between;
+        let normal = -contact.dot(outward);
         if normal <= 0.0 {
             return Outcome { failure: Some(Failure::Pulled), slip_margin: -1.0, width };
         }
-        let tangential = (contact + normal * hit.normal).length() / friction;
+        let tangential = (contact + normal * outward).length() / friction;
+        let torsion = 0.5 * torque.dot(axis) / (friction * torsion_arm);
         outcome.slip_margin = outcome.slip_margin.min(1.0 - tangential.hypot(torsion) / normal);
     }
     if outcome.slip_margin < 0.0 {

@@ -12,6 +12,7 @@
 //! so what is judged is the expectation over the noise of a try; with `judge = "lift"` those of tests are one simulated lift each.
 
 pub mod candidate;
+pub mod contact;
 pub mod execute;
 pub mod families;
 pub mod features;

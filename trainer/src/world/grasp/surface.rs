@@ -25,21 +25,22 @@ const GROUP: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Ball {
     centre: Vector,
-    radius_squared: f64,
+    radius: f64,
 }
 
 impl Ball {
     fn around(points: &[Vector]) -> Self {
         let centre = points.iter().fold(Vector::ZERO, |sum, point| sum + *point) / points.len() as f64;
         let radius_squared = points.iter().map(|point| point.distance_squared(centre)).fold(0.0, f64::max);
-        Self { centre, radius_squared: 1.0001 * radius_squared }
+        Self { centre, radius: 1.0001 * radius_squared.sqrt() }
     }
 
-    /// Whether the line through `point` along the unit vector `direction` misses it.
-    fn misses(&self, point: Vector, direction: Vector) -> bool {
+    /// Whether all that is within `around` (m) of the line through `point` along the unit vector `direction` misses it.
+    fn misses(&self, point: Vector, direction: Vector, around: f64) -> bool {
         let to = self.centre - point;
         let along = to.dot(direction);
-        to.length_squared() - along * along > self.radius_squared
+        let reach = self.radius + around;
+        to.length_squared() - along * along > reach * reach
     }
 }
 
@@ -109,16 +110,28 @@ impl Surface {
     }
 
     /// The first and the last place where the line through `point` along the unit vector `direction` meets the surface; none where it
-    /// misses. Triangles by Möller and Trumbore (1997).
+    /// misses.
     pub fn line(&self, point: Vector, direction: Vector) -> Option<[Hit; 2]> {
+        self.lines(point, direction, &[Vector::ZERO])[0]
+    }
+
+    /// The same for parallel lines, through `point` and each of these offsets from it. Triangles by Möller and Trumbore (1997), of
+    /// whose solution all is linear in where the line begins.
+    pub fn lines<const N: usize>(
+        &self,
+        point: Vector,
+        direction: Vector,
+        offsets: &[Vector; N],
+    ) -> [Option<[Hit; 2]>; N] {
         const SLACK: f64 = 1e-6;
         // Distance, triangle and place in it, of both ends.
-        let (mut first, mut last) = ((f64::INFINITY, 0, 0.0, 0.0), (f64::NEG_INFINITY, 0, 0.0, 0.0));
+        let mut ends = [[(f64::INFINITY, 0, 0.0, 0.0), (f64::NEG_INFINITY, 0, 0.0, 0.0)]; N];
+        let around = offsets.iter().map(|offset| offset.length()).fold(0.0, f64::max);
         let groups = self.groups.iter().zip(self.triangles.chunks(GROUP)).enumerate();
-        let near = groups.filter(|(_, (ball, _))| !ball.misses(point, direction));
+        let near = groups.filter(|(_, (ball, _))| !ball.misses(point, direction, around));
         let triangles = near.flat_map(|(group, (_, triangles))| (GROUP * group..).zip(triangles));
         for (number, triangle) in triangles {
-            if triangle.ball.misses(point, direction) {
+            if triangle.ball.misses(point, direction, around) {
                 continue;
             }
             let [one, two] = triangle.edges;
@@ -127,24 +140,28 @@ impl Surface {
             if determinant.abs() < 1e-14 {
                 continue;
             }
+            let inverse = 1.0 / determinant;
+            let (of_u, of_v) = (inverse * across, inverse * one.cross(direction));
+            let of_distance = inverse * one.cross(two);
             let from = point - triangle.corner;
-            let u = from.dot(across) / determinant;
-            let other = from.cross(one);
-            let v = direction.dot(other) / determinant;
-            if u < -SLACK || v < -SLACK || u + v > 1.0 + SLACK {
-                continue;
-            }
-            let distance = two.dot(other) / determinant;
-            if distance < first.0 {
-                first = (distance, number, u, v);
-            }
-            if distance > last.0 {
-                last = (distance, number, u, v);
+            let [u, v, distance] = [of_u, of_v, of_distance].map(|linear| linear.dot(from));
+            for ([first, last], offset) in ends.iter_mut().zip(offsets) {
+                let (u, v) = (u + of_u.dot(*offset), v + of_v.dot(*offset));
+                if u < -SLACK || v < -SLACK || u + v > 1.0 + SLACK {
+                    continue;
+                }
+                let distance = distance + of_distance.dot(*offset);
+                if distance < first.0 {
+                    *first = (distance, number, u, v);
+                }
+                if distance > last.0 {
+                    *last = (distance, number, u, v);
+                }
             }
         }
         let hit =
             |(distance, number, u, v): (f64, usize, f64, f64)| Hit { distance, normal: self.normal(number, u, v) };
-        first.0.is_finite().then(|| [hit(first), hit(last)])
+        ends.map(|ends| ends[0].0.is_finite().then(|| ends.map(hit)))
     }
 
     fn normal(&self, triangle: usize, u: f64, v: f64) -> Vector {
@@ -163,6 +180,24 @@ impl Surface {
         }
         let Triangle { corner, edges: [one, two], .. } = self.triangles[number];
         (corner + u * one + v * two, self.normal(number, u, v))
+    }
+
+    /// `count` points along the edges of triangles, evenly by length. Long edges of few triangles are those at which flat faces meet.
+    pub fn along_edges(&self, count: usize) -> impl Iterator<Item = Vector> + '_ {
+        let edges = || {
+            self.triangles.iter().flat_map(|triangle| {
+                let [one, two] = triangle.edges;
+                [(triangle.corner, one), (triangle.corner, two), (triangle.corner + one, two - one)]
+            })
+        };
+        let step = edges().map(|(_, edge)| edge.length()).sum::<f64>() / count as f64;
+        let mut walked = 0.0;
+        edges().flat_map(move |(from, edge)| {
+            let (length, before) = (edge.length(), walked);
+            walked += length;
+            let next = (before / step).ceil() as usize..(walked / step).ceil() as usize;
+            next.map(move |number| from + edge * ((number as f64 * step - before) / length).min(1.0))
+        })
     }
 }
 

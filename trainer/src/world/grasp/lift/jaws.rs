@@ -8,16 +8,13 @@ use rapier3d_f64::geometry::{ColliderBuilder, SharedShape};
 use rapier3d_f64::pipeline::PhysicsWorld;
 
 use super::{GRIPPER, OBJECT, PINS, groups};
+use crate::world::grasp::contact::{DEPTH, STIFFNESS};
 use crate::world::grasp::gripper::{FINGER, PAD_HALF_WIDTH, PATCH, STROKE, TIP};
 
 /// Mass of a jaw, in kg: little against any object, so that a spring's stiffness is nearly the same wherever it touches.
 const JAW: f64 = 0.02;
-/// Stiffness of a pad pressed flat, in N/m: silicone of 1 MPa, 5 mm thick, over the patch.
-const STIFFNESS: f64 = 6.0e4;
 /// Damping of a pad, as a share of the critical one.
 pub(super) const DAMPING_RATIO: f64 = 1.0;
-/// How far a pad can be pressed in, in m, before its back touches.
-const DEPTH: f64 = 0.003;
 /// Radius of a ball, in m: half the distance between neighbours.
 const BALL: f64 = 0.0025;
 /// Jaws close with this speed, in m/s.
