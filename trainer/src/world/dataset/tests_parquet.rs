@@ -235,7 +235,7 @@ fn what_is_wrong_with_cells_is_named() {
         (state(3, vec![]), "found a list of 0"),
         (long(3, 9, 2), "row 9, column `episode_index`: expected an episode that `meta` has in this file, found `2`"),
         (long(3, 9, 4), "file-001.parquet: episode 4: expected 5 row(s), as in `meta`, found 6"),
-        (rows(4..6)[1..].to_vec(), "file-001.parquet: expected a column `observation.state`, found `action`"),
+        (rows(4..6)[1..].to_vec(), "file-001.parquet: expected a column `observation.state`, found the columns `action`"),
     ] {
         let folder = version_3("task");
         write(&second(&folder), &columns, Compression::SNAPPY);
