@@ -14,9 +14,9 @@ use crate::optimiser::Schedule;
 use crate::world::Signature;
 use crate::world::grasp::GraspConfig;
 use crate::world::images::ImagesConfig;
-use crate::world::root::is_shared;
+use crate::world::root::{forget_folder, locate};
 use crate::world::series::SeriesConfig;
-use crate::world::terrain::{self, TerrainConfig};
+use crate::world::terrain::TerrainConfig;
 pub use learner::{Descent, LearnerConfig, SiameseConfig};
 
 /// A run: what is trained, on what, and how.
@@ -74,12 +74,10 @@ impl WorldConfig {
         match self {
             Self::Dataset { file } => *file = absolute(file),
             Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
-                if !is_shared(root) {
-                    *root = absolute(Path::new(root)).to_string_lossy().into_owned();
-                }
+                locate(root, absolute);
             }
-            Self::Terrain(config) => terrain_paths(config).for_each(|path| terrain::locate(path, absolute)),
-            Self::Grasp(config) => config.paths().for_each(|path| terrain::locate(path, absolute)),
+            Self::Terrain(config) => terrain_paths(config).for_each(|path| locate(path, absolute)),
+            Self::Grasp(config) => config.paths().for_each(|path| locate(path, absolute)),
             Self::Sinusoid { .. } => {}
         }
     }
@@ -89,13 +87,10 @@ impl WorldConfig {
         match self {
             Self::Dataset { file } => *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from),
             Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
-                if !is_shared(root) {
-                    let last = Path::new(root).file_name().map(|name| name.to_string_lossy().into_owned());
-                    *root = last.unwrap_or_default();
-                }
+                forget_folder(root);
             }
-            Self::Grasp(config) => config.paths().for_each(terrain::forget_folder),
-            Self::Terrain(config) => terrain_paths(config).for_each(terrain::forget_folder),
+            Self::Grasp(config) => config.paths().for_each(forget_folder),
+            Self::Terrain(config) => terrain_paths(config).for_each(forget_folder),
             Self::Sinusoid { .. } => {}
         }
     }

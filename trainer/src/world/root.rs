@@ -38,6 +38,20 @@ pub fn expand(root: &str, data: &Path) -> Result<PathBuf, UnknownVariable> {
     Ok(expanded.into())
 }
 
+/// Makes a path of a configuration absolute, relative to `folder`, unless it names the folder of shared data.
+pub(crate) fn locate(path: &mut String, absolute: impl Fn(&Path) -> PathBuf) {
+    if !is_shared(path) {
+        *path = absolute(Path::new(path)).to_string_lossy().into_owned();
+    }
+}
+
+/// Leaves of a path of a configuration only its last name, unless it names the folder of shared data.
+pub(crate) fn forget_folder(path: &mut String) {
+    if !is_shared(path) {
+        *path = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ mod devices;
 mod fixture;
 mod refusals;
 mod series;
+mod your_data;
 
 use std::path::Path;
 

@@ -64,7 +64,7 @@ pub enum DatasetError {
         found: u64,
     },
     /// A file lacks a column.
-    #[error("{}, line 1: expected a column `{column}`, found the columns {found}", file.display())]
+    #[error("{}: expected a column `{column}`, found the columns {found}", file.display())]
     NoColumn {
         /// The file.
         file: PathBuf,
@@ -74,7 +74,7 @@ pub enum DatasetError {
         found: String,
     },
     /// Two columns of one file have the same name.
-    #[error("{}, line 1: two columns are called `{column}`", file.display())]
+    #[error("{}: two columns are called `{column}`", file.display())]
     TwoColumns {
         /// The file.
         file: PathBuf,
@@ -82,7 +82,7 @@ pub enum DatasetError {
         column: String,
     },
     /// A pattern of `inputs` or `outputs` fits other columns here than in the first file.
-    #[error("{}, line 1: field `{field}` names the columns [{found}] here and [{expected}] in the first file", file.display())]
+    #[error("{}: field `{field}` names the columns [{found}] here and [{expected}] in the first file", file.display())]
     OtherColumns {
         /// The file.
         file: PathBuf,
@@ -112,6 +112,28 @@ pub enum DatasetError {
         column: String,
         /// What belongs there.
         expected: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A Parquet file, or a file of a LeRobot data set's `meta`, is not there, is broken, or says what makes no sense.
+    #[error("{}: {why}", file.display())]
+    Broken {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+    /// A cell of a Parquet file holds what it should not.
+    #[error("{}, row {row}, column `{column}`: expected {expected}, found {found}", file.display())]
+    ParquetCell {
+        /// The file.
+        file: PathBuf,
+        /// Its row, from 0.
+        row: usize,
+        /// The column's name.
+        column: String,
+        /// What belongs there.
+        expected: String,
         /// What stands there.
         found: String,
     },

@@ -9,6 +9,18 @@ use super::DatasetError;
 use super::split::Shares;
 use crate::world::root;
 
+/// What the files are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    #[default]
+    Csv,
+    /// Plain tables.
+    Parquet,
+    /// A folder in the layout of LeRobot's data sets.
+    Lerobot,
+}
+
 /// In which order the rows of a task become support, then query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,7 +65,12 @@ pub(super) struct Manifest {
     pub name: String,
     #[serde(default)]
     root: String,
+    #[serde(default)]
+    pub format: Format,
+    #[serde(default)]
     files: Vec<String>,
+    #[serde(default = "one_row")]
+    pub every: usize,
     pub file_column: Option<String>,
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
@@ -70,6 +87,10 @@ pub(super) struct Manifest {
     pub units: BTreeMap<String, String>,
     #[serde(default)]
     pub split: Shares,
+}
+
+fn one_row() -> usize {
+    1
 }
 
 fn one() -> f32 {
@@ -98,8 +119,25 @@ impl Manifest {
         if self.name.is_empty() {
             return wrong("name", "a name", "nothing".into());
         }
+        if self.format == Format::Lerobot && !self.files.is_empty() {
+            return wrong("files", "none: `meta` of a LeRobot data set lists them", format!("{:?}", self.files));
+        }
+        if self.format == Format::Lerobot && self.file_column.is_some() {
+            return wrong(
+                "file_column",
+                "none: a LeRobot data set has `episode_index`",
+                format!("{:?}", self.file_column),
+            );
+        }
+        if self.format != Format::Csv && cfg!(not(feature = "parquet")) {
+            return wrong("format", "`csv`: this build lacks the feature `parquet`", format!("{:?}", self.format));
+        }
+        if self.every == 0 {
+            return wrong("every", "at least 1 row", "0".into());
+        }
+        let files: &[String] = if self.format == Format::Lerobot { &self.inputs } else { &self.files };
         for (field, columns) in [
-            ("files", &self.files[..]),
+            ("files", files),
             ("inputs", &self.inputs),
             ("outputs", &self.outputs),
             ("task", self.task.names()),
@@ -168,7 +206,8 @@ impl Manifest {
         Ok(files)
     }
 
-    fn root(&self, path: &Path, data: &Path) -> Result<PathBuf, DatasetError> {
+    /// The folder of the files.
+    pub fn root(&self, path: &Path, data: &Path) -> Result<PathBuf, DatasetError> {
         let expanded = root::expand(&self.root, data).map_err(|why| DatasetError::Field {
             path: path.into(),
             field: "root",

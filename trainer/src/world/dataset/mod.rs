@@ -1,4 +1,4 @@
-//! Recorded data: tasks from CSV files that a `dataset.toml` describes.
+//! Recorded data: tasks from CSV or Parquet files that a `dataset.toml` describes.
 //!
 //! A task is the set of rows that agree in the columns of `task`: one object held in one way. Its first rows are what the robot
 //! sees, its later ones what it is judged on. Tasks are split by `group`, so that no object is on two sides.
@@ -7,7 +7,9 @@
 //! |---|---|---|
 //! | `name` | what the data set is called | |
 //! | `root` | folder of the files, relative to the description; `${SINEW_DATA}` stands for [`data_folder`] | beside the description |
-//! | `files` | CSV files with a header, names or globs | |
+//! | `format` | `csv`; with the feature `parquet` also `parquet` (plain tables) and `lerobot` (its folders, v2.0, v2.1 and v3.0) | `csv` |
+//! | `files` | files, names or globs, CSV with a header; none for `lerobot`, whose `meta` lists them | |
+//! | `every` | one row of so many is read, counted within each file, or each episode of `lerobot` | 1 |
 //! | `file_column` | name of an extra column, for `task` and `group`, that holds each file's stem | none |
 //! | `inputs`, `outputs` | columns, names or globs; for classes one output column | |
 //! | `task` | a column or several that name a task | |
@@ -22,13 +24,19 @@
 
 mod episode;
 mod error;
+#[cfg(feature = "parquet")]
+mod lerobot;
 mod manifest;
 mod null_test;
+#[cfg(feature = "parquet")]
+mod parquet_rows;
 mod signature;
 mod split;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "parquet"))]
+mod tests_parquet;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +46,8 @@ use sinew_models::spec::Loss;
 pub use super::root::data_folder;
 use super::{Column, Metric, Signature, Split, Task};
 pub use error::DatasetError;
+#[cfg(feature = "parquet")]
+use manifest::Format;
 pub use manifest::Order;
 use manifest::{LossName, Manifest};
 use table::{Table, TaskRows};
@@ -93,8 +103,15 @@ impl Dataset {
     pub fn open_in(path: impl AsRef<Path>, data: impl AsRef<Path>) -> Result<Self, DatasetError> {
         let path = path.as_ref();
         let manifest = Manifest::read(path)?;
-        let files = manifest.files(path, data.as_ref())?;
-        let (table, tasks) = table::read(&manifest, &files)?;
+        let data = data.as_ref();
+        let (table, tasks) = match manifest.format {
+            #[cfg(feature = "parquet")]
+            Format::Parquet => parquet_rows::read(&manifest, &manifest.files(path, data)?)?,
+            #[cfg(feature = "parquet")]
+            Format::Lerobot => lerobot::read(&manifest, &manifest.root(path, data)?)?,
+            // Without the feature the description has been refused by now.
+            _ => table::read(&manifest, &manifest.files(path, data)?)?,
+        };
         let signature = signature::of(&manifest, &table, path)?;
         let splits = split::by_share(table.groups.len(), &manifest.split)?;
         let (target, metrics) = match manifest.loss {

@@ -1,4 +1,4 @@
-//! CSV files, read once into one table, with every cell checked.
+//! Files, read once into one table, with every cell checked. CSV is read here.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,8 @@ enum Place {
 }
 
 /// The columns of one file that are used.
-struct Layout {
+pub(super) struct Layout {
+    stem: String,
     inputs: Vec<usize>,
     outputs: Vec<usize>,
     task: Vec<Place>,
@@ -65,60 +66,117 @@ impl Names {
     }
 }
 
-/// Reads `files` as `manifest` describes them: the table, and its tasks in the order of their first rows.
+/// A table that rows are added to, and its tasks in the order of their first rows.
+pub(super) struct Reading<'a> {
+    pub manifest: &'a Manifest,
+    table: Table,
+    tasks: Vec<TaskRows>,
+    task_numbers: HashMap<Vec<String>, usize>,
+    labels: Names,
+    groups: Names,
+}
+
+/// One row of a file, each cell read with the right complaint.
+pub(super) trait Cells {
+    fn word(&self, column: usize, expected: &'static str) -> Result<String, DatasetError>;
+    fn number(&self, column: usize) -> Result<f32, DatasetError>;
+    /// The complaint about a cell that could be read.
+    fn wrong(&self, column: usize, expected: &'static str) -> DatasetError;
+}
+
+/// Reads `files` as CSV, as `manifest` describes them: the table, and its tasks.
 pub(super) fn read(manifest: &Manifest, files: &[PathBuf]) -> Result<(Table, Vec<TaskRows>), DatasetError> {
-    let mut table = Table::default();
-    let (mut tasks, mut labels, mut groups) = (Vec::new(), Names::default(), Names::default());
-    let mut task_numbers = HashMap::new();
+    let mut reading = Reading::new(manifest);
     for file in files {
         let bytes =
             std::fs::read(file).map_err(|source| DatasetError::Csv { file: file.clone(), source: source.into() })?;
         let broken = |source| broken(file, &bytes, source);
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
         let headers: Vec<String> = reader.headers().map_err(broken)?.iter().map(String::from).collect();
-        let mut layout = Layout::find(manifest, file, &headers)?;
-        table.name_columns(file, &headers, &mut layout)?;
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let layout = reading.layout(file, &headers)?;
         let mut record = csv::StringRecord::new();
-        let before = table.rows;
+        let mut rows = 0;
         while reader.read_record(&mut record).map_err(broken)? {
-            let cells = Cells { file, bytes: &bytes, headers: &headers, stem: &stem, record: &record };
-            let task = cells.words(&layout.task)?;
-            let group = cells.words(&layout.group)?.join(" / ");
-            for &column in &layout.inputs {
-                table.inputs.push(cells.number(column)?);
+            if rows % manifest.every == 0 {
+                reading.row(&layout, &CsvCells { file, bytes: &bytes, headers: &headers, record: &record })?;
             }
-            let class = match manifest.loss {
-                LossName::MeanSquared | LossName::Huber => {
-                    for &column in &layout.outputs {
-                        table.targets.push(cells.number(column)?);
-                    }
-                    0
-                }
-                LossName::BinaryCrossEntropy => cells.zero_or_one(layout.outputs[0])?,
-                LossName::CrossEntropy => labels.number(cells.word(layout.outputs[0], "a class")?),
-            };
-            let group = groups.number(&group);
-            let place = *task_numbers.entry(task).or_insert_with_key(|words: &Vec<String>| {
-                tasks.push(TaskRows { name: words.join(" / "), group, rows: Vec::new(), classes: Vec::new() });
-                tasks.len() - 1
-            });
-            let task = &mut tasks[place];
-            if task.group != group {
-                let [first, second] = [task.group, group].map(|number| groups.names[number].clone());
-                return Err(DatasetError::TwoGroups { task: task.name.clone(), first, second });
-            }
-            task.rows.push(table.rows);
-            task.classes.push(class);
-            table.rows += 1;
+            rows += 1;
         }
-        if table.rows == before {
+        if rows == 0 {
             return Err(DatasetError::NoRows { file: file.clone() });
         }
     }
-    table.groups = groups.names;
-    table.labels = sort_labels(labels.names, &mut tasks);
-    Ok((table, tasks))
+    Ok(reading.finish())
+}
+
+impl<'a> Reading<'a> {
+    pub fn new(manifest: &'a Manifest) -> Self {
+        Self {
+            manifest,
+            table: Table::default(),
+            tasks: Vec::new(),
+            task_numbers: HashMap::new(),
+            labels: Names::default(),
+            groups: Names::default(),
+        }
+    }
+
+    /// Finds the columns that are used among those of a file, in the order of the first file.
+    pub fn layout(&mut self, file: &Path, headers: &[String]) -> Result<Layout, DatasetError> {
+        let mut layout = Layout::find(self.manifest, file, headers)?;
+        self.table.name_columns(file, headers, &mut layout)?;
+        Ok(layout)
+    }
+
+    pub fn row(&mut self, layout: &Layout, cells: &impl Cells) -> Result<(), DatasetError> {
+        let words = |places: &[Place]| -> Result<Vec<String>, DatasetError> {
+            let word = |place: &Place| match place {
+                Place::Column(column) => cells.word(*column, "a name"),
+                Place::FileStem => Ok(layout.stem.clone()),
+            };
+            places.iter().map(word).collect()
+        };
+        let task = words(&layout.task)?;
+        let group = words(&layout.group)?.join(" / ");
+        for &column in &layout.inputs {
+            self.table.inputs.push(cells.number(column)?);
+        }
+        let class = match self.manifest.loss {
+            LossName::MeanSquared | LossName::Huber => {
+                for &column in &layout.outputs {
+                    self.table.targets.push(cells.number(column)?);
+                }
+                0
+            }
+            LossName::BinaryCrossEntropy => match cells.number(layout.outputs[0]) {
+                Ok(0.0) => 0,
+                Ok(1.0) => 1,
+                _ => return Err(cells.wrong(layout.outputs[0], "0 or 1")),
+            },
+            LossName::CrossEntropy => self.labels.number(&cells.word(layout.outputs[0], "a class")?),
+        };
+        let group = self.groups.number(&group);
+        let tasks = &mut self.tasks;
+        let place = *self.task_numbers.entry(task).or_insert_with_key(|words: &Vec<String>| {
+            tasks.push(TaskRows { name: words.join(" / "), group, rows: Vec::new(), classes: Vec::new() });
+            tasks.len() - 1
+        });
+        let task = &mut self.tasks[place];
+        if task.group != group {
+            let [first, second] = [task.group, group].map(|number| self.groups.names[number].clone());
+            return Err(DatasetError::TwoGroups { task: task.name.clone(), first, second });
+        }
+        task.rows.push(self.table.rows);
+        task.classes.push(class);
+        self.table.rows += 1;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> (Table, Vec<TaskRows>) {
+        self.table.groups = self.groups.names;
+        self.table.labels = sort_labels(self.labels.names, &mut self.tasks);
+        (self.table, self.tasks)
+    }
 }
 
 fn broken(file: &Path, bytes: &[u8], source: csv::Error) -> DatasetError {
@@ -216,20 +274,28 @@ impl Layout {
         if let Some(&column) = inputs.iter().find(|column| outputs.contains(column)) {
             return Err(DatasetError::InputIsOutput { file: file.into(), column: headers[column].clone() });
         }
-        Ok(Self { inputs, outputs, task: places(manifest.task.names())?, group: places(manifest.group_names())? })
+        let (task, group) = (places(manifest.task.names())?, places(manifest.group_names())?);
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { stem, inputs, outputs, task, group })
+    }
+
+    /// Whether a column is read at all.
+    #[cfg(feature = "parquet")]
+    pub fn uses(&self, column: usize) -> bool {
+        let named = |places: &[Place]| places.iter().any(|place| matches!(place, Place::Column(one) if *one == column));
+        self.inputs.contains(&column) || self.outputs.contains(&column) || named(&self.task) || named(&self.group)
     }
 }
 
-/// The cells of one row, each read with the right complaint.
-struct Cells<'a> {
+/// One row of a CSV file.
+struct CsvCells<'a> {
     file: &'a Path,
     bytes: &'a [u8],
     headers: &'a [String],
-    stem: &'a str,
     record: &'a csv::StringRecord,
 }
 
-impl<'a> Cells<'a> {
+impl Cells for CsvCells<'_> {
     fn wrong(&self, column: usize, expected: &'static str) -> DatasetError {
         let cell = &self.record[column];
         DatasetError::Cell {
@@ -241,29 +307,13 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn word(&self, column: usize, expected: &'static str) -> Result<&'a str, DatasetError> {
+    fn word(&self, column: usize, expected: &'static str) -> Result<String, DatasetError> {
         let cell = &self.record[column];
-        if cell.is_empty() { Err(self.wrong(column, expected)) } else { Ok(cell) }
-    }
-
-    fn words(&self, places: &[Place]) -> Result<Vec<String>, DatasetError> {
-        let word = |place: &Place| match place {
-            Place::Column(column) => self.word(*column, "a name"),
-            Place::FileStem => Ok(self.stem),
-        };
-        places.iter().map(|place| word(place).map(String::from)).collect()
+        if cell.is_empty() { Err(self.wrong(column, expected)) } else { Ok(cell.into()) }
     }
 
     fn number(&self, column: usize) -> Result<f32, DatasetError> {
         let number = self.record[column].parse().ok().filter(|number: &f32| number.is_finite());
         number.ok_or_else(|| self.wrong(column, "a finite number"))
-    }
-
-    fn zero_or_one(&self, column: usize) -> Result<usize, DatasetError> {
-        match self.number(column) {
-            Ok(0.0) => Ok(0),
-            Ok(1.0) => Ok(1),
-            _ => Err(self.wrong(column, "0 or 1")),
-        }
     }
 }

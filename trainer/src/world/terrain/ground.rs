@@ -16,7 +16,7 @@ use super::elevation::{Elevation, ElevationError};
 use super::grid::{CELLS, SIDE};
 use super::obstacles::{ObstacleError, ObstacleMap, window};
 use crate::world::Split;
-use crate::world::root::{self, UnknownVariable, is_shared};
+use crate::world::root::{self, UnknownVariable};
 
 /// Posts along one side of a window.
 const POSTS: usize = 34;
@@ -273,18 +273,4 @@ fn open_obstacles(pattern: &str, data: &Path) -> Result<Vec<Obstacles>, TerrainE
         return Err(TerrainError::TooFew { pattern: pattern.into(), files, found: maps.len() });
     }
     Ok(maps)
-}
-
-/// Makes a path of a configuration absolute, relative to `folder`, unless it names the folder of shared data.
-pub(crate) fn locate(path: &mut String, absolute: impl Fn(&Path) -> PathBuf) {
-    if !is_shared(path) {
-        *path = absolute(Path::new(path)).to_string_lossy().into_owned();
-    }
-}
-
-/// Leaves of a path of a configuration only its last name, unless it names the folder of shared data.
-pub(crate) fn forget_folder(path: &mut String) {
-    if !is_shared(path) {
-        *path = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    }
 }

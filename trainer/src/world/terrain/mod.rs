@@ -44,7 +44,6 @@ use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
 pub use self::ground::{ElevationConfig, TerrainError};
-pub(crate) use self::ground::{forget_folder, locate};
 pub use self::hidden::{Distribution, Hidden};
 pub use self::map::Map;
 pub use self::rover::{Drive, Rover};
