@@ -41,12 +41,18 @@ pub enum Closed {
     /// Less than they can hold.
     TooThin,
     /// The object.
-    On {
-        /// The contacts of the pad at the back and at the front of the closing direction.
-        contacts: [Contact; 2],
-        /// Between the pads, unpressed, in m.
-        width: f64,
-    },
+    On(Grip),
+}
+
+/// Two pads on the object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grip {
+    /// The contacts of the pad at the back and at the front of the closing direction.
+    pub contacts: [Contact; 2],
+    /// Between the pads, unpressed, in m.
+    pub width: f64,
+    /// The middle between them, in m.
+    pub middle: Vector,
 }
 
 /// Closes the pads of `grasp` on `object`, each with `force` (N).
@@ -87,7 +93,8 @@ pub fn close(object: &Object, grasp: &Grasp, force: f64) -> Closed {
         let arm: f64 = touched().map(|(share, offset, _)| share * (offset - middle).length()).sum();
         Contact { at: grasp.centre + middle + depth * axis, normal, torsion_arm: arm.hypot(own_arm()) }
     };
-    Closed::On { contacts: [contact(0, least), contact(1, most)], width: most - least }
+    let middle = grasp.centre + 0.5 * (least + most) * axis;
+    Closed::On(Grip { contacts: [contact(0, least), contact(1, most)], width: most - least, middle })
 }
 
 /// Places of the springs, along the approach and across, in m.

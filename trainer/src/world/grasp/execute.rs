@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::contact::{Closed, Contact, close};
+use super::contact::{Closed, Contact, Grip, close};
 use super::gripper::{
     FINGER, Grasp, PAD_HALF_WIDTH, PALM_DEPTH, PALM_HALF_LENGTH, PALM_HALF_WIDTH, STROKE, TABLE_CLEARANCE, TIP,
 };
@@ -27,6 +27,10 @@ const PLACE: f64 = 0.002;
 const DIRECTION: f64 = 2.0 * std::f64::consts::PI / 180.0;
 /// Spread of the log of the friction from try to try.
 const FRICTION: f64 = 0.10;
+/// The least cosine between where an object was and where it turned to between the pads: 30°.
+const FLUSH: f64 = 0.866;
+/// How often it turns.
+const TURNS: usize = 3;
 /// Executions that make a probability.
 pub const EXECUTIONS: usize = 64;
 
@@ -127,17 +131,40 @@ pub fn execute(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -
     match closed {
         Closed::Nothing => return Outcome::failed(Failure::Missed),
         Closed::TooWide => return Outcome::failed(Failure::Jaw),
-        Closed::TooThin | Closed::On { .. } => {}
+        Closed::TooThin | Closed::On(_) => {}
     }
     if let Some(failure) = collision(object, &grasp) {
         return Outcome::failed(failure);
     }
-    let Closed::On { contacts, width } = closed else {
+    let Closed::On(grip) = closed else {
         return Outcome::failed(Failure::Thin);
     };
     let friction = hidden.friction * noise.friction;
     let load = Load { force: hidden.mass * noise.acceleration, at: object.centre_of_mass(hidden) };
-    resist(grasp.axis, contacts, width, friction, hidden.force, &load)
+    settle(object, grasp, grip, friction, hidden.force, &load)
+}
+
+/// Closes on the object, which turns between pads that slip on it until its faces lie on them, as far as it can turn, and lifts.
+fn settle(object: &Object, mut grasp: Grasp, mut grip: Grip, friction: f64, force: f64, load: &Load) -> Outcome {
+    let first = grasp.axis;
+    let mut outcome = resist(grasp.axis, &grip, friction, force, load);
+    for _ in 0..TURNS {
+        let slips = matches!(outcome.failure, Some(Failure::Slipped | Failure::Pulled));
+        let flush = (grip.contacts[1].normal - grip.contacts[0].normal).normalize_or_zero();
+        if !slips || flush.dot(first) < FLUSH {
+            break;
+        }
+        // The object turns about the middle of what is gripped; as it is seen from the object, the gripper does.
+        let approach = Rotation::from_rotation_arc(grasp.axis, flush) * grasp.approach;
+        grasp = Grasp { centre: grip.middle, axis: flush, approach };
+        match close(object, &grasp, force) {
+            Closed::On(closed) => grip = closed,
+            Closed::TooThin => return Outcome::failed(Failure::Thin),
+            Closed::Nothing | Closed::TooWide => return Outcome::failed(Failure::Missed),
+        }
+        outcome = resist(grasp.axis, &grip, friction, force, load);
+    }
+    outcome
 }
 
 /// Whether a finger or the palm comes down on the object, by the points of its surface.
@@ -178,7 +205,8 @@ struct Load {
 /// the middle, to which pads that press beside each other add theirs; a contact holds while
 /// (|tangential force| / μ)² + (torsion / γ)² ≤ (normal force)² with γ = μ · torsion arm, the ellipsoidal limit surface of a disc (Howe and
 /// Cutkosky 1996).
-fn resist(axis: Vector, contacts: [Contact; 2], width: f64, friction: f64, force: f64, load: &Load) -> Outcome {
+fn resist(axis: Vector, grip: &Grip, friction: f64, force: f64, load: &Load) -> Outcome {
+    let Grip { contacts, width, .. } = *grip;
     let between = contacts[1].at - contacts[0].at;
     let apart = between.dot(axis);
     let middle = 0.5 * (contacts[0].at + contacts[1].at);

@@ -146,6 +146,30 @@ fn a_gripper_touches_neither_table_nor_object_before_it_closes() {
 }
 
 #[test]
+fn pads_close_on_what_sticks_out_and_turn_what_they_slip_on() {
+    let hidden = known();
+    // 20° aslant of its faces a box would slip (tan 20° = 0.36, μ = 0.3), but it turns until they lie on the pads.
+    let object = standing();
+    let slippery = Hidden { friction: 0.3, ..hidden };
+    let tilted = |degrees: f64| {
+        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let aslant = Grasp { axis: Vector::new(cosine, sine, 0.0), ..grasp(0.05) };
+        execute(&object, &slippery, &aslant, &Noise::NONE)
+    };
+    let straight = tilted(0.0);
+    near(tilted(20.0).slip_margin, straight.slip_margin, 1e-9);
+    near(tilted(20.0).width, 0.04, 1e-12);
+    // Farther than 30° it does not turn.
+    assert_eq!(tilted(32.0).failure, Some(Failure::Slipped));
+    // Pads whose middles are 6 mm off the axis of a cylinder close on its widest place all the same.
+    let mesh = cylinder(0.02, 0.1, 200).unwrap();
+    let object = Object::at(&mesh, Vector::ZERO, Matrix::IDENTITY, &mut ChaCha8Rng::seed_from_u64(0));
+    let beside = Grasp { centre: Vector::new(0.0, 0.006, 0.05), ..grasp(0.05) };
+    let outcome = execute(&object, &hidden, &beside, &Noise::NONE);
+    assert!(outcome.held() && (outcome.width - 0.04).abs() <= 1e-4, "{outcome:?}");
+}
+
+#[test]
 fn scenes_and_episodes_follow_from_their_seeds() {
     let (one, two) =
         (GraspWorld::open(&GraspConfig::default()).unwrap(), GraspWorld::open(&GraspConfig::default()).unwrap());

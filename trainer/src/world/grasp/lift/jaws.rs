@@ -15,8 +15,8 @@ use crate::world::grasp::gripper::{FINGER, PAD_HALF_WIDTH, PATCH, STROKE, TIP};
 const JAW: f64 = 0.02;
 /// Damping of a pad, as a share of the critical one.
 pub(super) const DAMPING_RATIO: f64 = 1.0;
-/// Radius of a ball, in m: half the distance between neighbours.
-const BALL: f64 = 0.0025;
+/// Radius of a ball, in m: more than it can be pressed in, or its middle would come into the object, which then leaves by any side.
+const BALL: f64 = 0.008;
 /// Jaws close with this speed, in m/s.
 const SPEED: f64 = 0.1;
 /// What keeps both jaws at the same distance from the middle, in N/m: their linkage.
