@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::{Bandit, Choice, Filter, Grasper, Judged, TryError, try_grasps};
+use super::{Bandit, Choice, Filter, Grasper, Judged, PARTICLES, TryError, try_grasps};
 use crate::deploy::report::{Column, Panel};
 use crate::deploy::roster::{RIVALS, Roster};
 use crate::deploy::{Campaign, CampaignError, Scores};
@@ -74,7 +74,7 @@ impl Tries<'_> {
             scores.push(row(&fresh)?);
         }
         if self.own {
-            scores.push(row(&|choice| run(&mut Filter::new(self.world.distribution(), seed), choice))?);
+            scores.push(row(&|choice| run(&mut Filter::new(self.world.distribution(), PARTICLES, seed), choice))?);
         }
         Ok(scores)
     }

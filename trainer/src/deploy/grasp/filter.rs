@@ -8,10 +8,10 @@ use crate::deploy::agent::AgentError;
 use crate::world::grasp::execute::success_probability;
 use crate::world::grasp::{Distribution, Hidden, Scene};
 
-/// Hidden facts that are thought of.
-const PARTICLES: usize = 1000;
-/// Those that are asked for predictions, drawn by their weights.
-const ASKED: usize = 100;
+/// Hidden facts that are thought of, where nobody says how many.
+pub const PARTICLES: usize = 500;
+/// Of so many particles one is asked for predictions, drawn by their weights.
+const ASKED: usize = 10;
 /// Executions of each for one probability.
 const EXECUTIONS: usize = 8;
 
@@ -26,23 +26,24 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter that knows the distribution of tasks.
-    pub fn new(distribution: Distribution, seed: u64) -> Self {
+    /// A filter of `particles` that knows the distribution of tasks.
+    pub fn new(distribution: Distribution, particles: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let particles = (0..PARTICLES).map(|_| Hidden::draw(distribution, &mut rng)).collect();
-        Self { particles, weights: vec![0.0; PARTICLES], rng }
+        let drawn = (0..particles).map(|_| Hidden::draw(distribution, &mut rng)).collect();
+        Self { particles: drawn, weights: vec![0.0; particles], rng }
     }
 
     /// Particles by their weights: systematic resampling (Kitagawa 1996).
     fn drawn(&mut self) -> Vec<Hidden> {
         let most = self.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = self.weights.iter().map(|weight| (weight - most).exp()).collect();
-        let step = weights.iter().sum::<f64>() / ASKED as f64;
+        let asked = self.particles.len().div_ceil(ASKED);
+        let step = weights.iter().sum::<f64>() / asked as f64;
         let mut next = step * self.rng.random::<f64>();
-        let (mut before, mut drawn) = (0.0, Vec::with_capacity(ASKED));
+        let (mut before, mut drawn) = (0.0, Vec::with_capacity(asked));
         for (particle, weight) in self.particles.iter().zip(&weights) {
             before += weight;
-            while next < before && drawn.len() < ASKED {
+            while next < before && drawn.len() < asked {
                 drawn.push(*particle);
                 next += step;
             }

@@ -20,7 +20,7 @@ use crate::world::grasp::execute::{EXECUTIONS, Failure};
 use crate::world::grasp::{CANDIDATES, GraspWorld, Scene, Situation};
 pub use bandit::Bandit;
 pub use campaign::{AFTER, OWN, Tries};
-pub use filter::Filter;
+pub use filter::{Filter, PARTICLES};
 
 /// Spread of the turn of an object that was touched and not lifted, in rad: 20°.
 const TURN: f64 = 20.0 * std::f64::consts::PI / 180.0;

@@ -13,7 +13,7 @@ fn filtered(distribution: Distribution, choice: Choice, count: usize) -> [Judged
     let tasks = tasks(&world, count);
     let mut sums = [[0.0; 4]; 2];
     for (number, task) in tasks.iter().enumerate() {
-        let mut filter = Filter::new(distribution, 1);
+        let mut filter = Filter::new(distribution, 300, 1);
         let judged = try_grasps(&world, task, &mut filter, choice, &[0, 12], number as u64).unwrap();
         for (sum, judged) in sums.iter_mut().zip(judged) {
             let Judged { pick, auroc, log_loss, during } = judged;
@@ -36,7 +36,7 @@ fn tries_follow_from_their_seed() {
     let world = GraspWorld::open(&GraspConfig::default()).unwrap();
     let task = tasks(&world, 1)[0];
     let run = |choice, seed| {
-        let mut filter = Filter::new(Distribution::Full, 1);
+        let mut filter = Filter::new(Distribution::Full, 50, 1);
         try_grasps(&world, &task, &mut filter, choice, &[1, 3], seed).unwrap()
     };
     for choice in Choice::ALL {

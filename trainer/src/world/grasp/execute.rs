@@ -248,3 +248,13 @@ pub fn success_probability(
     let held = (0..executions).filter(|_| execute(object, hidden, grasp, &Noise::draw(rng)).held()).count();
     held as f64 / executions as f64
 }
+
+/// Whether `grasp` holds in at least half of [`EXECUTIONS`]; it is not tried further than that takes to tell.
+pub(super) fn holds_half(object: &Object, hidden: &Hidden, grasp: &Grasp, rng: &mut ChaCha8Rng) -> bool {
+    let (mut held, mut failed) = (0, 0);
+    while held < EXECUTIONS / 2 && failed <= EXECUTIONS / 2 {
+        let count = if execute(object, hidden, grasp, &Noise::draw(rng)).held() { &mut held } else { &mut failed };
+        *count += 1;
+    }
+    held == EXECUTIONS / 2
+}

@@ -24,6 +24,7 @@ pub mod mesh;
 pub mod object;
 pub mod pose;
 pub mod primitives;
+pub mod quality;
 pub mod read;
 pub mod scene;
 pub mod surface;
@@ -40,7 +41,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
-use self::execute::{EXECUTIONS, Noise, Outcome, execute, success_probability};
+use self::execute::{EXECUTIONS, Noise, Outcome, execute, holds_half, success_probability};
 use self::families::Family;
 pub use self::hidden::{Distribution, Hidden};
 use self::mesh::{Mesh, MeshError};
@@ -130,8 +131,6 @@ const TRAIN_QUERY: usize = 32;
 const TRAIN_EXECUTIONS: usize = 8;
 /// How often the hidden facts are drawn anew before another object is taken.
 const REDRAWS: usize = 8;
-/// A task's best grasp must hold this often.
-const BEST: f64 = 0.5;
 
 /// The world of grasps.
 #[derive(Debug)]
@@ -252,7 +251,7 @@ impl GraspWorld {
             for _ in 0..REDRAWS {
                 let hidden = Hidden::draw(self.distribution, &mut rng);
                 let mut probe = ChaCha8Rng::seed_from_u64(rng.random());
-                let good = |grasp| success_probability(&scene.object, &hidden, grasp, EXECUTIONS, &mut probe) >= BEST;
+                let good = |grasp| holds_half(&scene.object, &hidden, grasp, &mut probe);
                 if scene.grasps[..CANDIDATES].iter().any(good) {
                     let rng = ChaCha8Rng::seed_from_u64(rng.random());
                     return Situation { scene: Cow::Borrowed(scene), hidden, rng };
