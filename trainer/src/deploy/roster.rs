@@ -206,17 +206,17 @@ impl<'a> Rivals<'a> {
         let Baselines { pooled, linear, process } = baselines;
         let line = Pooled { network: line, model: linear };
         let pooled = Pooled { network, model: pooled };
-        let by = |prior| Box::new(Process::new(prior, pooled, capacity));
+        let by = |prior| Box::new(Process::agent(prior, pooled, capacity));
         Some(match RIVALS.get(place).copied()? {
-            "unadapted" => Box::new(Unadapted::new(pooled, capacity)),
-            "intercept" => Box::new(Intercept::new(pooled, choice.intercept, capacity)),
-            "finetuned" => Box::new(FineTuned::new(pooled, choice.fine_tuned, capacity)),
-            "classical" => Box::new(Linear::new(line, choice.strength, capacity)),
+            "unadapted" => Box::new(Unadapted::agent(pooled, capacity)),
+            "intercept" => Box::new(Intercept::agent(pooled, choice.intercept, capacity)),
+            "finetuned" => Box::new(FineTuned::agent(pooled, choice.fine_tuned, capacity)),
+            "classical" => Box::new(Linear::agent(line, choice.strength, capacity)),
             "ridge_scratch" => by(&scratch.ridge),
             "gp_scratch" => by(&scratch.process),
             "gp_residual" => by(residual),
             "gp_learned" => by(process),
-            _ => Box::new(Hierarchical::new(hierarchy.as_ref()?, pooled, capacity)),
+            _ => Box::new(Hierarchical::agent(hierarchy.as_ref()?, pooled, capacity)),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod adapted;
 mod network;
 mod process;
+mod refitted;
 
 use sinew_runtime::adapter::SetupError;
 use sinew_runtime::network::NetworkError;
@@ -12,6 +13,7 @@ use sinew_runtime::{LengthError, ObserveError, VarianceError};
 pub use adapted::{Adapted, memory};
 pub use network::{FineTuned, Intercept, Linear, Unadapted};
 pub use process::{Hierarchical, Process};
+pub use refitted::{Method, Refitted};
 
 use crate::episode::{Episode, Samples};
 

@@ -44,11 +44,11 @@ fn each(mut work: impl FnMut(&str, &mut dyn Agent)) {
     let bundle = Bundle::parse(&bytes).unwrap();
     let mut memory = memory(&bundle, CAPACITY).unwrap();
     work("adapted", &mut Adapted::new(&bundle, CAPACITY, &mut memory).unwrap());
-    work("unadapted", &mut Unadapted::new(pooled, CAPACITY));
-    work("intercept", &mut Intercept::new(pooled, 1.0, CAPACITY));
-    work("finetuned", &mut FineTuned::new(pooled, Setting { rate: 0.01, steps: 20 }, CAPACITY));
-    work("classical", &mut Linear::new(line, 1.0, CAPACITY));
-    work("process", &mut Process::new(&prior, pooled, CAPACITY));
+    work("unadapted", &mut Unadapted::agent(pooled, CAPACITY));
+    work("intercept", &mut Intercept::agent(pooled, 1.0, CAPACITY));
+    work("finetuned", &mut FineTuned::agent(pooled, Setting { rate: 0.01, steps: 20 }, CAPACITY));
+    work("classical", &mut Linear::agent(line, 1.0, CAPACITY));
+    work("process", &mut Process::agent(&prior, pooled, CAPACITY));
 }
 
 fn said(agent: &mut dyn Agent) -> (Vec<f32>, Option<Vec<f32>>) {
