@@ -99,16 +99,6 @@ impl Surface {
         self.normals.iter_mut().for_each(|normals| *normals = normals.map(|normal| turn * normal));
     }
 
-    /// How many triangles there are.
-    pub fn len(&self) -> usize {
-        self.triangles.len()
-    }
-
-    /// Whether there are none; a mesh has some.
-    pub fn is_empty(&self) -> bool {
-        self.triangles.is_empty()
-    }
-
     /// The first and the last place where the line through `point` along the unit vector `direction` meets the surface; none where it
     /// misses.
     pub fn line(&self, point: Vector, direction: Vector) -> Option<[Hit; 2]> {

@@ -190,6 +190,26 @@ fn scenes_and_episodes_follow_from_their_seeds() {
 }
 
 #[test]
+fn the_second_label_agrees_with_the_first_more_often_than_not() {
+    let world =
+        GraspWorld::open(&GraspConfig { distribution: Distribution::Nothing, ..GraspConfig::default() }).unwrap();
+    let mut areas = Vec::new();
+    for seed in 0..6 {
+        let situation = world.situation(&Task { split: Split::Validation, seed });
+        let grasps: Vec<usize> = (0..12).collect();
+        let qualities = situation.qualities(&grasps);
+        assert!(qualities.iter().all(|quality| (0.0..1.0).contains(quality)), "{qualities:?}");
+        let probabilities: Vec<f32> = situation.probabilities(&grasps, 16).iter().map(|p| *p as f32).collect();
+        let said: Vec<f32> = qualities.iter().map(|quality| *quality as f32).collect();
+        if probabilities.iter().any(|p| *p < 0.5) {
+            areas.push(metric::expected_auroc(&said, &probabilities));
+        }
+    }
+    let mean = areas.iter().sum::<f64>() / areas.len() as f64;
+    assert!(areas.len() >= 3 && mean > 0.6, "{areas:?}");
+}
+
+#[test]
 fn meshes_are_read_and_grasped() {
     let folder = super::super::root::data_folder().join("meshes");
     if !folder.exists() {
