@@ -74,7 +74,7 @@ pub trait Grasper {
 
 impl<A: Agent + ?Sized> Grasper for A {
     fn observe(&mut self, scene: &Scene, grasp: usize, held: bool) -> Result<(), AgentError> {
-        Agent::observe(self, &scene.features[grasp], &[f32::from(u8::from(held))])
+        Agent::observe(self, scene.input(grasp), &[f32::from(u8::from(held))])
     }
 
     fn predict(
@@ -84,7 +84,7 @@ impl<A: Agent + ?Sized> Grasper for A {
         mean: &mut [f32],
         variance: &mut [f32],
     ) -> Result<bool, AgentError> {
-        let rows = scene.features[first..first + mean.len()].as_flattened();
+        let rows = scene.inputs(first..first + mean.len());
         let known = Agent::predict(self, rows, mean, Some(variance))?;
         if !known {
             variance.fill(0.0);
@@ -169,7 +169,7 @@ pub fn try_grasps(
             // Without a touch nothing moves.
             if !matches!(outcome.failure, Some(Failure::Missed | Failure::Table)) {
                 let turn = TURN * rng.sample::<f64, _>(StandardNormal);
-                situation.scene.to_mut().turn(turn);
+                situation.scene.to_mut().turn(turn, &mut rng);
             }
         }
     }

@@ -13,6 +13,7 @@
 
 pub mod candidate;
 pub mod contact;
+pub mod depth;
 pub mod execute;
 pub mod families;
 pub mod features;
@@ -46,7 +47,7 @@ use self::families::Family;
 pub use self::hidden::{Distribution, Hidden};
 use self::mesh::{Mesh, MeshError};
 use self::read::{ReadError, mesh_files, read_mesh};
-pub use self::scene::{CANDIDATES, Scene};
+pub use self::scene::{CANDIDATES, Scene, Sees};
 use super::root::{UnknownVariable, data_folder, expand};
 use super::{Column, Metric, Predictor, Signature, Split, Task, World};
 use crate::episode::{Episode, Samples};
@@ -68,13 +69,16 @@ pub struct GraspConfig {
     /// Names of mesh files, without extension, to leave out, such as those too wide for the gripper.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// How grasps are seen.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sees: Sees,
     /// Who judges the grasps of tests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub judge: Judge,
 }
 
-fn is_default(judge: &Judge) -> bool {
-    *judge == Judge::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl GraspConfig {
@@ -137,6 +141,7 @@ const REDRAWS: usize = 8;
 pub struct GraspWorld {
     distribution: Distribution,
     judge: Judge,
+    sees: Sees,
     signature: Signature,
     meshes: [Vec<Mesh>; 2],
     scenes: [Vec<OnceLock<Scene>>; 3],
@@ -182,7 +187,7 @@ impl GraspWorld {
                         continue;
                     }
                     let mesh = read_mesh(&file)?;
-                    let scene = Scene::draw(&mesh, &mut ChaCha8Rng::seed_from_u64(0));
+                    let scene = Scene::draw(&mesh, Sees::Features, &mut ChaCha8Rng::seed_from_u64(0));
                     match scene {
                         Ok(Some(_)) => meshes.push(mesh),
                         Ok(None) => return Err(GraspError::Ungraspable { path: file }),
@@ -193,11 +198,13 @@ impl GraspWorld {
             Ok(meshes)
         };
         let outputs = vec![Column { name: "success".into(), unit: "1".into() }];
-        let signature = Signature { inputs: features::columns(), image: None, outputs, loss: Loss::BinaryCrossEntropy };
+        let sees = config.sees;
+        let (inputs, image) = (sees.columns(), sees.image());
+        let signature = Signature { inputs, image, outputs, loss: Loss::BinaryCrossEntropy };
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
-        Ok(Self { distribution: config.distribution, judge: config.judge, signature, meshes, scenes })
+        Ok(Self { distribution: config.distribution, judge: config.judge, sees, signature, meshes, scenes })
     }
 
     /// What is hidden.
@@ -222,7 +229,9 @@ impl GraspWorld {
             rng.set_stream(((split as u64) << 32) + number as u64);
             // Bodies are drawn until one can be grasped; nearly all can.
             loop {
-                if let Ok(Some(scene)) = self.body(split, &mut rng).and_then(|body| Scene::draw(&body, &mut rng)) {
+                if let Ok(Some(scene)) =
+                    self.body(split, &mut rng).and_then(|body| Scene::draw(&body, self.sees, &mut rng))
+                {
                     return scene;
                 }
             }
@@ -330,7 +339,7 @@ impl World for GraspWorld {
         order.shuffle(rng);
         for &grasp in order.iter().cycle().take(shots) {
             let held = situation.try_grasp(grasp, rng).held();
-            episode.support.push(&situation.scene.features[grasp], &[f32::from(u8::from(held))]);
+            episode.support.push(situation.scene.input(grasp), &[f32::from(u8::from(held))]);
         }
         let mut query: Vec<usize> = (0..CANDIDATES).collect();
         let mut executions = EXECUTIONS;
@@ -345,7 +354,7 @@ impl World for GraspWorld {
             _ => situation.probabilities(&query, executions),
         };
         for (grasp, probability) in query.iter().zip(probabilities) {
-            episode.query.push(&situation.scene.features[*grasp], &[probability as f32]);
+            episode.query.push(situation.scene.input(*grasp), &[probability as f32]);
         }
         episode
     }

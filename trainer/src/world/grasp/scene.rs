@@ -1,13 +1,19 @@
 //! An object on a table with grasps to choose from, and what is seen of them.
 
+use std::ops::Range;
+
 use parry3d_f64::math::Matrix;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use sinew_models::spec::Shape;
 
 use super::candidate::candidates;
-use super::features::{FEATURES, features};
+use super::depth::{Image, PATCH_PIXELS};
+use super::features::{self, features};
 use super::gripper::Grasp;
 use super::mesh::{Mesh, MeshError};
 use super::object::Object;
+use crate::world::Column;
 
 /// Grasps that a robot chooses from; as many others are for what it tried before.
 pub const CANDIDATES: usize = 64;
@@ -23,8 +29,62 @@ pub struct Scene {
     pub object: Object,
     /// The grasps.
     pub grasps: Vec<Grasp>,
-    /// What is seen of each.
-    pub features: Vec<[f32; FEATURES]>,
+    /// How they are seen.
+    sees: Sees,
+    /// What is seen of each, one after the other.
+    seen: Vec<f32>,
+}
+
+/// How a robot sees grasps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sees {
+    /// As numbers, from the object's shape and pose, see [`features`](super::features).
+    #[default]
+    Features,
+    /// As patches of a noisy depth image, see [`depth`](super::depth).
+    Depth,
+}
+
+impl Sees {
+    /// The name and unit of each number.
+    pub fn columns(self) -> Vec<Column> {
+        match self {
+            Self::Features => features::columns(),
+            Self::Depth => {
+                let name = |place: usize| format!("depth_{}_{}", place / PATCH_PIXELS, place % PATCH_PIXELS);
+                let column = |place| Column { name: name(place), unit: "m".into() };
+                (0..PATCH_PIXELS * PATCH_PIXELS).map(column).collect()
+            }
+        }
+    }
+
+    /// The image that a row is, if it is one.
+    pub fn image(self) -> Option<Shape> {
+        match self {
+            Self::Features => None,
+            Self::Depth => Some(Shape { height: PATCH_PIXELS, width: PATCH_PIXELS, channels: 1 }),
+        }
+    }
+
+    /// How many numbers.
+    pub fn numbers(self) -> usize {
+        match self {
+            Self::Features => features::FEATURES,
+            Self::Depth => PATCH_PIXELS * PATCH_PIXELS,
+        }
+    }
+
+    /// Looks at `object`, and gives what is seen of each grasp.
+    fn look(self, object: &Object, grasps: &[Grasp], rng: &mut ChaCha8Rng) -> Vec<f32> {
+        match self {
+            Self::Features => grasps.iter().flat_map(|grasp| features(object, grasp)).collect(),
+            Self::Depth => {
+                let image = Image::exact(object).noisy(rng);
+                grasps.iter().flat_map(|grasp| image.patch(grasp).depths).collect()
+            }
+        }
+    }
 }
 
 impl Scene {
@@ -32,29 +92,40 @@ impl Scene {
     ///
     /// # Errors
     /// If it is no body.
-    pub fn draw(mesh: &Mesh, rng: &mut ChaCha8Rng) -> Result<Option<Self>, MeshError> {
+    pub fn draw(mesh: &Mesh, sees: Sees, rng: &mut ChaCha8Rng) -> Result<Option<Self>, MeshError> {
         for _ in 0..PUT_DOWNS {
             let object = Object::put_down(mesh, rng)?;
             if let Some(grasps) = candidates(&object, 2 * CANDIDATES, rng) {
-                let features = grasps.iter().map(|grasp| features(&object, grasp)).collect();
-                return Ok(Some(Self { mesh: mesh.clone(), object, grasps, features }));
+                let seen = sees.look(&object, &grasps, rng);
+                return Ok(Some(Self { mesh: mesh.clone(), object, grasps, sees, seen }));
             }
         }
         Ok(None)
     }
 
+    /// What is seen of a grasp.
+    pub fn input(&self, grasp: usize) -> &[f32] {
+        self.inputs(grasp..grasp + 1)
+    }
+
+    /// What is seen of these grasps, one after the other.
+    pub fn inputs(&self, grasps: Range<usize>) -> &[f32] {
+        let numbers = self.sees.numbers();
+        &self.seen[numbers * grasps.start..numbers * grasps.end]
+    }
+
     /// Turns object and grasps by `angle` about the vertical through the centroid, in rad, and looks again.
-    pub fn turn(&mut self, angle: f64) {
+    pub fn turn(&mut self, angle: f64, rng: &mut ChaCha8Rng) {
         let turn = Matrix::from_rotation_z(angle);
         self.object.turn(turn);
-        for (grasp, seen) in self.grasps.iter_mut().zip(&mut self.features) {
+        for grasp in &mut self.grasps {
             let Grasp { centre, axis, approach } = *grasp;
             *grasp = Grasp { centre: turn * centre, axis: turn * axis, approach: turn * approach };
             // Both pads are alike: of two opposite directions one stands for both.
             if grasp.axis.y < 0.0 {
                 grasp.axis = -grasp.axis;
             }
-            *seen = features(&self.object, grasp);
         }
+        self.seen = self.sees.look(&self.object, &self.grasps, rng);
     }
 }

@@ -190,6 +190,29 @@ fn scenes_and_episodes_follow_from_their_seeds() {
 }
 
 #[test]
+fn who_sees_depth_tries_the_same_grasps_of_the_same_object() {
+    let [features, depth] = [Sees::Features, Sees::Depth]
+        .map(|sees| GraspWorld::open(&GraspConfig { sees, ..GraspConfig::default() }).unwrap());
+    let image = depth.signature().image.unwrap();
+    assert_eq!((image.height * image.width, depth.signature().inputs.len()), (1024, 1024));
+    let task = Task { split: Split::Validation, seed: 3 };
+    let [one, two] = [&features, &depth].map(|world| world.situation(&task).scene.into_owned());
+    // Features are of the grasps, of which the first number is the width; a patch sees its middle between the pads, over the table.
+    let mut turned = two.clone();
+    turned.turn(0.5, &mut ChaCha8Rng::seed_from_u64(0));
+    for scene in [two, turned] {
+        for grasp in 0..CANDIDATES {
+            let patch = scene.input(grasp);
+            assert!(patch.len() == 1024 && patch.iter().all(|depth| depth.abs() <= 0.1));
+        }
+        assert_ne!(scene.input(0), scene.input(1));
+    }
+    assert_eq!(one.input(0).len(), features::FEATURES);
+    let episode = depth.episode(&task, 5, &mut ChaCha8Rng::seed_from_u64(1));
+    assert_eq!((episode.support.rows, episode.support.input_len(), episode.query.rows), (5, 1024, CANDIDATES));
+}
+
+#[test]
 fn the_second_label_agrees_with_the_first_more_often_than_not() {
     let world =
         GraspWorld::open(&GraspConfig { distribution: Distribution::Nothing, ..GraspConfig::default() }).unwrap();
@@ -223,7 +246,7 @@ fn meshes_are_read_and_grasped() {
         let mesh = read_mesh(file).unwrap();
         let [low, high] = mesh.bounds();
         assert!((high - low).max_element() > 0.03, "{}", file.display());
-        if Scene::draw(&mesh, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().is_none() {
+        if Scene::draw(&mesh, Sees::Features, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().is_none() {
             refused.push(file.file_stem().unwrap().to_string_lossy().into_owned());
         }
     }

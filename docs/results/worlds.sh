@@ -1,0 +1,60 @@
+#!/bin/sh
+# Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, heavy, controls, meshes, tries, terrain, others, physics.
+set -eu
+out=$1
+shift
+sinew="cargo run --release -q -p sinew-trainer --"
+c=trainer/configs
+
+for part in "${@:-all}"; do
+    case $part in
+    grasp | all)
+        $sinew compare $c/grasp-meta-sgd.toml $c/grasp-bayes.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
+        ;;
+    esac
+    case $part in
+    heavy | all)
+        $sinew compare $c/grasp-heavy-meta-sgd.toml --out "$out/grasp-heavy" --seeds 3 --shots 20 --episodes 400 --baselines
+        ;;
+    esac
+    case $part in
+    controls | all)
+        for name in nothing forces; do
+            $sinew compare $c/grasp-$name-meta-sgd.toml --out "$out/grasp-$name" --seeds 1 --shots 20 --episodes 400 --baselines
+        done
+        ;;
+    esac
+    case $part in
+    meshes | all)
+        for seed in 0 1 2; do
+            $sinew evaluate "$out/grasp-full/grasp-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml \
+                --shots 20 --episodes 400 --seed $seed --baselines | tee "$out/grasp-ycb-$seed.txt"
+        done
+        ;;
+    esac
+    case $part in
+    tries | all)
+        $sinew deploy "$out"/grasp-full/grasp-meta-sgd/seed-*/model.safetensors --config $c/grasp-meta-sgd.toml --out "$out/grasp-tries" \
+            --choose random,greedy --trials 200
+        ;;
+    esac
+    case $part in
+    terrain | all)
+        $sinew compare $c/terrain-real-bayes.toml $c/terrain-real-ridge.toml --out "$out/terrain-real" --seeds 3 --shots 8,16,32 \
+            --episodes 400 --baselines --reference finetuned
+        ;;
+    esac
+    case $part in
+    others | all)
+        for name in independent scale-only; do
+            $sinew compare $c/terrain-real-$name-bayes.toml --out "$out/terrain-real-$name" --seeds 1 --shots 8,16,32 --episodes 400 --baselines
+        done
+        ;;
+    esac
+    case $part in
+    physics | all)
+        cargo run --release -q -p sinew-examples --features physics --example grasp_physics -- 24 | tee "$out/grasp-physics.txt"
+        ;;
+    esac
+done
