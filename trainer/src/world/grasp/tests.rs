@@ -197,7 +197,7 @@ fn who_sees_depth_tries_the_same_grasps_of_the_same_object() {
     assert_eq!((image.height * image.width, depth.signature().inputs.len()), (1024, 1024));
     let task = Task { split: Split::Validation, seed: 3 };
     let [one, two] = [&features, &depth].map(|world| world.situation(&task).scene.into_owned());
-    // Features are of the grasps, of which the first number is the width; a patch sees its middle between the pads, over the table.
+    assert_eq!(one.grasps, two.grasps);
     let mut turned = two.clone();
     turned.turn(0.5, &mut ChaCha8Rng::seed_from_u64(0));
     for scene in [two, turned] {
