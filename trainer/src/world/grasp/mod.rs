@@ -13,6 +13,7 @@
 
 pub mod candidate;
 pub mod contact;
+pub mod depth;
 pub mod execute;
 pub mod families;
 pub mod features;

@@ -1,0 +1,247 @@
+//! What a depth camera over the table sees, and the patch of it before the gripper.
+//!
+//! A pinhole camera looks straight down onto the place of the object. Its noise is that of Dex-Net 2.0 (Mahler et al. 2017, "Dex-Net 2.0",
+//! section IV-B): a factor on all depths, and errors that neighbouring pixels share. A patch is what GQ-CNN looks at: 32 × 32 depths about
+//! the middle of a grasp, with columns along the closing direction, and the depth of the gripper. There all grasps come from above. Since
+//! some here come from the side, a patch is seen along the approach, out of the surface that the camera saw; for grasps from above the
+//! two are the same but for perspective.
+//!
+//! Learners of this world see the numbers of [`super::features`], not these images.
+
+use parry3d_f64::math::Vector;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution as _, Gamma, StandardNormal};
+
+use super::gripper::Grasp;
+use super::object::Object;
+
+/// Height of the camera over the table, in m.
+pub const HEIGHT: f64 = 0.7;
+/// Pixels of a side of the image.
+pub const PIXELS: usize = 128;
+/// Extent of a pixel on the table, in m.
+pub const PIXEL: f64 = 0.003;
+/// Pixels of a side of a patch, each as wide as [`PIXEL`].
+pub const PATCH_PIXELS: usize = 32;
+
+/// Shape of the factor's gamma distribution, whose mean is 1: a spread of 3 % of the depth.
+const SHAPE: f64 = 1000.0;
+/// Spread of a pixel's error, in m.
+const ERROR: f64 = 0.005;
+/// A Gaussian process of length √2 pixels is white noise under a Gaussian of 1 pixel; so far out it is cut.
+const REACH_OF_ERROR: usize = 4;
+/// Where a ray of a patch begins and ends, before and behind the middle of the grasp, in m.
+const REACH: [f64; 2] = [-0.100, 0.100];
+/// Steps along a ray of a patch.
+const STEPS: usize = 80;
+
+/// Depths along the optical axis, in m: `[PIXELS, PIXELS]`, columns along x of the table and rows along y.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    depths: Vec<f32>,
+}
+
+/// What lies before the gripper.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// How far beyond the middle of the grasp, along the approach, the surface begins, in m; negative where it is before it:
+    /// `[PATCH_PIXELS, PATCH_PIXELS]`, columns along the closing direction, rows across it. What lies beyond ± 0.1 m counts as that.
+    pub depths: Vec<f32>,
+    /// The depth of the middle of the grasp from the camera, in m.
+    pub gripper_depth: f64,
+}
+
+impl Image {
+    /// What a camera without noise sees of `object` on the table.
+    pub fn exact(object: &Object) -> Self {
+        let camera = Vector::new(0.0, 0.0, HEIGHT);
+        let mut depths = Vec::with_capacity(PIXELS * PIXELS);
+        for row in 0..PIXELS {
+            for column in 0..PIXELS {
+                let on_the_table = Vector::new(metres(column), metres(row), 0.0);
+                let table = on_the_table.distance(camera);
+                let ray = (on_the_table - camera) / table;
+                let seen = object.surface.line(camera, ray).map_or(table, |[first, _]| first.distance.min(table));
+                depths.push((-ray.z * seen) as f32);
+            }
+        }
+        Self { depths }
+    }
+
+    /// The same with the noise of one look.
+    #[must_use]
+    pub fn noisy(&self, rng: &mut ChaCha8Rng) -> Self {
+        // A shape above 0 is a distribution.
+        let factor = Gamma::new(SHAPE, 1.0 / SHAPE).map_or(1.0, |gamma| gamma.sample(rng));
+        let errors = errors(rng);
+        let depths = self.depths.iter().zip(errors).map(|(depth, error)| (factor * f64::from(*depth) + error) as f32);
+        Self { depths: depths.collect() }
+    }
+
+    /// Depths along the optical axis, in m: `[PIXELS, PIXELS]`.
+    pub fn depths(&self) -> &[f32] {
+        &self.depths
+    }
+
+    /// Where the image shows a point, as column and row; whole numbers are middles of pixels.
+    pub fn place(point: Vector) -> [f64; 2] {
+        // What is seen at a place of the image lies on the ray through it.
+        let scale = HEIGHT / (HEIGHT - point.z);
+        [point.x, point.y].map(|along| along * scale / PIXEL + 0.5 * (PIXELS - 1) as f64)
+    }
+
+    /// How far under the surface that the camera saw a point is, along the optical axis, in m.
+    fn under(&self, point: Vector) -> f64 {
+        let [column, row] = Self::place(point);
+        let seen = bilinear([row, column], |row, column| {
+            f64::from(self.depths[row.min(PIXELS - 1) * PIXELS + column.min(PIXELS - 1)])
+        });
+        HEIGHT - point.z - seen
+    }
+
+    /// The patch before `grasp`.
+    pub fn patch(&self, grasp: &Grasp) -> Patch {
+        let side = grasp.side();
+        let offset = |place: usize| (place as f64 - 0.5 * (PATCH_PIXELS - 1) as f64) * PIXEL;
+        let [first, last] = REACH;
+        let step = (last - first) / STEPS as f64;
+        let mut depths = Vec::with_capacity(PATCH_PIXELS * PATCH_PIXELS);
+        for row in 0..PATCH_PIXELS {
+            for column in 0..PATCH_PIXELS {
+                let foot = grasp.centre + offset(column) * grasp.axis + offset(row) * side;
+                let under = |along: f64| self.under(foot + along * grasp.approach);
+                let (mut before, mut along) = (under(first), first);
+                let mut met = if before >= 0.0 { first } else { last };
+                if before < 0.0 {
+                    for _ in 0..STEPS {
+                        let now = under(along + step);
+                        if now >= 0.0 {
+                            // Between the two, as if straight.
+                            met = along + step * before / (before - now);
+                            break;
+                        }
+                        (before, along) = (now, along + step);
+                    }
+                }
+                depths.push(met as f32);
+            }
+        }
+        Patch { depths, gripper_depth: HEIGHT - grasp.centre.z }
+    }
+}
+
+/// The place of a pixel on the table, in m.
+fn metres(pixel: usize) -> f64 {
+    (pixel as f64 - 0.5 * (PIXELS - 1) as f64) * PIXEL
+}
+
+/// Errors of all pixels, in m: a Gaussian process.
+fn errors(rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let kernel: Vec<f64> =
+        (0..=2 * REACH_OF_ERROR).map(|place| (-0.5 * (place as f64 - REACH_OF_ERROR as f64).powi(2)).exp()).collect();
+    let norm: f64 = kernel.iter().map(|weight| weight * weight).sum();
+    // More on each side than there are pixels, so that those at the border have as many neighbours.
+    let wide = PIXELS + 2 * REACH_OF_ERROR;
+    let white: Vec<f64> = (0..wide * wide).map(|_| rng.sample(StandardNormal)).collect();
+    let along = |at: &dyn Fn(usize) -> f64| kernel.iter().enumerate().map(|(i, weight)| weight * at(i)).sum::<f64>();
+    let lines: Vec<f64> =
+        (0..wide * PIXELS).map(|at| along(&|i| white[at / PIXELS * wide + at % PIXELS + i])).collect();
+    (0..PIXELS * PIXELS).map(|at| ERROR / norm * along(&|i| lines[(at / PIXELS + i) * PIXELS + at % PIXELS])).collect()
+}
+
+/// Between four values.
+fn bilinear([row, column]: [f64; 2], value: impl Fn(usize, usize) -> f64) -> f64 {
+    let (row, column) = (row.max(0.0), column.max(0.0));
+    let (top, left) = (row as usize, column as usize);
+    let (down, right) = (row - top as f64, column - left as f64);
+    let line = |row: usize| (1.0 - right) * value(row, left) + right * value(row, left + 1);
+    (1.0 - down) * line(top) + down * line(top + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::grasp::primitives::cuboid;
+    use parry3d_f64::math::Matrix;
+    use rand::SeedableRng;
+
+    const EDGES: Vector = Vector::new(0.060, 0.090, 0.050);
+
+    fn on_the_table(turn: f64) -> Object {
+        let mesh = cuboid(EDGES).unwrap();
+        Object::at(&mesh, Vector::ZERO, Matrix::from_rotation_z(turn), &mut ChaCha8Rng::seed_from_u64(0))
+    }
+
+    #[test]
+    fn a_box_on_a_plane_is_as_deep_as_it_should_be() {
+        let image = Image::exact(&on_the_table(0.0));
+        // The top of the box is seen as if it were larger.
+        let half = 0.5 * HEIGHT / (HEIGHT - EDGES.z) * EDGES;
+        for row in 0..PIXELS {
+            for column in 0..PIXELS {
+                let [x, y] = [column, row].map(metres);
+                let top = x.abs() < half.x && y.abs() < half.y;
+                let error = f64::from(image.depths()[row * PIXELS + column]) - if top { 0.65 } else { 0.7 };
+                assert!(error.abs() <= 1e-6, "{row} {column}: {error}");
+            }
+        }
+        let [column, row] = Image::place(Vector::new(0.03, -0.045, 0.05));
+        assert!((column - (half.x / PIXEL + 63.5)).abs() <= 1e-9 && (row - (63.5 - half.y / PIXEL)).abs() <= 1e-9);
+    }
+
+    #[test]
+    fn a_patch_turns_with_the_grasp() {
+        for turn in [0.0, 0.5, 1.3] {
+            let image = Image::exact(&on_the_table(turn));
+            let axis = Matrix::from_rotation_z(turn) * Vector::X;
+            let grasp = Grasp { centre: Vector::new(0.0, 0.0, 0.03), axis, approach: -Vector::Z };
+            let Patch { depths, gripper_depth } = image.patch(&grasp);
+            assert!((gripper_depth - 0.67).abs() <= 1e-12);
+            for (place, depth) in depths.iter().enumerate() {
+                let [x, y] = [place % PATCH_PIXELS, place / PATCH_PIXELS].map(|at| (at as f64 - 15.5) * PIXEL);
+                // Two pixels about the edge are between both.
+                let inside = x.abs() < 0.5 * EDGES.x - 2.0 * PIXEL && y.abs() < 0.5 * EDGES.y - 2.0 * PIXEL;
+                let outside = x.abs() > 0.5 * EDGES.x + 2.0 * PIXEL || y.abs() > 0.5 * EDGES.y + 2.0 * PIXEL;
+                let expected = if inside { -0.02 } else { 0.03 };
+                let error = (f64::from(*depth) - expected).abs();
+                assert!(error <= 1e-4 || !(inside || outside), "{turn}: {x} {y}: {depth}");
+            }
+        }
+        // From the side it is the wall that begins before the middle, by half the box.
+        let image = Image::exact(&on_the_table(0.0));
+        let grasp = Grasp { centre: Vector::new(0.0, 0.0, 0.03), axis: Vector::X, approach: Vector::Y };
+        let middle = f64::from(image.patch(&grasp).depths[16 * PATCH_PIXELS + 16]);
+        assert!((middle + 0.5 * EDGES.y).abs() <= 2.0 * PIXEL, "{middle}");
+    }
+
+    #[test]
+    fn noise_is_that_of_the_paper() {
+        let plane = Image { depths: vec![0.7; PIXELS * PIXELS] };
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let (mut factors, mut squares, mut products) = (Vec::new(), 0.0, [0.0; 2]);
+        for _ in 0..40 {
+            let seen = plane.noisy(&mut rng);
+            let mean = seen.depths().iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
+            factors.push(mean / 0.7);
+            let error = |row: usize, column: usize| f64::from(seen.depths()[row * PIXELS + column]) - mean;
+            for row in 0..PIXELS {
+                for column in 0..PIXELS - 8 {
+                    squares += error(row, column).powi(2);
+                    products[0] += error(row, column) * error(row, column + 1);
+                    products[1] += error(row, column) * error(row, column + 8);
+                }
+            }
+        }
+        let spread = (squares / (40 * PIXELS * (PIXELS - 8)) as f64).sqrt();
+        assert!((spread / ERROR - 1.0).abs() <= 0.02, "{spread}");
+        // exp(−d² / 2ℓ²) with ℓ = √2 pixels.
+        assert!((products[0] / squares - (-0.25_f64).exp()).abs() <= 0.02, "{}", products[0] / squares);
+        assert!((products[1] / squares).abs() <= 0.03, "{}", products[1] / squares);
+        let mean = factors.iter().sum::<f64>() / 40.0;
+        let spread = (factors.iter().map(|factor| (factor - mean).powi(2)).sum::<f64>() / 39.0).sqrt();
+        assert!((mean - 1.0).abs() <= 0.02 && (0.02..=0.045).contains(&spread), "{mean} {spread}");
+        let again = |seed| plane.noisy(&mut ChaCha8Rng::seed_from_u64(seed));
+        assert!(again(1) == again(1) && again(1) != again(2));
+    }
+}
