@@ -190,7 +190,7 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     print!("{}", deployment.text());
     let mut files =
         vec![("deploy.json", deployment.json()?.into_bytes()), ("deploy.md", deployment.markdown().into_bytes())];
-    if let Some((svg, png)) = plot::curves(&deployment)? {
+    if let Some(plot::Files { svg, png }) = plot::curves(&deployment)? {
         files.extend([("deploy.svg", svg.into_bytes()), ("deploy.png", png)]);
     }
     for (name, bytes) in files {

@@ -65,15 +65,17 @@ pub fn run(arguments: &Arguments) -> Answer {
         shots = arguments.shots.unwrap_or(SHOTS);
         // The names of one world differ in what is hidden, which a configuration says, too.
         let kind = Shown::open(&named, shots)?;
-        shown = given.map_or(Ok(kind), |config| {
-            let shown = Shown::open(&config, shots)?;
-            let [expected, found] = [kind.as_world().name(), shown.as_world().name()];
-            if expected == found {
-                return Ok(shown);
+        shown = match given {
+            None => kind,
+            Some(config) => {
+                let other = Shown::open(&config, shots)?;
+                let [expected, found] = [kind.as_world().name(), other.as_world().name()];
+                if expected != found {
+                    return Err(format!("--config: expected the world {expected}, found {found}").into());
+                }
+                other
             }
-            let file = arguments.config.as_deref().unwrap_or(Path::new("")).display();
-            Err(Box::<dyn std::error::Error>::from(format!("{file}: expected the world {expected}, found {found}")))
-        })?;
+        };
         bundle = None;
     } else {
         let path = Path::new(subject);

@@ -209,16 +209,25 @@ impl CurvesPicture {
     }
 }
 
-/// The curves as SVG and as PNG; none where no panel has columns after one another.
+/// A picture as files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// As SVG.
+    pub svg: String,
+    /// As PNG.
+    pub png: Vec<u8>,
+}
+
+/// The curves; none where no panel has columns after one another.
 ///
 /// # Errors
 /// If they cannot be drawn.
-pub fn curves(deployment: &Deployment) -> Result<Option<(String, Vec<u8>)>, Box<dyn Error>> {
+pub fn curves(deployment: &Deployment) -> Result<Option<Files>, Box<dyn Error>> {
     let picture = CurvesPicture::of(deployment);
     if picture.panels.is_empty() {
         return Ok(None);
     }
-    Ok(Some((picture::svg(&picture)?, picture::png(&picture)?)))
+    Ok(Some(Files { svg: picture::svg(&picture)?, png: picture::png(&picture)? }))
 }
 
 #[cfg(test)]
@@ -250,10 +259,10 @@ mod tests {
         assert_eq!(picture.panels[0].after, ["1", "5", "10"]);
         assert_eq!((picture.panels[0].points[0][0], picture.panels[0].points[1][1][0]), ([0.5, 0.0], 0.4));
         assert_eq!(picture.agents.iter().map(|agent| agent.bundle).collect::<Vec<_>>(), [true, false]);
-        let (svg, png) = curves(&deployment).unwrap().unwrap();
+        let Files { svg, png } = curves(&deployment).unwrap().unwrap();
         assert!(svg.contains("greedy &amp; more [nat]") && svg.contains("unadapted") && svg.contains("after tries"));
         assert!(!svg.contains("whole") && !svg.contains("NaN"), "{svg}");
-        assert_eq!(png, curves(&deployment).unwrap().unwrap().1);
+        assert_eq!(png, curves(&deployment).unwrap().unwrap().png);
         let without = Deployment { panels: deployment.panels[..1].to_vec(), ..deployment };
         assert!(curves(&without).unwrap().is_none());
     }

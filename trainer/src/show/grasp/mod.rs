@@ -46,6 +46,9 @@ struct Try {
     held: bool,
 }
 
+/// Signs of grasps, and what is written at the ends of their stems.
+type Signs = (Vec<Block>, Vec<(Vector, String, RGBColor)>);
+
 /// What a bundle believes of the grasps to choose from.
 struct Beliefs {
     before: Vec<f32>,
@@ -177,7 +180,7 @@ fn candidates(situation: &Situation<'_>, best: usize, truth: &[f32]) -> Views {
 fn choice(situation: &Situation<'_>, best: usize, truth: &[f32], beliefs: &Beliefs) -> Views {
     let scene = &situation.scene;
     let chosen = [&beliefs.before, &beliefs.after].map(|said| largest(said, BEST));
-    let believed = |chosen: &[usize]| -> (Vec<Block>, Vec<(Vector, String, RGBColor)>) {
+    let believed = |chosen: &[usize]| -> Signs {
         let blocks = chosen.iter().flat_map(|grasp| sign(scene, *grasp, viridis(truth[*grasp].into()))).collect();
         let end = |(place, grasp): (usize, &usize)| (gripper::end(&scene.grasps[*grasp]), (place + 1).to_string(), INK);
         (blocks, chosen.iter().enumerate().map(end).collect())
@@ -205,7 +208,7 @@ fn choice(situation: &Situation<'_>, best: usize, truth: &[f32], beliefs: &Belie
         format!("Tries of other grasps: {worked} of {} held", beliefs.tries.len()),
         format!("After: the {BEST} believed best"),
     ];
-    let view = |(title, (blocks, marks)): (String, (Vec<Block>, Vec<(Vector, String, RGBColor)>))| {
+    let view = |(title, (blocks, marks)): (String, Signs)| {
         let image = Stage { blocks, ..all.clone() }.render(&camera, 2 * SIDE as usize);
         let mark = |(at, text, colour)| Mark { place: camera.place(at), text, colour };
         View { title, image, marks: marks.into_iter().map(mark).collect() }
