@@ -61,6 +61,23 @@ impl Bar {
         Self { title: title.into(), ticks: (0..=count).map(tick).collect() }
     }
 
+    /// Of values from `low` to `high`, with ticks at three to seven round values; `low` is light where `turned`.
+    pub fn round(title: &str, [low, high]: [f64; 2], turned: bool) -> Self {
+        let rough = (high - low) / 4.0;
+        let power = 10_f64.powf(rough.log10().floor());
+        let step = power * [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= 0.8 * rough).unwrap_or(10.0);
+        let digits = (-step.log10().floor()).max(0.0) as usize;
+        let share = |value: f64| {
+            let share = (value - low) / (high - low);
+            if turned { 1.0 - share } else { share }
+        };
+        let ticks = ((low / step).ceil() as i64..=(high / step).floor() as i64).map(|number| {
+            let value = number as f64 * step;
+            (share(value), format!("{value:.digits$}"))
+        });
+        Self { title: title.into(), ticks: ticks.collect() }
+    }
+
     /// Draws it with its lower end at the lower end of a `height`, with the title above its upper end.
     pub fn draw<B: DrawingBackend>(
         &self,
@@ -146,4 +163,20 @@ where
     }
     root.draw(&PathElement::new(points, colour.stroke_width(scale.of(width))))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_have_round_ticks() {
+        let texts = |bar: &Bar| bar.ticks.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>();
+        let bar = Bar::round("depth [m]", [0.666, 0.758], true);
+        assert_eq!(texts(&bar), ["0.68", "0.70", "0.72", "0.74"]);
+        assert!((bar.ticks[1].0 - (1.0 - 0.034 / 0.092)).abs() <= 1e-9);
+        assert_eq!(texts(&Bar::round("", [-13.0, 85.0], false)), ["0", "20", "40", "60", "80"]);
+        assert_eq!(texts(&Bar::even("", [0.0, 1.0], 2, 1)), ["0.0", "0.5", "1.0"]);
+        assert!(Bar::even("", [0.0, 1.0], 2, 1).ticks.iter().map(|(share, _)| *share).eq([0.0, 0.5, 1.0]));
+    }
 }

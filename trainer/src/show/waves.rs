@@ -25,6 +25,8 @@ const COLUMNS: usize = 3;
 const PLACES: usize = 201;
 const PANEL: [u32; 2] = [330, 250];
 const HEAD: u32 = 56;
+/// The colour of the truth, under all curves.
+const TRUTH: RGBColor = RGBColor(196, 196, 196);
 /// Curves are cut where they are farther off than the truth by this share of its range.
 const BEYOND: f64 = 0.35;
 
@@ -167,16 +169,18 @@ impl Picture for WavesPicture {
         let names = curves.iter().map(|curve| (curve.name.as_str(), Some(curve.colour)));
         for (name, colour) in [("truth", None), ("support", None)].into_iter().chain(names) {
             let y = HEAD as i32 / 2 - 4;
-            let dot = |x: i32, radius: i32| Circle::new((scale.at(x), scale.at(y)), scale.at(radius), INK.filled());
+            let dot = |x: i32, radius: i32, colour: RGBColor| {
+                Circle::new((scale.at(x), scale.at(y)), scale.at(radius), colour.filled())
+            };
             match (name, colour) {
                 (_, Some(colour)) => {
                     let ends = [(scale.at(x), scale.at(y)), (scale.at(x + 24), scale.at(y))];
                     root.draw(&PathElement::new(ends, colour.stroke_width(scale.of(2))))?;
                 }
-                ("support", None) => root.draw(&dot(x + 12, 4))?,
+                ("support", None) => root.draw(&dot(x + 12, 4, INK))?,
                 _ => {
-                    for place in 0..4 {
-                        root.draw(&dot(x + 3 + 6 * place, 1))?;
+                    for place in 0..5 {
+                        root.draw(&dot(x + 2 + 5 * place, 3, TRUTH))?;
                     }
                 }
             }
@@ -218,15 +222,15 @@ impl Picture for WavesPicture {
                 let low = points.iter().zip(half).rev().map(|([x, y], half)| (*x, inside(y - half)));
                 chart.draw_series([Polygon::new(high.chain(low).collect::<Vec<_>>(), colour.mix(0.12))])?;
             }
-            let dots = |points: &[[f64; 2]], radius: i32| -> Vec<Circle<(f64, f64), i32>> {
-                points.iter().map(|[x, y]| Circle::new((*x, inside(*y)), scale.at(radius), INK.filled())).collect()
+            let dots = |points: &[[f64; 2]], radius: i32, colour: RGBColor| -> Vec<Circle<(f64, f64), i32>> {
+                points.iter().map(|[x, y]| Circle::new((*x, inside(*y)), scale.at(radius), colour.filled())).collect()
             };
-            chart.draw_series(dots(truth, 1))?;
+            chart.draw_series(dots(truth, 3, TRUTH))?;
             for Curve { colour, points, .. } in curves {
                 let line = points.iter().map(|[x, y]| (*x, inside(*y)));
                 chart.draw_series(LineSeries::new(line, colour.stroke_width(scale.of(2))))?;
             }
-            chart.draw_series(dots(support, 4))?;
+            chart.draw_series(dots(support, 4, INK))?;
             let (left, top) = area.get_base_pixel();
             let place = (left + scale.at(56), top + scale.at(14));
             root.draw(&scale.word(title.clone(), place, scale.text_of(12, INK, HPos::Left)))?;

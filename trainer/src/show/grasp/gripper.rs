@@ -13,8 +13,6 @@ use crate::world::grasp::object::Object;
 const PAD: f64 = 0.005;
 /// Half the thickness of the palm, in m.
 const PALM: f64 = 0.012;
-/// Half the thickness of a line of a sign, in m.
-const LINE: f64 = 0.0016;
 /// How far behind the middle of a grasp the bar and the end of a sign are, in m.
 const SIGN: [f64; 2] = [0.038, 0.072];
 
@@ -52,17 +50,18 @@ pub fn whole(grasp: &Grasp, pads: [f64; 2]) -> Vec<Block> {
     blocks
 }
 
-/// Two fingers, a bar and a stem, as thin boxes, `width` (m) apart.
-pub fn sign(grasp: &Grasp, width: f64, colour: Vector) -> Vec<Block> {
+/// Two fingers, a bar and a stem, as boxes `thin` (m) thick, with the fingers `width` (m) apart.
+pub fn sign(grasp: &Grasp, width: f64, thin: f64, colour: Vector) -> Vec<Block> {
     let [bar, end] = SIGN;
-    let out = 0.5 * width + LINE;
+    let line = 0.5 * thin;
+    let out = 0.5 * width + line;
     let finger = 0.5 * (bar + TIP);
     let block = |place, half| Block { bright: true, ..block(grasp, place, half, colour) };
     vec![
-        block([-out, TIP - finger], [LINE, LINE, finger]),
-        block([out, TIP - finger], [LINE, LINE, finger]),
-        block([0.0, -bar], [out + LINE, LINE, LINE]),
-        block([0.0, -0.5 * (bar + end)], [LINE, LINE, 0.5 * (end - bar)]),
+        block([-out, TIP - finger], [line, line, finger]),
+        block([out, TIP - finger], [line, line, finger]),
+        block([0.0, -bar], [out + line, line, line]),
+        block([0.0, -0.5 * (bar + end)], [line, line, 0.5 * (end - bar)]),
     ]
 }
 
@@ -94,6 +93,8 @@ mod tests {
         }
         let far = Grasp { centre: object.middle + 0.5 * Vector::Z, ..grasp };
         assert_eq!(closed(&object, &far, 40.0), [-0.5 * STROKE, 0.5 * STROKE]);
-        assert!((end(&grasp).distance(grasp.centre) - SIGN[1]).abs() <= 1e-12 && sign(&grasp, 0.04, PADS).len() == 4);
+        assert!(
+            (end(&grasp).distance(grasp.centre) - SIGN[1]).abs() <= 1e-12 && sign(&grasp, 0.04, 0.003, PADS).len() == 4
+        );
     }
 }

@@ -32,6 +32,9 @@ use crate::world::{Split, World};
 
 /// Grasps that are shown as the best.
 const BEST: usize = 5;
+/// Thickness of signs, in m: of a few, and of many.
+const THICK: f64 = 0.003;
+const THIN: f64 = 0.0016;
 /// The colour of an object under signs.
 const GREY: Vector = Vector::new(0.50, 0.51, 0.53);
 /// The colour of an object before the gripper.
@@ -103,8 +106,8 @@ fn beside(grasp: &Grasp) -> Vector {
     level.normalize_or(Vector::X) + 0.62 * Vector::Z
 }
 
-fn sign(scene: &Scene, grasp: usize, colour: RGBColor) -> Vec<Block> {
-    gripper::sign(&scene.grasps[grasp], scene.features[grasp][0].into(), light(colour))
+fn sign(scene: &Scene, grasp: usize, thin: f64, colour: RGBColor) -> Vec<Block> {
+    gripper::sign(&scene.grasps[grasp], scene.features[grasp][0].into(), thin, light(colour))
 }
 
 /// Draws one test task of `world`.
@@ -142,9 +145,12 @@ fn scene(situation: &Situation<'_>, best: usize, truth: &[f32]) -> Views {
     let stage = Stage { object: &scene.object, colour: BLUE, blocks: gripper::whole(grasp, pads) };
     let camera = Camera::around(&stage.points(), beside(grasp));
     let notes = vec![
-        format!("holds in {:.0} % of {EXECUTIONS} executions;", 100.0 * truth[best]),
-        format!("friction {:.2}, mass {:.2} kg, {:.0} N a pad;", hidden.friction, hidden.mass, hidden.force),
-        format!("lines of the table are {:.0} mm apart", 1000.0 * SQUARE),
+        format!("It holds in {:.0} % of {EXECUTIONS} executions.", 100.0 * truth[best]),
+        format!(
+            "Hidden: friction {:.2}, mass {:.2} kg, {:.0} N a pad, and where it is.",
+            hidden.friction, hidden.mass, hidden.force
+        ),
+        format!("Lines of the table are {:.0} mm apart.", 1000.0 * SQUARE),
     ];
     let image = stage.render(&camera, 2 * SIDE as usize);
     let title = "The best of the grasps to choose from".into();
@@ -168,7 +174,7 @@ fn holds() -> Bar {
 /// All grasps to choose from, by what is true of them.
 fn candidates(situation: &Situation<'_>, best: usize, truth: &[f32]) -> Views {
     let scene = &situation.scene;
-    let blocks = (0..CANDIDATES).flat_map(|grasp| sign(scene, grasp, viridis(truth[grasp].into()))).collect();
+    let blocks = (0..CANDIDATES).flat_map(|grasp| sign(scene, grasp, THIN, viridis(truth[grasp].into()))).collect();
     let stage = Stage { object: &scene.object, colour: GREY, blocks };
     let camera = Camera::around(&stage.points(), beside(&scene.grasps[best]));
     let image = stage.render(&camera, 2 * SIDE as usize);
@@ -181,13 +187,14 @@ fn choice(situation: &Situation<'_>, best: usize, truth: &[f32], beliefs: &Belie
     let scene = &situation.scene;
     let chosen = [&beliefs.before, &beliefs.after].map(|said| largest(said, BEST));
     let believed = |chosen: &[usize]| -> Signs {
-        let blocks = chosen.iter().flat_map(|grasp| sign(scene, *grasp, viridis(truth[*grasp].into()))).collect();
+        let blocks =
+            chosen.iter().flat_map(|grasp| sign(scene, *grasp, THICK, viridis(truth[*grasp].into()))).collect();
         let end = |(place, grasp): (usize, &usize)| (gripper::end(&scene.grasps[*grasp]), (place + 1).to_string(), INK);
         (blocks, chosen.iter().enumerate().map(end).collect())
     };
     let held = |held: bool| if held { GOOD } else { BAD };
     let tried = (
-        beliefs.tries.iter().flat_map(|one| sign(scene, one.grasp, held(one.held))).collect(),
+        beliefs.tries.iter().flat_map(|one| sign(scene, one.grasp, THICK, held(one.held))).collect(),
         beliefs
             .tries
             .iter()

@@ -59,8 +59,6 @@ impl Picture for PatchPicture {
         B::ErrorType: 'static,
     {
         let share = |value: f32, [low, high]: [f64; 2]| 1.0 - (f64::from(value) - low) / (high - low);
-        // Near is light, so scales are turned over.
-        let bar = |title: &str, [low, high]: [f64; 2], digits| Bar::even(title, [high, low], 4, digits);
         let title = |text: &str, left: i32| word(root, scale, text, [left, 22], INK, HPos::Left);
 
         title("What the depth camera sees, and the grasp", MARGIN)?;
@@ -69,7 +67,7 @@ impl Picture for PatchPicture {
         let colour = |place: usize| level(share(self.image.depths()[place], depths));
         cells(root, scale, [MARGIN, HEAD], pixel, [PIXELS; 2], colour)?;
         frame(root, scale, [MARGIN, HEAD], [SIDE, SIDE])?;
-        bar("depth [m]", depths, 3).draw(root, scale, [MARGIN + SIDE + 16, HEAD], [18, SIDE])?;
+        Bar::round("depth [m]", depths, true).draw(root, scale, [MARGIN + SIDE + 16, HEAD], [18, SIDE])?;
         let place = |point| {
             let [column, row] = Image::place(point);
             let [x, y] = [column, row].map(|at| (at + 0.5) * f64::from(pixel));
@@ -105,7 +103,7 @@ impl Picture for PatchPicture {
         cells(root, scale, [left, HEAD], pixel, [PATCH_PIXELS; 2], colour)?;
         frame(root, scale, [left, HEAD], [SIDE, SIDE])?;
         let millimetres = depths.map(|depth| 1000.0 * depth);
-        bar("from gripper [mm]", millimetres, 0).draw(root, scale, [left + SIDE + 16, HEAD], [18, SIDE])?;
+        Bar::round("ahead [mm]", millimetres, true).draw(root, scale, [left + SIDE + 16, HEAD], [18, SIDE])?;
         let metre = f64::from(pixel) / PIXEL;
         let at = |along: f64, across: f64| {
             [
@@ -126,7 +124,7 @@ impl Picture for PatchPicture {
             "Camera straight above, noise of Dex-Net 2.0. Vermilion: pads where they close; white: the patch."
                 .to_owned(),
             format!(
-                "Columns of the patch lie along the closing direction; the gripper is {:.3} m before the camera. Light is near.",
+                "Columns of the patch lie along the closing direction; its depths are ahead of the gripper, which is {:.3} m from the camera. Light is near.",
                 self.patch.gripper_depth
             ),
         ];

@@ -7,11 +7,14 @@ use parry3d_f64::math::Vector;
 use rayon::prelude::*;
 
 use crate::world::grasp::object::Object;
+use crate::world::grasp::surface::Hit;
 
 /// Rays along each side of a pixel.
 const RAYS: usize = 3;
 /// Half the angle of view, in rad: 14°.
 const HALF_VIEW: f64 = 14.0 * std::f64::consts::PI / 180.0;
+/// The side of a picture by the extent of what is in it.
+const AROUND: f64 = 1.12;
 /// Between lines of the table, in m.
 pub const SQUARE: f64 = 0.05;
 /// Half the width of a line of the table, in m.
@@ -38,7 +41,7 @@ pub struct Block {
     pub half: [f64; 3],
     /// Its colour.
     pub colour: Vector,
-    /// Whether it has this colour in any light, as a sign that means something.
+    /// Whether it is a sign that means something: it has its colour in any light, and throws no shadow.
     pub bright: bool,
 }
 
@@ -73,6 +76,31 @@ impl Block {
     }
 }
 
+/// Boxes that are looked at together.
+const GROUP: usize = 4;
+
+/// A ball around something.
+#[derive(Clone, Copy, Debug)]
+struct Ball {
+    centre: Vector,
+    radius: f64,
+}
+
+impl Ball {
+    fn around(blocks: &[Block]) -> Self {
+        let centre = blocks.iter().fold(Vector::ZERO, |sum, block| sum + block.centre) / blocks.len() as f64;
+        let corners = blocks.iter().flat_map(Block::corners);
+        Self { centre, radius: corners.map(|corner| corner.distance(centre)).fold(0.0, f64::max) }
+    }
+
+    /// Whether the line through `from` along the unit vector `direction` misses it.
+    fn misses(&self, from: Vector, direction: Vector) -> bool {
+        let to = self.centre - from;
+        let along = to.dot(direction);
+        to.length_squared() - along * along > self.radius * self.radius
+    }
+}
+
 /// Where the picture is taken from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
@@ -81,10 +109,12 @@ pub struct Camera {
     up: Vector,
     forward: Vector,
     lamp: Vector,
+    /// The left and the upper border of the picture and its side, on the plane at distance 1.
+    window: [f64; 3],
 }
 
 impl Camera {
-    /// A camera that looks from the direction `from` at `points` and has all of them in its picture.
+    /// A camera that looks from the direction `from` at `points`, which just fill its picture.
     pub fn around(points: &[Vector], from: Vector) -> Self {
         let start = [Vector::INFINITY, Vector::NEG_INFINITY];
         let [low, high] = points.iter().fold(start, |[low, high], point| [low.min(*point), high.max(*point)]);
@@ -94,23 +124,38 @@ impl Camera {
         let up = right.cross(forward);
         let middle = 0.5 * (low + high);
         let radius = points.iter().map(|point| point.distance(middle)).fold(0.0, f64::max);
-        let eye = middle + 1.04 * radius / HALF_VIEW.sin() * from;
+        let eye = middle + radius / HALF_VIEW.sin() * from;
         // From the upper left behind the camera.
         let lamp = (0.75 * up - 0.55 * right + 0.5 * from).normalize();
-        Self { eye, right, up, forward, lamp }
+        let mut camera = Self { eye, right, up, forward, lamp, window: [0.0; 3] };
+        let mut ends = [[f64::INFINITY, f64::NEG_INFINITY]; 2];
+        for place in points.iter().map(|point| camera.on_the_plane(*point)) {
+            for ([low, high], along) in ends.iter_mut().zip(place) {
+                (*low, *high) = (low.min(along), high.max(along));
+            }
+        }
+        let [[left, right], [below, above]] = ends;
+        let side = AROUND * (right - left).max(above - below);
+        camera.window = [0.5 * (left + right - side), 0.5 * (below + above + side), side];
+        camera
+    }
+
+    /// Where a point is on the plane at distance 1: to the right and up.
+    fn on_the_plane(&self, point: Vector) -> [f64; 2] {
+        let to = point - self.eye;
+        [self.right, self.up].map(|axis| to.dot(axis) / to.dot(self.forward))
     }
 
     /// Where a point is in the picture, as shares of its width and height from the upper left.
     pub fn place(&self, point: Vector) -> [f64; 2] {
-        let to = point - self.eye;
-        let scale = 0.5 / (HALF_VIEW.tan() * to.dot(self.forward));
-        [0.5 + scale * to.dot(self.right), 0.5 - scale * to.dot(self.up)]
+        let ([right, up], [left, top, side]) = (self.on_the_plane(point), self.window);
+        [(right - left) / side, (top - up) / side]
     }
 
     /// The direction of the ray through a place of the picture.
     fn ray(&self, [x, y]: [f64; 2]) -> Vector {
-        let [along, above] = [x - 0.5, 0.5 - y].map(|share| 2.0 * HALF_VIEW.tan() * share);
-        (self.forward + along * self.right + above * self.up).normalize()
+        let [left, top, side] = self.window;
+        (self.forward + (left + x * side) * self.right + (top - y * side) * self.up).normalize()
     }
 }
 
@@ -125,7 +170,25 @@ pub struct Stage<'a> {
     pub blocks: Vec<Block>,
 }
 
+/// What is on a stage, in balls, so that most rays need not be followed.
+struct Balls<'a> {
+    object: Ball,
+    groups: Vec<(Ball, &'a [Block])>,
+}
+
+impl Balls<'_> {
+    /// The boxes near a ray.
+    fn blocks(&self, from: Vector, ray: Vector) -> impl Iterator<Item = &Block> {
+        self.groups.iter().filter(move |(ball, _)| !ball.misses(from, ray)).flat_map(|(_, blocks)| *blocks)
+    }
+}
+
 impl Stage<'_> {
+    /// Where the line along a ray first and last meets the object.
+    fn line(&self, balls: &Balls<'_>, from: Vector, ray: Vector) -> Option<[Hit; 2]> {
+        if balls.object.misses(from, ray) { None } else { self.object.surface.line(from, ray) }
+    }
+
     /// All points that a picture should have.
     pub fn points(&self) -> Vec<Vector> {
         self.object.points.iter().copied().chain(self.blocks.iter().flat_map(Block::corners)).collect()
@@ -133,6 +196,9 @@ impl Stage<'_> {
 
     /// What a camera sees: red, green and blue of `pixels` × `pixels`, row by row from the upper left.
     pub fn render(&self, camera: &Camera, pixels: usize) -> Vec<u8> {
+        let object = Ball { centre: self.object.middle, radius: self.object.half.length() };
+        let groups = self.blocks.chunks(GROUP).map(|blocks| (Ball::around(blocks), blocks)).collect();
+        let balls = Balls { object, groups };
         let row = |row: usize| {
             let mut line = Vec::with_capacity(3 * pixels);
             for column in 0..pixels {
@@ -141,9 +207,10 @@ impl Stage<'_> {
                     let [x, y] = [ray % RAYS, ray / RAYS].map(|place| (place as f64 + 0.5) / RAYS as f64);
                     let at = [column as f64 + x, row as f64 + y].map(|pixel| pixel / pixels as f64);
                     // Rays that lie beside each other look at places of the lamp that do not.
-                    let on_the_lamp = [2 * (ray % RAYS) + ray / RAYS, ray % RAYS + 2 * (ray / RAYS)]
-                        .map(|place| 2.0 * LAMP * ((place % RAYS) as f64 + 0.5) / RAYS as f64 - LAMP);
-                    light += self.seen(camera, camera.ray(at), on_the_lamp);
+                    let other = 2 * ray % (RAYS * RAYS);
+                    let on_the_lamp = [other % RAYS, other / RAYS]
+                        .map(|place| 2.0 * LAMP * ((place as f64 + 0.5) / RAYS as f64 - 0.5));
+                    light += self.seen(&balls, camera, camera.ray(at), on_the_lamp);
                 }
                 let mean = light / (RAYS * RAYS) as f64;
                 line.extend(mean.to_array().map(|part| (255.0 * part.clamp(0.0, 1.0).powf(1.0 / 2.2)).round() as u8));
@@ -154,16 +221,16 @@ impl Stage<'_> {
     }
 
     /// The light that comes along a ray.
-    fn seen(&self, camera: &Camera, ray: Vector, [along, above]: [f64; 2]) -> Vector {
+    fn seen(&self, balls: &Balls<'_>, camera: &Camera, ray: Vector, [along, above]: [f64; 2]) -> Vector {
         let lamp = (camera.lamp + along * camera.right + above * camera.up).normalize();
-        let object = self.object.surface.line(camera.eye, ray).map(|[first, _]| (first.distance, first.normal));
+        let object = self.line(balls, camera.eye, ray).map(|[first, _]| (first.distance, first.normal));
         let object = object.map(|(distance, normal)| (distance, normal, self.colour, false));
         let block = |block: &Block| {
             block.hit(camera.eye, ray).map(|(distance, normal)| (distance, normal, block.colour, block.bright))
         };
         let nearest = object
             .into_iter()
-            .chain(self.blocks.iter().filter_map(block))
+            .chain(balls.blocks(camera.eye, ray).filter_map(block))
             .min_by(|(one, ..), (other, ..)| one.total_cmp(other));
         // Seen from below there is no table.
         let down = (ray.z < -1e-9).then(|| -camera.eye.z / ray.z).filter(|distance| *distance > 0.0);
@@ -173,7 +240,7 @@ impl Stage<'_> {
                 // Where the normal that is drawn looks away, the surface is seen edge on.
                 let normal =
                     if normal.dot(ray) > 0.0 { (normal - normal.dot(ray) * ray).normalize_or_zero() } else { normal };
-                self.lit(camera.eye + distance * ray, normal, colour, lamp)
+                self.lit(balls, camera.eye + distance * ray, normal, colour, lamp)
             }
             (_, Some(down)) => {
                 let point = camera.eye + down * ray;
@@ -181,19 +248,19 @@ impl Stage<'_> {
                 let share = share * share * (3.0 - 2.0 * share);
                 let off = |along: f64| (along - SQUARE * (along / SQUARE).round()).abs();
                 let colour = if off(point.x).min(off(point.y)) < HALF_LINE { TABLE_LINE } else { TABLE };
-                self.lit(point, Vector::Z, colour, lamp).lerp(BACKGROUND, share)
+                self.lit(balls, point, Vector::Z, colour, lamp).lerp(BACKGROUND, share)
             }
             _ => BACKGROUND,
         }
     }
 
     /// The light that a surface of this colour throws back.
-    fn lit(&self, point: Vector, normal: Vector, colour: Vector, lamp: Vector) -> Vector {
+    fn lit(&self, balls: &Balls<'_>, point: Vector, normal: Vector, colour: Vector, lamp: Vector) -> Vector {
         let facing = normal.dot(lamp);
         let from = point + 5e-4 * normal;
         let shadow = facing > 0.0
-            && (self.object.surface.line(from, lamp).is_some_and(|[_, last]| last.distance > OWN_SHADOW)
-                || self.blocks.iter().any(|block| block.hit(from, lamp).is_some()));
+            && (self.line(balls, from, lamp).is_some_and(|[_, last]| last.distance > OWN_SHADOW)
+                || balls.blocks(from, lamp).any(|block| !block.bright && block.hit(from, lamp).is_some()));
         let direct = if shadow { 0.0 } else { facing.max(0.0) };
         let sky = 0.30 + 0.12 * normal.z;
         colour * (sky + 0.78 * direct)

@@ -14,6 +14,8 @@ const HEAD: i32 = 42;
 const BETWEEN: i32 = 10;
 const MARGIN: i32 = 14;
 const LINE: i32 = 19;
+/// Of the disc behind a mark, in pixels.
+const RADIUS: i32 = 9;
 /// What a scale of colours takes to the right.
 const BAR: i32 = 116;
 
@@ -26,6 +28,21 @@ pub struct Mark {
     pub text: String,
     /// Its colour, on a white disc.
     pub colour: RGBColor,
+}
+
+/// Places of marks in pixels, each moved up until it lies beside those before it.
+fn apart(marks: &[Mark]) -> Vec<[f64; 2]> {
+    let least = f64::from(2 * RADIUS);
+    let mut places: Vec<[f64; 2]> = Vec::with_capacity(marks.len());
+    for mark in marks {
+        let mut at = mark.place.map(|share| share * f64::from(SIDE));
+        let beside = |[x, y]: [f64; 2]| places.iter().all(|other| (x - other[0]).hypot(y - other[1]) >= least);
+        while !beside(at) && at[1] > least {
+            at[1] -= 2.0;
+        }
+        places.push(at);
+    }
+    places
 }
 
 /// One look.
@@ -74,15 +91,14 @@ impl Picture for Views {
             if let Some(image) = BitMapElement::with_owned_buffer(corner, (pixels, pixels), view.image.clone()) {
                 root.draw(&image)?;
             }
-            for Mark { place: [x, y], text, colour } in &view.marks {
-                let [x, y] =
-                    [left, HEAD].map(f64::from).into_iter().zip([x, y]).fold([0, 0], |[_, last], (from, share)| {
-                        [last, (from + share * f64::from(SIDE)).round() as i32]
-                    });
-                let middle = (scale.at(x), scale.at(y));
-                root.draw(&Circle::new(middle, scale.at(10), WHITE.mix(0.85).filled()))?;
-                root.draw(&Circle::new(middle, scale.at(10), colour.stroke_width(scale.of(1))))?;
-                root.draw(&scale.word(text.clone(), middle, scale.text(*colour, HPos::Center)))?;
+            let pixels = |[x, y]: [f64; 2]| [left + x.round() as i32, HEAD + y.round() as i32].map(|at| scale.at(at));
+            for (Mark { place, text, colour }, at) in view.marks.iter().zip(apart(&view.marks)) {
+                let ([x, y], foot) = (pixels(at), pixels(place.map(|share| share * f64::from(SIDE))));
+                let stroke = colour.stroke_width(scale.of(1));
+                root.draw(&PathElement::new([(x, y), foot.into()], stroke))?;
+                root.draw(&Circle::new((x, y), scale.at(RADIUS), WHITE.mix(0.9).filled()))?;
+                root.draw(&Circle::new((x, y), scale.at(RADIUS), stroke))?;
+                root.draw(&scale.word(text.clone(), (x, y), scale.text(*colour, HPos::Center)))?;
             }
         }
         if let Some(bar) = &self.bar {
@@ -95,5 +111,41 @@ impl Picture for Views {
             word(root, scale, note.clone(), [MARGIN + 2, y + 2], INK, HPos::Left)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_do_not_hide_each_other() {
+        let mark = |place| Mark { place, text: "✓".into(), colour: INK };
+        let marks = [mark([0.5, 0.5]), mark([0.5, 0.51]), mark([0.51, 0.5]), mark([0.9, 0.9])];
+        let places = apart(&marks);
+        for (number, one) in places.iter().enumerate() {
+            for other in &places[..number] {
+                assert!((one[0] - other[0]).hypot(one[1] - other[1]) >= f64::from(2 * RADIUS), "{places:?}");
+            }
+        }
+        assert_eq!((places[0], places[3]), ([225.0, 225.0], [405.0, 405.0]));
+    }
+
+    #[test]
+    fn views_are_as_large_as_they_say() {
+        let view =
+            |grey| View { title: "one".into(), image: vec![grey; 12 * (SIDE * SIDE) as usize], marks: Vec::new() };
+        let views = Views { views: vec![view(10), view(200)], notes: vec!["note".into()], bar: None };
+        let file = crate::picture::png(&views).unwrap();
+        let mut reader = ::png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!([info.width, info.height], views.size().map(|side| 2 * side));
+        let pixel = |x: u32, y: u32| pixels[3 * (y * info.width + x) as usize];
+        assert_eq!(
+            (pixel(4 * MARGIN as u32, info.height / 2), pixel(info.width - 4 * MARGIN as u32, info.height / 2)),
+            (10, 200)
+        );
+        assert!(crate::picture::svg(&views).unwrap_err().to_string().contains("PNG"));
     }
 }

@@ -85,7 +85,7 @@ impl Picture for CostPicture {
             frame(root, scale, [left, HEAD], [MAP, MAP])?;
         }
         let left = MARGIN + self.costs.len() as i32 * (MAP + BETWEEN);
-        let bar = Bar { title: "J/m".into(), ticks: ticks(range) };
+        let bar = Bar { title: "energy [J/m]".into(), ticks: ticks(range) };
         bar.draw(root, scale, [left, HEAD], [18, MAP])?;
         let mut note = "Energy of a metre on the way into each cell, 128 m × 128 m".to_owned();
         if !self.driven.is_empty() {

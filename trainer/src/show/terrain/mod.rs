@@ -97,12 +97,12 @@ pub fn draw(world: &Terrain, order: &Order<'_>) -> Result<Vec<PathBuf>, Box<dyn 
         Way { name: name.into(), energy: format!("{:.1} kJ{more}", 1e-3 * energy), path, colour, width }
     };
     let [blue, vermilion, _, purple, .., black] = COLOURS;
-    let mut ways = vec![way("the best path", best, black, 7)];
+    let mut ways = vec![way("the best path", best, black, 9)];
     let mut costs = vec![Costs { title: "True".into(), per_metre: per_metre(truth) }];
     let mut driven = Vec::new();
     if let Some(bytes) = order.bundle {
         let found = Driven::drive(bytes, &rover, order.shots)?;
-        ways.push(way("planned before driving", plan(&found.before, route)?, vermilion, 4));
+        ways.push(way("planned before driving", plan(&found.before, route)?, vermilion, 6));
         ways.push(way("planned afterwards", plan(&found.after, route)?, blue, 2));
         let edges = order.tries("driven edge", "driven edges");
         costs.push(Costs { title: "Predicted before driving".into(), per_metre: per_metre(&found.before) });
