@@ -1,7 +1,8 @@
 //! A small ray caster: an object on a table and boxes beside it, in the light of one lamp.
 //!
-//! Lambert's law with a little light from the sky, shadows, and the mean over rays through each pixel, each of which looks at another
-//! place of the lamp, so that edges are smooth and shadows soft. Colours are red, green and blue from 0 to 1, linear in light.
+//! Lambert's law with a little light from the sky, and shadows. Where a pixel differs from those beside it, it is the mean over rays, each
+//! of which looks at another place of the lamp, so that edges are smooth and shadows soft. Colours are red, green and blue from 0 to 1,
+//! linear in light.
 
 use parry3d_f64::math::Vector;
 use rayon::prelude::*;
@@ -76,6 +77,8 @@ impl Block {
     }
 }
 
+/// Parts of colours that differ by no more than this are the same, of 255.
+const SAME: u8 = 4;
 /// Boxes that are looked at together.
 const GROUP: usize = 4;
 
@@ -159,6 +162,11 @@ impl Camera {
     }
 }
 
+/// Light as a colour of a screen.
+fn bytes(light: Vector) -> [u8; 3] {
+    light.to_array().map(|part| (255.0 * part.clamp(0.0, 1.0).powf(1.0 / 2.2)).round() as u8)
+}
+
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub struct Stage<'a> {
@@ -199,30 +207,43 @@ impl Stage<'_> {
         let object = Ball { centre: self.object.middle, radius: self.object.half.length() };
         let groups = self.blocks.chunks(GROUP).map(|blocks| (Ball::around(blocks), blocks)).collect();
         let balls = Balls { object, groups };
-        let row = |row: usize| {
-            let mut line = Vec::with_capacity(3 * pixels);
-            for column in 0..pixels {
-                let mut light = Vector::ZERO;
-                for ray in 0..RAYS * RAYS {
-                    let [x, y] = [ray % RAYS, ray / RAYS].map(|place| (place as f64 + 0.5) / RAYS as f64);
-                    let at = [column as f64 + x, row as f64 + y].map(|pixel| pixel / pixels as f64);
-                    // Rays that lie beside each other look at places of the lamp that do not.
-                    let other = 2 * ray % (RAYS * RAYS);
-                    let on_the_lamp = [other % RAYS, other / RAYS]
-                        .map(|place| 2.0 * LAMP * ((place as f64 + 0.5) / RAYS as f64 - 0.5));
-                    light += self.seen(&balls, camera, camera.ray(at), on_the_lamp);
-                }
-                let mean = light / (RAYS * RAYS) as f64;
-                line.extend(mean.to_array().map(|part| (255.0 * part.clamp(0.0, 1.0).powf(1.0 / 2.2)).round() as u8));
-            }
-            line
+        let ray = |column: usize, row: usize, ray: usize| {
+            let [x, y] = [ray % RAYS, ray / RAYS].map(|place| (place as f64 + 0.5) / RAYS as f64);
+            let at = [column as f64 + x, row as f64 + y].map(|pixel| pixel / pixels as f64);
+            // Rays that lie beside each other look at places of the lamp that do not, and so do pixels.
+            let other = (2 * ray + column % RAYS + RAYS * (row % RAYS)) % (RAYS * RAYS);
+            let on_the_lamp =
+                [other % RAYS, other / RAYS].map(|place| 2.0 * LAMP * ((place as f64 + 0.5) / RAYS as f64 - 0.5));
+            self.seen(&balls, camera, camera.ray(at), on_the_lamp)
         };
-        (0..pixels).into_par_iter().flat_map_iter(row).collect()
+        let middle = RAYS * RAYS / 2;
+        let first: Vec<[u8; 3]> = (0..pixels * pixels)
+            .into_par_iter()
+            .with_min_len(pixels)
+            .map(|at| bytes(ray(at % pixels, at / pixels, middle)))
+            .collect();
+        // All rays only where a pixel differs from one beside it: most are on one face, in light or shadow.
+        let differs = |at: usize| {
+            let (column, row) = (at % pixels, at / pixels);
+            let beside = |place: usize| place.saturating_sub(1)..(place + 2).min(pixels);
+            beside(row).any(|row| {
+                let line = &first[row * pixels..][..pixels];
+                line[beside(column)].iter().any(|other| other.iter().zip(first[at]).any(|(a, b)| a.abs_diff(b) > SAME))
+            })
+        };
+        let mean = |at: usize| {
+            let all = (0..RAYS * RAYS).map(|number| ray(at % pixels, at / pixels, number));
+            bytes(all.fold(Vector::ZERO, |sum, light| sum + light) / (RAYS * RAYS) as f64)
+        };
+        let last = |at: usize| if differs(at) { mean(at) } else { first[at] };
+        let last: Vec<[u8; 3]> = (0..pixels * pixels).into_par_iter().with_min_len(pixels).map(last).collect();
+        last.into_flattened()
     }
 
     /// The light that comes along a ray.
     fn seen(&self, balls: &Balls<'_>, camera: &Camera, ray: Vector, [along, above]: [f64; 2]) -> Vector {
-        let lamp = (camera.lamp + along * camera.right + above * camera.up).normalize();
+        let lamp = camera.lamp;
+        let place = (lamp + along * camera.right + above * camera.up).normalize();
         let object = self.line(balls, camera.eye, ray).map(|[first, _]| (first.distance, first.normal));
         let object = object.map(|(distance, normal)| (distance, normal, self.colour, false));
         let block = |block: &Block| {
@@ -240,7 +261,7 @@ impl Stage<'_> {
                 // Where the normal that is drawn looks away, the surface is seen edge on.
                 let normal =
                     if normal.dot(ray) > 0.0 { (normal - normal.dot(ray) * ray).normalize_or_zero() } else { normal };
-                self.lit(balls, camera.eye + distance * ray, normal, colour, lamp)
+                self.lit(balls, camera.eye + distance * ray, normal, colour, [lamp, place])
             }
             (_, Some(down)) => {
                 let point = camera.eye + down * ray;
@@ -248,19 +269,26 @@ impl Stage<'_> {
                 let share = share * share * (3.0 - 2.0 * share);
                 let off = |along: f64| (along - SQUARE * (along / SQUARE).round()).abs();
                 let colour = if off(point.x).min(off(point.y)) < HALF_LINE { TABLE_LINE } else { TABLE };
-                self.lit(balls, point, Vector::Z, colour, lamp).lerp(BACKGROUND, share)
+                self.lit(balls, point, Vector::Z, colour, [lamp, place]).lerp(BACKGROUND, share)
             }
             _ => BACKGROUND,
         }
     }
 
-    /// The light that a surface of this colour throws back.
-    fn lit(&self, balls: &Balls<'_>, point: Vector, normal: Vector, colour: Vector, lamp: Vector) -> Vector {
+    /// The light that a surface of this colour throws back, of a lamp in one direction of which it sees a place in another.
+    fn lit(
+        &self,
+        balls: &Balls<'_>,
+        point: Vector,
+        normal: Vector,
+        colour: Vector,
+        [lamp, place]: [Vector; 2],
+    ) -> Vector {
         let facing = normal.dot(lamp);
         let from = point + 5e-4 * normal;
         let shadow = facing > 0.0
-            && (self.line(balls, from, lamp).is_some_and(|[_, last]| last.distance > OWN_SHADOW)
-                || balls.blocks(from, lamp).any(|block| !block.bright && block.hit(from, lamp).is_some()));
+            && (self.line(balls, from, place).is_some_and(|[_, last]| last.distance > OWN_SHADOW)
+                || balls.blocks(from, place).any(|block| !block.bright && block.hit(from, place).is_some()));
         let direct = if shadow { 0.0 } else { facing.max(0.0) };
         let sky = 0.30 + 0.12 * normal.z;
         colour * (sky + 0.78 * direct)
