@@ -61,7 +61,8 @@ impl CurvesPicture {
                 columns.clone().map(|column| [score(column).mean, score(column).ci95]).collect()
             };
             panels.push(Curves {
-                title: panel.title.clone(),
+                // The axis says after what.
+                title: panel.title.trim_end_matches(", after driven edges").into(),
                 what: if deployment.trials == "missions" { "driven edges" } else { "tries" }.into(),
                 unit: panel.columns[0].unit,
                 after,
@@ -149,7 +150,8 @@ impl CurvesPicture {
         let ends = ends.flat_map(|[mean, half]| [mean - half, mean + half]);
         let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-        let margin = (0.06 * (high - low)).max(1e-6);
+        // Values that are all the same have an axis, too.
+        let margin = (0.06 * (high - low)).max(0.02 * high.abs()).max(1e-6);
         let last = panel.after.len() as f64 - 1.0;
         let mut chart = ChartBuilder::on(area)
             .margin_left(scale.of(10))

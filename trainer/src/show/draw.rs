@@ -61,11 +61,11 @@ impl Bar {
         Self { title: title.into(), ticks: (0..=count).map(tick).collect() }
     }
 
-    /// Of values from `low` to `high`, with ticks at three to seven round values; `low` is light where `turned`.
+    /// Of values from `low` to `high`, with ticks at two to six round values; `low` is light where `turned`.
     pub fn round(title: &str, [low, high]: [f64; 2], turned: bool) -> Self {
         let rough = (high - low) / 4.0;
         let power = 10_f64.powf(rough.log10().floor());
-        let step = power * [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= 0.8 * rough).unwrap_or(10.0);
+        let step = power * [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= 0.7 * rough).unwrap_or(10.0);
         let digits = (-step.log10().floor()).max(0.0) as usize;
         let share = |value: f64| {
             let share = (value - low) / (high - low);
