@@ -27,18 +27,20 @@ const UNADAPTED: &str = RIVALS[0];
 
 /// Put bundles to work in a control loop, beside all who could do the job
 ///
-/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for all. Prints how well
-/// the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and what the mission took beyond one that knows
-/// the true energies. Grasping: choose a grasp of an unknown object, try it, observe, adapt and choose anew. Prints how often the pick
-/// holds, how well the outcomes of other grasps are predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
+/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for
+/// all. Prints how well the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and
+/// what the mission took beyond one that knows the true energies. Grasping: choose a grasp of an unknown object, try
+/// it, observe, adapt and choose anew. Prints how often the pick holds, how well the outcomes of other grasps are
+/// predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
 ///
 /// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
 /// DIR/deploy.md, and curves of it to DIR/deploy.svg and DIR/deploy.png.
 ///
-/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
-/// that start from nothing, and those who know more than a robot can: on terrain one who fits the formulas of the world, one who knows the
-/// hidden facts, and the truth; in grasping a particle filter inside the true model, and a bandit that learns of each grasp alone. A bundle
-/// is called by its folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
+/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and
+/// a Gaussian process that start from nothing, and those who know more than a robot can: on terrain one who fits the
+/// formulas of the world, one who knows the hidden facts, and the truth; in grasping a particle filter inside the true
+/// model, and a bandit that learns of each grasp alone. A bundle is called by its folder, or where that is seed-N by
+/// the one above; bundles of one name are the same agent from several seeds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
