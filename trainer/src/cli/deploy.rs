@@ -12,6 +12,7 @@ use super::{Answer, evaluate};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
 use crate::deploy::grasp::{self, Choice, Tries};
+use crate::deploy::plot;
 use crate::deploy::report::{Deployed, Deployment};
 use crate::deploy::roster::{Named, RIVALS, Roster, Settings};
 use crate::deploy::terrain::{self, Missions};
@@ -26,17 +27,20 @@ const UNADAPTED: &str = RIVALS[0];
 
 /// Put bundles to work in a control loop, beside all who could do the job
 ///
-/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for all. Prints how well
-/// the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and what the mission took beyond one that knows
-/// the true energies. Grasping: choose a grasp of an unknown object, try it, observe, adapt and choose anew. Prints how often the pick
-/// holds, how well the outcomes of other grasps are predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
+/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for
+/// all. Prints how well the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and
+/// what the mission took beyond one that knows the true energies. Grasping: choose a grasp of an unknown object, try
+/// it, observe, adapt and choose anew. Prints how often the pick holds, how well the outcomes of other grasps are
+/// predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
 ///
-/// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and DIR/deploy.md.
+/// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
+/// DIR/deploy.md, and curves of it to DIR/deploy.svg and DIR/deploy.png.
 ///
-/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
-/// that start from nothing, and those who know more than a robot can: on terrain one who fits the formulas of the world, one who knows the
-/// hidden facts, and the truth; in grasping a particle filter inside the true model, and a bandit that learns of each grasp alone. A bundle
-/// is called by its folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
+/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and
+/// a Gaussian process that start from nothing, and those who know more than a robot can: on terrain one who fits the
+/// formulas of the world, one who knows the hidden facts, and the truth; in grasping a particle filter inside the true
+/// model, and a bandit that learns of each grasp alone. A bundle is called by its folder, or where that is seed-N by
+/// the one above; bundles of one name are the same agent from several seeds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -46,7 +50,7 @@ pub struct Arguments {
     /// The configuration whose [world] they are put to work in
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where deploy.json and deploy.md go
+    /// Where deploy.json, .md, .svg and .png go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Missions, or objects to grasp
@@ -186,11 +190,16 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         notes: format!("{notes} Settings were chosen on validation tasks for {} shots.", settings.shots),
     };
     print!("{}", deployment.text());
-    for (name, text) in [("deploy.json", deployment.json()?), ("deploy.md", deployment.markdown())] {
-        let path = arguments.out.join(name);
-        crate::files::replace(&path, text.as_bytes()).map_err(|why| format!("{}: {why}", path.display()))?;
+    let mut files =
+        vec![("deploy.json", deployment.json()?.into_bytes()), ("deploy.md", deployment.markdown().into_bytes())];
+    if let Some(plot::Files { svg, png }) = plot::curves(&deployment)? {
+        files.extend([("deploy.svg", svg.into_bytes()), ("deploy.png", png)]);
     }
-    println!("{}", arguments.out.join("deploy.{json,md}").display());
+    for (name, bytes) in files {
+        let path = arguments.out.join(name);
+        crate::files::replace(&path, &bytes).map_err(|why| format!("{}: {why}", path.display()))?;
+        println!("{}", path.display());
+    }
     Ok(())
 }
 
@@ -228,7 +237,7 @@ impl Place {
 }
 
 /// Refuses a bundle whose rows are not those of `world`.
-fn check(path: &Path, model: &Model, world: &dyn World) -> Result<(), String> {
+pub(super) fn check(path: &Path, model: &Model, world: &dyn World) -> Result<(), String> {
     let signature = world.signature();
     let (expected, got) = (
         [signature.inputs.len(), signature.outputs.len()],

@@ -1,4 +1,4 @@
-//! The door: `sinew train`, `evaluate`, `compare`, `crossval`, `adapt`, `predict`, `inspect`, `deploy`, `demo`, `devices`.
+//! The door: `sinew train`, `evaluate`, `compare`, `crossval`, `adapt`, `predict`, `inspect`, `deploy`, `show`, `demo`, `devices`.
 
 mod adapt;
 mod compare;
@@ -10,6 +10,7 @@ pub(crate) mod evaluate;
 mod inspect;
 mod predict;
 mod runs;
+mod show;
 pub(crate) mod table;
 mod tensors;
 mod train;
@@ -43,6 +44,7 @@ enum Command {
     Predict(predict::Arguments),
     Inspect(inspect::Arguments),
     Deploy(deploy::Arguments),
+    Show(show::Arguments),
     /// Train on terrain, export, and drive a simulated rover before and after adapting
     Demo(demo::Arguments),
     Devices(devices::Arguments),
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Predict(arguments) => predict::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Deploy(arguments) => deploy::run(arguments, &STOP),
+        Command::Show(arguments) => show::run(arguments),
         Command::Demo(arguments) => demo::run(arguments, &STOP),
         Command::Devices(arguments) => devices::run(arguments),
     };

@@ -1,15 +1,15 @@
 //! A comparison as a picture: for each number of shots a panel, for each method a point with its 95% interval.
 
 use std::error::Error;
-use std::io::Cursor;
 use std::ops::Range;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
 use super::{Kind, Line};
 use crate::cli::table::{number, with_interval};
+use crate::picture::{self, FONT, GRID, INK, Picture, Scale};
 
 /// One method.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,12 +45,8 @@ const ROW: u32 = 24;
 const HEAD: u32 = 34;
 const FOOT: u32 = 38;
 const LEGEND: u32 = 30;
-const FONT: i32 = 14;
 /// Beyond so many times the median mean an error is off the picture.
 const FAR: f64 = 3.0;
-
-const GRID: RGBColor = RGBColor(225, 225, 225);
-const INK: RGBColor = RGBColor(40, 40, 40);
 
 fn colour(kind: Kind) -> RGBColor {
     match kind {
@@ -87,49 +83,10 @@ impl Panel {
     }
 }
 
-/// How a picture is drawn.
-#[derive(Clone, Copy)]
-struct Scale {
-    /// Numbers of pixels are larger by this factor.
-    factor: u32,
-    /// So much lower text is put to be in the middle: the bitmap's is a little high.
-    drop: i32,
-}
-
-impl Scale {
-    /// As SVG.
-    const LINES: Self = Self { factor: 1, drop: 0 };
-    /// As PNG.
-    const PIXELS: Self = Self { factor: 2, drop: 2 };
-
-    const fn of(self, pixels: u32) -> u32 {
-        self.factor * pixels
-    }
-
-    const fn at(self, pixels: i32) -> i32 {
-        self.factor as i32 * pixels
-    }
-
-    fn word(
-        self,
-        text: impl Into<String>,
-        (x, y): (i32, i32),
-        style: TextStyle<'static>,
-    ) -> Text<'static, (i32, i32), String> {
-        Text::new(text.into(), (x, y + self.at(self.drop)), style)
-    }
-
-    fn text(self, colour: RGBColor, horizontal: HPos) -> TextStyle<'static> {
-        let font = ("sans-serif", self.at(FONT)).into_font();
-        TextStyle { font, color: colour.to_backend_color(), pos: Pos::new(horizontal, VPos::Center) }
-    }
-}
-
 fn draw<B: DrawingBackend>(root: &DrawingArea<B, Shift>, panels: &[Panel], scale: Scale) -> Result<(), Box<dyn Error>>
 where
     B::ErrorType: 'static,
 {
-    root.fill(&WHITE)?;
     let width_of = |text: &str| -> Result<u32, Box<dyn Error>> {
         Ok(root.estimate_text_size(text, &scale.text(INK, HPos::Left))?.0)
     };
@@ -227,8 +184,20 @@ fn tick(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
-fn size(panels: &[Panel], scale: Scale) -> (u32, u32) {
-    (scale.of(WIDTH), scale.of(LEGEND + panels.iter().map(Panel::height).sum::<u32>()))
+/// All panels, one below the other.
+struct Panels<'a>(&'a [Panel]);
+
+impl Picture for Panels<'_> {
+    fn size(&self) -> [u32; 2] {
+        [WIDTH, LEGEND + self.0.iter().map(Panel::height).sum::<u32>()]
+    }
+
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: Scale) -> Result<(), Box<dyn Error>>
+    where
+        B::ErrorType: 'static,
+    {
+        draw(root, self.0, scale)
+    }
 }
 
 /// The picture as SVG.
@@ -236,14 +205,7 @@ fn size(panels: &[Panel], scale: Scale) -> (u32, u32) {
 /// # Errors
 /// If it cannot be drawn.
 pub fn svg(panels: &[Panel]) -> Result<String, Box<dyn Error>> {
-    crate::fonts::register()?;
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, size(panels, Scale::LINES)).into_drawing_area();
-        draw(&root, panels, Scale::LINES)?;
-        root.present()?;
-    }
-    Ok(svg)
+    picture::svg(&Panels(panels))
 }
 
 /// The picture as PNG, with twice as many pixels each way.
@@ -251,22 +213,7 @@ pub fn svg(panels: &[Panel]) -> Result<String, Box<dyn Error>> {
 /// # Errors
 /// If it cannot be drawn.
 pub fn png(panels: &[Panel]) -> Result<Vec<u8>, Box<dyn Error>> {
-    crate::fonts::register()?;
-    let (width, height) = size(panels, Scale::PIXELS);
-    let mut pixels = vec![0; width as usize * height as usize * 3];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        draw(&root, panels, Scale::PIXELS)?;
-        root.present()?;
-    }
-    let mut file = Cursor::new(Vec::new());
-    {
-        let mut encoder = ::png::Encoder::new(&mut file, width, height);
-        encoder.set_color(::png::ColorType::Rgb);
-        encoder.set_depth(::png::BitDepth::Eight);
-        encoder.write_header()?.write_image_data(&pixels)?;
-    }
-    Ok(file.into_inner())
+    picture::png(&Panels(panels))
 }
 
 #[cfg(test)]
@@ -304,10 +251,10 @@ mod tests {
         let svg = svg(&panels).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("method &amp; 0") && svg.contains("5 shots &lt;mse&gt;"));
         let file = png(&panels).unwrap();
-        let mut reader = ::png::Decoder::new(Cursor::new(file)).read_info().unwrap();
+        let mut reader = ::png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), size(&panels, Scale::PIXELS));
+        assert_eq!([info.width, info.height], Panels(&panels).size().map(|pixels| 2 * pixels));
         // Something of every colour is there.
         for kind in [Kind::Learner, Kind::Baseline, Kind::Oracle] {
             let RGBColor(r, g, b) = colour(kind);

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod grasp;
+pub mod plot;
 pub mod report;
 pub mod roster;
 pub mod spread;

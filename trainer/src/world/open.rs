@@ -5,7 +5,7 @@ use super::grasp::{self, GraspConfig, GraspError, GraspWorld};
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
-use super::terrain::{Distribution, Terrain, TerrainError};
+use super::terrain::{Distribution, Terrain, TerrainConfig, TerrainError};
 use super::{Split, World};
 use crate::config::WorldConfig;
 
@@ -104,17 +104,20 @@ pub fn grasps_by_name(name: &str) -> Option<GraspConfig> {
     Some(GraspConfig { distribution, ..GraspConfig::default() })
 }
 
+/// The configuration of a built-in world by its name.
+pub fn config_by_name(name: &str) -> Option<WorldConfig> {
+    let terrain = |distribution| WorldConfig::Terrain(TerrainConfig { distribution, ..TerrainConfig::default() });
+    match name {
+        "sinusoid" => Some(WorldConfig::Sinusoid { query: SINUSOID_QUERY }),
+        "terrain" => Some(terrain(Distribution::SoilStrength)),
+        "terrain-independent" => Some(terrain(Distribution::Independent)),
+        "terrain-scale-only" => Some(terrain(Distribution::ScaleOnly)),
+        other => grasps_by_name(other).map(WorldConfig::Grasp),
+    }
+}
+
 /// Opens a built-in world by its name, with the query sets of an evaluation.
 pub fn by_name(name: &str) -> Option<Box<dyn World>> {
-    if let Some(config) = grasps_by_name(name) {
-        // Without meshes to read there is nothing to fail.
-        return GraspWorld::open(&config).ok().map(|world| Box::new(world) as Box<dyn World>);
-    }
-    Some(match name {
-        "sinusoid" => Box::new(Sinusoid::new(SINUSOID_QUERY)),
-        "terrain" => Box::new(Terrain::new(Distribution::SoilStrength, 0)),
-        "terrain-independent" => Box::new(Terrain::new(Distribution::Independent, 0)),
-        "terrain-scale-only" => Box::new(Terrain::new(Distribution::ScaleOnly, 0)),
-        _ => return None,
-    })
+    // Without files to read there is nothing to fail.
+    config_by_name(name).and_then(|config| open_for(&config, &[], &[]).ok())
 }

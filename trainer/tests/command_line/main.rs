@@ -6,6 +6,7 @@ mod devices;
 mod fixture;
 mod refusals;
 mod series;
+mod show;
 mod your_data;
 
 use std::path::Path;
@@ -20,8 +21,8 @@ use sinew_trainer::evaluate::{Settings, evaluate};
 use sinew_trainer::model::Model;
 use sinew_trainer::world::{Split, open};
 
-const COMMANDS: [&str; 9] =
-    ["train", "evaluate", "compare", "crossval", "adapt", "predict", "inspect", "demo", "devices"];
+const COMMANDS: [&str; 11] =
+    ["train", "evaluate", "compare", "crossval", "adapt", "predict", "inspect", "deploy", "show", "demo", "devices"];
 
 #[test]
 fn every_command_helps() {

@@ -38,7 +38,8 @@ fn light(map: &Map, cell: usize) -> f64 {
     (0.9 + 0.28 * (right + down)).clamp(0.5, 1.15)
 }
 
-fn shaded(map: &Map, cell: usize) -> RGBColor {
+/// The colour of a cell, lit by the slope of the ground.
+pub fn shaded(map: &Map, cell: usize) -> RGBColor {
     let light = (light(map, cell) * SHADES).round() / SHADES;
     lit(map.surfaces[cell], light)
 }

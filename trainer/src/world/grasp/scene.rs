@@ -114,6 +114,12 @@ impl Scene {
         &self.seen[numbers * grasps.start..numbers * grasps.end]
     }
 
+    /// Between the places where the line of a grasp meets the object, in m; 0 where it misses.
+    pub fn width(&self, grasp: usize) -> f64 {
+        let Grasp { centre, axis, .. } = self.grasps[grasp];
+        self.object.surface.line(centre, axis).map_or(0.0, |[first, last]| last.distance - first.distance)
+    }
+
     /// Turns object and grasps by `angle` about the vertical through the centroid, in rad, and looks again.
     pub fn turn(&mut self, angle: f64, rng: &mut ChaCha8Rng) {
         let turn = Matrix::from_rotation_z(angle);
