@@ -18,11 +18,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sinew_runtime::Guard;
 
 use crate::baseline::{self, Baselines};
-use crate::cli::{evaluate, table};
+use crate::cli::evaluate;
 use crate::config::Config;
 use crate::cuda::DeviceChoice;
 use crate::evaluate::Settings;
 use crate::model::Model;
+use crate::table;
 use crate::train::{self, BUNDLE, CHECKPOINT, Line, METRICS, Options, Progress, TrainError, train};
 use crate::world::Split;
 use crate::world::terrain::{Distribution, Terrain};

@@ -25,5 +25,6 @@ pub mod picture;
 pub mod scaling;
 pub mod show;
 pub mod streams;
+pub(crate) mod table;
 pub mod train;
 pub mod world;

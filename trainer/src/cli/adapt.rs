@@ -7,9 +7,10 @@ use clap::Args;
 use serde::Serialize;
 use sinew_runtime::{Adapter, Bundle, Outcome};
 
-use super::{Answer, table, tensors};
+use super::{Answer, tensors};
 use crate::aligned::Aligned;
 use crate::model::Model;
+use crate::table;
 
 /// Adaptations that are timed, for the fastest one to be told.
 const TIMED: usize = 200;

@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use sinew_runtime::Guard;
 
-use super::{Answer, data_set, runs, settle, table};
+use super::{Answer, data_set, runs, settle};
 use crate::config::{Config, WorldConfig};
 use crate::cuda::DeviceChoice;
 use crate::evaluate::{Evaluation, Settings};
+use crate::table;
 use crate::world::dataset::Dataset;
 use crate::world::{Split, World};
 

@@ -43,9 +43,10 @@ pub fn run(arguments: &Arguments) -> Answer {
 mod cuda {
     use std::path::Path;
 
-    use crate::cli::{Answer, table};
+    use crate::cli::Answer;
     use crate::cuda::compile::{Compiler, ahead_of_time};
     use crate::cuda::{DeviceError, Driver, architecture, driver};
+    use crate::table;
 
     const MIB: u64 = 1 << 20;
 

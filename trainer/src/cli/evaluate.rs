@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use sinew_runtime::Guard;
 
-use super::{Answer, data_set, table};
+use super::{Answer, data_set};
 use crate::baseline::Baselines;
 use crate::config::{Config, WorldConfig};
 use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
 use crate::model::Model;
+use crate::table;
 use crate::world::grasp::{GraspConfig, GraspWorld, Judge};
 use crate::world::{Split, World, open};
 

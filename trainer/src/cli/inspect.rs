@@ -8,9 +8,10 @@ use sinew_models::rule::{Rate, Rule};
 use sinew_models::spec::NetworkSpec;
 use sinew_runtime::{Adapter, Bundle, Path};
 
-use super::{Answer, table};
+use super::Answer;
 use crate::export::About;
 use crate::model::Model;
+use crate::table;
 
 /// Show what is in a bundle: network, rule, rates, units, provenance
 #[derive(Debug, Args)]

@@ -11,7 +11,6 @@ mod inspect;
 mod predict;
 mod runs;
 mod show;
-pub(crate) mod table;
 mod tensors;
 mod train;
 

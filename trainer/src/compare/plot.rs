@@ -8,8 +8,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::{Kind, Line};
-use crate::cli::table::{number, with_interval};
 use crate::picture::{self, FONT, GRID, INK, Picture, Scale};
+use crate::table::{number, with_interval};
 
 /// One method.
 #[derive(Clone, Debug, PartialEq)]

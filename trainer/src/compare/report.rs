@@ -7,7 +7,7 @@ use super::combine::{self, Interval};
 use super::cost::Cost;
 use super::plot::{Panel, Point};
 use super::{Kind, Line, Table};
-use crate::cli::table::{number, plain, with_interval};
+use crate::table::{number, plain, with_interval};
 use crate::world::Split;
 
 /// All that was compared.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use sinew_runtime::Outcome;
 
 use super::campaign::{Driven, Who, latencies, lines};
-use crate::cli::table::{number, with_interval};
 use crate::evaluate::Evaluation;
+use crate::table::{number, with_interval};
 
 /// A header and the rows under it.
 pub type Rows = (Vec<&'static str>, Vec<Vec<String>>);

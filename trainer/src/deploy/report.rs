@@ -3,9 +3,9 @@
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde::Serialize;
 
-use crate::cli::table::{plain, with_interval};
 use crate::compare::combine::{self, Interval};
 use crate::metric::Ratio;
+use crate::table::{plain, with_interval};
 
 /// One number that is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]

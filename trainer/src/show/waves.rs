@@ -13,9 +13,9 @@ use sinew_runtime::{Adapter, Bundle};
 use super::Order;
 use super::draw::word;
 use crate::aligned::Aligned;
-use crate::cli::table::number;
 use crate::episode::{Episode, Samples};
 use crate::picture::{COLOURS, Drawn, GRID, INK, Picture, Scale, write_both};
+use crate::table::number;
 use crate::world::{Split, World};
 
 /// Tasks, in rows of [`COLUMNS`].
