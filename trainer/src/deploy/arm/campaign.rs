@@ -268,3 +268,37 @@ impl Campaign for Motions<'_> {
         Ok(Some((0..everybody.len()).map(agent).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_tells_free_from_blocked_best() {
+        let mut episode = Episode::default();
+        for (said, clearance) in [(0.1, -0.1), (0.2, -0.2), (0.3, 0.1), (0.4, -0.1), (0.5, 0.2), (0.6, 0.3)] {
+            episode.query.push(&[said], &[clearance]);
+        }
+        let task = Task { split: Split::Validation, seed: 0 };
+        let mut predict = |episode: &Episode, said: &mut [f32]| {
+            said.copy_from_slice(&episode.query.inputs);
+            Ok(())
+        };
+        // Above 0.25 are all that are free and one of three that are not; above 0.45 two of three, and none.
+        let (found, accuracy) = threshold(&mut predict, &[(task, episode)]).unwrap();
+        assert!((found.at - 0.25).abs() <= 1e-6 || (found.at - 0.45).abs() <= 1e-6, "{found:?}");
+        assert!((accuracy - 5.0 / 6.0).abs() <= 1e-12 && found.step > 0.0);
+        let nothing = threshold(&mut predict, &[]).unwrap().0;
+        assert_eq!(nothing, Threshold { at: 0.0, step: 0.0 });
+    }
+
+    #[test]
+    fn checks_are_shared_among_queries() {
+        let answer = |checks| Answer { checks, path: Some(vec![[0.0; 7], [1.0; 7]]), ..Answer::default() };
+        let answers: Vec<Answer> = (0..8).map(|number| answer(100 + 10 * number)).collect();
+        let row = numbers(&Done { answers, support: 64, seconds: 0.8 });
+        assert_eq!(row[..5], [164.0, 137.0, 131.0, 143.0, 135.0]);
+        assert_eq!(row[9..10], [1.0]);
+        assert!((row[10] - 7.0_f64.sqrt()).abs() <= 1e-12 && (row[11] - 100.0).abs() <= 1e-9);
+    }
+}
