@@ -8,7 +8,7 @@ use super::queries::Query;
 use crate::deploy::agent::{Agent, AgentError};
 use crate::world::arm::features;
 use crate::world::arm::kinematics::{JOINTS, Joints, distance};
-use crate::world::arm::rrt_connect::{Free, Settings, Trees, edge, points, shortcut};
+use crate::world::arm::rrt_connect::{Free, Settings, Trees, edge, shortcut};
 
 /// Attempts to shorten a path.
 const SHORTCUTS: usize = 30;
@@ -26,7 +26,7 @@ const AROUND_ENDS: f64 = 0.3;
 /// What came of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// A path of which every point was checked exactly.
+    /// Every point of a path, all of them checked exactly.
     pub path: Option<Vec<Joints>>,
     /// Exact checks.
     pub checks: u64,
@@ -61,7 +61,7 @@ fn shorten(answer: &mut Answer, checker: &mut Checker<'_>, settings: Settings, s
     let free: &mut Free<'_, std::convert::Infallible> =
         &mut |joints| Ok(joints.iter().all(|joints| checker.is_free(joints)));
     if let Some(path) = answer.path.take() {
-        let Ok(path) = shortcut(path, SHORTCUTS, settings.resolution, seed, free);
+        let Ok(path) = shortcut(&path, SHORTCUTS, settings.resolution, seed, free);
         answer.path = Some(path);
     }
     answer.smoothing += checker.count() - before;
@@ -224,8 +224,8 @@ pub fn steered(
                 threshold -= belief.step;
                 continue;
             };
-            let path = shortcut(path, SHORTCUTS, settings.resolution, seed, free)?;
-            if holds(&path, checker, belief, settings)? {
+            let path = shortcut(&path, SHORTCUTS, settings.resolution, seed, free)?;
+            if holds(&path, checker, belief)? {
                 answer.path = Some(path);
             }
         }
@@ -239,16 +239,10 @@ pub fn steered(
 }
 
 /// Whether every point of a path is free, the most doubtful looked at first. If not, the agent learns what was found until then.
-fn holds(
-    path: &[Joints],
-    checker: &mut Checker<'_>,
-    belief: &mut Belief<'_>,
-    settings: Settings,
-) -> Result<bool, AgentError> {
-    let all = points(path, settings.resolution);
-    let mut order: Vec<(f32, Joints)> = belief.predict(&all)?.into_iter().zip(all).collect();
-    // The goal comes last in the path, and was checked.
-    order.pop();
+fn holds(path: &[Joints], checker: &mut Checker<'_>, belief: &mut Belief<'_>) -> Result<bool, AgentError> {
+    // Start and goal were checked.
+    let between = path.get(1..path.len() - 1).unwrap_or_default();
+    let mut order: Vec<(f32, Joints)> = belief.predict(between)?.into_iter().zip(between.iter().copied()).collect();
     order.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut free = Vec::new();
     for (_, joints) in order {

@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::deploy::agent::{Agent, AgentError};
 use crate::world::arm::clearance::{clearance, is_free};
-use crate::world::arm::kinematics::{JOINTS, Joints, READY, uniform};
-use crate::world::arm::rrt_connect::{Settings, edge, points};
+use crate::world::arm::kinematics::{JOINTS, Joints, READY, distance, uniform};
+use crate::world::arm::rrt_connect::{Settings, edge};
 use crate::world::arm::{FEATURES, Family, Scene, features};
 
 /// One who says what a function of the configuration says, and never learns.
@@ -41,7 +41,8 @@ fn assert_verified(scene: &Scene, query: &Query, answer: &Answer) {
     let path = answer.path.as_ref().expect("these queries have paths");
     assert_eq!((path.first(), path.last()), (Some(&query.start), Some(&query.goal)));
     assert!(is_free(scene, &query.start));
-    assert!(points(path, Settings::default().resolution).iter().all(|joints| is_free(scene, joints)));
+    assert!(path.iter().all(|joints| is_free(scene, joints)));
+    assert!(path.windows(2).all(|pair| distance(&pair[0], &pair[1]) <= Settings::default().resolution + 1e-9));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn whatever_is_believed_paths_are_verified_and_checks_counted() {
             assert!(knowing.rounds <= 3 || knowing.fell_back, "{knowing:?}");
             if !knowing.fell_back && knowing.rounds == 1 {
                 let path = knowing.path.as_ref().unwrap();
-                assert_eq!(knowing.checks as usize, 1 + points(path, planner.resolution).len());
+                assert_eq!(knowing.checks as usize, path.len());
                 assert!(knowing.believed > knowing.checks && knowing.smoothing == 0);
             }
             lost += usize::from(knowing.fell_back);

@@ -204,41 +204,28 @@ impl Trees {
 }
 
 /// Shortens a path by straight ways between random points of it, those that are free (Geraerts and Overmars 2007, *International Journal of
-/// Robotics Research* 26(8)). What is drawn follows from `seed`.
+/// Robotics Research* 26(8)). What is drawn follows from `seed`. What comes back is every point of the path, each of them a point of `path`
+/// at this `resolution` (rad), or one that `free` was asked of.
 ///
 /// # Errors
 /// What `free` answers.
 pub fn shortcut<E>(
-    mut path: Vec<Joints>,
+    path: &[Joints],
     attempts: usize,
     resolution: f64,
     seed: u64,
     free: &mut Free<'_, E>,
 ) -> Result<Vec<Joints>, E> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut all: Vec<Joints> = path.first().copied().into_iter().chain(points(path, resolution)).collect();
     for _ in 0..attempts {
-        let total = length(&path);
-        let [one, other] = [rng.random_range(0.0..1.0), rng.random_range(0.0..1.0)].map(|share: f64| share * total);
-        let [(first, from), (last, to)] = [one.min(other), one.max(other)].map(|along| point_at(&path, along));
-        if first == last || !free(&edge(&from, &to, resolution))? {
+        let [one, other] = [(); 2].map(|()| rng.random_range(0..all.len().max(1)));
+        let (first, last) = (one.min(other), one.max(other));
+        if last - first < 2 || !free(&edge(&all[first], &all[last], resolution))? {
             continue;
         }
-        let shorter = path[..=first].iter().copied().chain([from, to]).chain(path[last + 1..].iter().copied());
-        path = shorter.collect();
-        path.dedup();
+        let straight = points(&[all[first], all[last]], resolution);
+        all.splice(first + 1..=last, straight);
     }
-    Ok(path)
-}
-
-/// The point at a length (rad) along a path, and the number of its edge.
-fn point_at(path: &[Joints], along: f64) -> (usize, Joints) {
-    let mut left = along;
-    for (number, pair) in path.windows(2).enumerate() {
-        let far = distance(&pair[0], &pair[1]);
-        if left <= far || number + 2 == path.len() {
-            return (number, between(&pair[0], &pair[1], (left / far).min(1.0)));
-        }
-        left -= far;
-    }
-    (0, path[0])
+    Ok(all)
 }
