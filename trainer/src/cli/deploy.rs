@@ -133,9 +133,10 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         WorldConfig::Arm(config) => Place::Arm(ArmWorld::new(config)),
         other => {
             let path = arguments.config.display();
-            return Err(
-                format!("{path}: expected a world with a control loop, terrain, grasp or arm, found {other:?}").into()
-            );
+            return Err(format!(
+                "{path}: expected a world with a control loop, terrain, grasp or arm, found {other:?}"
+            )
+            .into());
         }
     };
     std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;

@@ -146,9 +146,8 @@ impl<'a> Motions<'a> {
                 (queries.iter().zip((0..).step_by(1000)).map(one).collect(), 0)
             }
             Who::Exact => {
-                let one = |(query, number): (&Query, u64)| {
-                    exactly(query, &mut checker, planner, seed.wrapping_add(number))
-                };
+                let one =
+                    |(query, number): (&Query, u64)| exactly(query, &mut checker, planner, seed.wrapping_add(number));
                 (queries.iter().zip((0..).step_by(1000)).map(one).collect(), 0)
             }
         };
@@ -220,7 +219,10 @@ impl Campaign for Motions<'_> {
         let after = |count: &usize| column(&format!("of {count}"), "1");
         vec![
             Panel {
-                title: format!("exact checks a query, with {} of the support, by queries in a scene", self.settings.shots),
+                title: format!(
+                    "exact checks a query, with {} of the support, by queries in a scene",
+                    self.settings.shots
+                ),
                 columns: AFTER.iter().map(after).collect(),
             },
             Panel {
@@ -247,7 +249,7 @@ impl Campaign for Motions<'_> {
     fn notes(&self) -> String {
         "Each plans the same 8 motions in each scene, one after another. Every point of a returned path was checked exactly. `rrt_connect` plans by \
          exact checks alone; `lazy` believes that everything is free until it is checked; all others plan by what they predict, learn from what \
-         checks of their paths find, and give way to exact checks after 15 paths. Time is that of one core, with everything, the support included."
+         checks of their paths find, and give way to exact checks after 30 paths. Time is that of one core, with everything, the support included."
             .into()
     }
 

@@ -41,8 +41,11 @@ impl Perceptron {
     /// right without their own weight lose it.
     fn fit(&self) -> Vec<f32> {
         let count = self.rows.len();
-        let gram: Vec<Vec<f32>> =
-            self.rows.iter().map(|(one, _)| self.rows.iter().map(|(other, _)| self.kernel(one, other)).collect()).collect();
+        let gram: Vec<Vec<f32>> = self
+            .rows
+            .iter()
+            .map(|(one, _)| self.rows.iter().map(|(other, _)| self.kernel(one, other)).collect())
+            .collect();
         let (mut weights, mut scores) = (vec![0.0; count], vec![0.0; count]);
         let margin = |scores: &[f32], row: usize| self.rows[row].1 * scores[row];
         let change = |row: usize, by: f32, weights: &mut [f32], scores: &mut [f32]| {

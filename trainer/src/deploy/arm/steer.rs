@@ -13,13 +13,13 @@ use crate::world::arm::rrt_connect::{Free, Settings, Trees, edge, shortcut};
 /// Attempts to shorten a path.
 const SHORTCUTS: usize = 30;
 /// Paths that an agent may believe in, for one query, before exact checks take over.
-const ROUNDS: u32 = 15;
+const ROUNDS: u32 = 30;
 /// The same for who believes that everything is free.
 const LAZY_ROUNDS: u32 = 300;
 /// Random configurations before an agent's belief is taken for too gloomy.
 const BELIEVED_SAMPLES: usize = 400;
 /// What is nearer than this to a configuration that is blocked is not tried again, in rad.
-const BLOCKED: f64 = 0.15;
+const BLOCKED: f64 = 0.3;
 /// What is nearer than this to start and goal, which are free, is believed to be free, in rad.
 const AROUND_ENDS: f64 = 0.3;
 
@@ -45,34 +45,31 @@ pub fn exactly(query: &Query, checker: &mut Checker<'_>, settings: Settings, see
     let before = checker.count();
     let mut answer = Answer::default();
     if [query.start, query.goal].iter().all(|joints| checker.is_free(joints)) {
-        let free: &mut Free<'_, std::convert::Infallible> =
-            &mut |joints| Ok(joints.iter().all(|joints| checker.is_free(joints)));
-        let Ok(path) = Trees::new(&query.start, &query.goal, settings, seed).grow(free);
-        answer.path = path;
+        answer.path = search(query, checker, settings, seed);
+        shorten(&mut answer, checker, settings, seed);
     }
-    shorten(&mut answer, checker, settings, seed);
     answer.checks = checker.count() - before;
     answer
+}
+
+/// RRT-Connect by exact checks, between ends that are free.
+fn search(query: &Query, checker: &mut Checker<'_>, settings: Settings, seed: u64) -> Option<Vec<Joints>> {
+    let free: &mut Free<'_, std::convert::Infallible> =
+        &mut |joints| Ok(joints.iter().all(|joints| checker.is_free(joints)));
+    let Ok(path) = Trees::new(&query.start, &query.goal, settings, seed).grow(free);
+    path
 }
 
 /// Shortens the path of an answer by exact checks.
 fn shorten(answer: &mut Answer, checker: &mut Checker<'_>, settings: Settings, seed: u64) {
     let before = checker.count();
-    let free: &mut Free<'_, std::convert::Infallible> =
-        &mut |joints| Ok(joints.iter().all(|joints| checker.is_free(joints)));
     if let Some(path) = answer.path.take() {
+        let free: &mut Free<'_, std::convert::Infallible> =
+            &mut |joints| Ok(joints.iter().all(|joints| checker.is_free(joints)));
         let Ok(path) = shortcut(&path, SHORTCUTS, settings.resolution, seed, free);
         answer.path = Some(path);
     }
-    answer.smoothing += checker.count() - before;
-}
-
-/// Exact checks take over: they begin anew.
-fn fall_back(answer: &mut Answer, query: &Query, checker: &mut Checker<'_>, settings: Settings, seed: u64) {
-    let exact = exactly(query, checker, settings, seed);
-    answer.fell_back = true;
-    answer.smoothing += exact.smoothing;
-    answer.path = exact.path;
+    answer.smoothing = checker.count() - before;
 }
 
 /// An edge by the bits of its ends.
@@ -104,12 +101,13 @@ pub fn lazily(
     let mut verified = HashSet::new();
     loop {
         let ends = [query.start, query.goal];
-        let free: &mut Free<'_, std::convert::Infallible> = &mut |joints| {
-            Ok(joints.iter().all(|joints| ends.contains(joints) || !is_blocked(blocked, joints)))
-        };
+        let free: &mut Free<'_, std::convert::Infallible> =
+            &mut |joints| Ok(joints.iter().all(|joints| ends.contains(joints) || !is_blocked(blocked, joints)));
         let Ok(path) = trees.grow(free);
         let Some(path) = path.filter(|_| answer.rounds < LAZY_ROUNDS) else {
-            fall_back(&mut answer, query, checker, settings, seed);
+            answer.fell_back = true;
+            answer.path = search(query, checker, settings, seed);
+            shorten(&mut answer, checker, settings, seed);
             break;
         };
         answer.rounds += 1;
@@ -118,7 +116,8 @@ pub fn lazily(
             if verified.contains(&key) {
                 return None;
             }
-            let found = edge(&pair[0], &pair[1], settings.resolution).into_iter().find(|joints| !checker.is_free(joints));
+            let found =
+                edge(&pair[0], &pair[1], settings.resolution).into_iter().find(|joints| !checker.is_free(joints));
             if found.is_none() {
                 verified.insert(key);
             }
@@ -156,7 +155,10 @@ pub struct Belief<'a> {
 
 impl std::fmt::Debug for Belief<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Belief").field("threshold", &self.threshold).field("asked", &self.asked).finish_non_exhaustive()
+        out.debug_struct("Belief")
+            .field("threshold", &self.threshold)
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
     }
 }
 
@@ -230,7 +232,17 @@ pub fn steered(
             }
         }
         if answer.path.is_none() {
-            fall_back(&mut answer, query, checker, settings, seed);
+            answer.fell_back = true;
+            if let Some(path) = search(query, checker, settings, seed) {
+                let before = checker.count();
+                // What is believed to be blocked is not worth a check.
+                let free: &mut Free<'_, AgentError> = &mut |joints| {
+                    let believed = belief.is_free(joints, query, threshold)?;
+                    Ok(believed && joints.iter().all(|joints| checker.is_free(joints)))
+                };
+                answer.path = Some(shortcut(&path, SHORTCUTS, settings.resolution, seed, free)?);
+                answer.smoothing = checker.count() - before;
+            }
         }
     }
     answer.checks = checker.count() - before;
@@ -241,7 +253,7 @@ pub fn steered(
 /// Whether every point of a path is free, the most doubtful looked at first. If not, the agent learns what was found until then.
 fn holds(path: &[Joints], checker: &mut Checker<'_>, belief: &mut Belief<'_>) -> Result<bool, AgentError> {
     // Start and goal were checked.
-    let between = path.get(1..path.len() - 1).unwrap_or_default();
+    let between = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
     let mut order: Vec<(f32, Joints)> = belief.predict(between)?.into_iter().zip(between.iter().copied()).collect();
     order.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut free = Vec::new();

@@ -118,7 +118,8 @@ fn an_agent_that_fails_is_no_answer() {
         }
     }
     let (scene, asked) = scenes().remove(0);
-    let answer = steered(&asked[0], &mut Checker::new(&scene), &mut Belief::new(&mut Fails, 0.0, 0.1), Settings::default(), 0);
+    let answer =
+        steered(&asked[0], &mut Checker::new(&scene), &mut Belief::new(&mut Fails, 0.0, 0.1), Settings::default(), 0);
     assert!(matches!(answer, Err(AgentError::Length(_))));
 }
 

@@ -37,7 +37,8 @@ fn pairs<'a>(
     capsules: &'a [Capsule; CAPSULES],
 ) -> impl Iterator<Item = (&'a super::obstacle::Obstacle, &'a Capsule)> {
     let table = capsules[FIXED..].iter().rev().map(|capsule| (&scene.table, capsule));
-    let others = scene.obstacles.iter().flat_map(|obstacle| capsules.iter().rev().map(move |capsule| (obstacle, capsule)));
+    let others =
+        scene.obstacles.iter().flat_map(|obstacle| capsules.iter().rev().map(move |capsule| (obstacle, capsule)));
     table.chain(others)
 }
 

@@ -151,15 +151,9 @@ fn window(rng: &mut ChaCha8Rng) -> Vec<Obstacle> {
     let [below, above] = [middle - half_height, middle + half_height];
     let height = above + 2.0 * frame;
     let side = |at: f64| facing.cuboid([BOARD, frame, height / 2.0], [0.0, at, height / 2.0]);
-    let bar = |from: f64, to: f64| {
-        facing.cuboid([BOARD, half_width, (to - from) / 2.0], [0.0, left, (from + to) / 2.0])
-    };
-    vec![
-        side(left + half_width + frame),
-        side(left - half_width - frame),
-        bar(0.0, below),
-        bar(above, height),
-    ]
+    let bar =
+        |from: f64, to: f64| facing.cuboid([BOARD, half_width, (to - from) / 2.0], [0.0, left, (from + to) / 2.0]);
+    vec![side(left + half_width + frame), side(left - half_width - frame), bar(0.0, below), bar(above, height)]
 }
 
 /// A board on two or four posts, with up to three things on it.

@@ -137,7 +137,10 @@ fn clearances_by_hand() {
     // An arm that waits above an empty table: a finger's capsule is the lowest, 0.49 m up, so other parts of the arm come first.
     let empty = Scene { obstacles: Vec::new(), ..Family::Clutter.draw(&mut rng(0)) };
     near(clearance(&empty, &READY), FARTHEST, 0.0);
-    let scene = Scene { obstacles: vec![Obstacle::cuboid(Vector::new(0.1, 0.1, 0.2), Vector::new(0.3069, 0.0, 0.2), 0.0)], ..empty };
+    let scene = Scene {
+        obstacles: vec![Obstacle::cuboid(Vector::new(0.1, 0.1, 0.2), Vector::new(0.3069, 0.0, 0.2), 0.0)],
+        ..empty
+    };
     near(clearance(&scene, &READY), 0.5903 - 0.1 - 0.02 - 0.4, 1e-4);
 }
 
@@ -203,7 +206,10 @@ fn checks_agree_and_scenes_leave_room_and_stand_in_the_way() {
             }
             println!("{family:?}: free {free}, near {close}, blocked by obstacles {blocked} of 2000");
             // Some of both, enough of what matters, and it is the obstacles that make the scene.
-            assert!((300..=1700).contains(&free) && close >= 200 && blocked >= 100, "{family:?}: {free} {close} {blocked}");
+            assert!(
+                (300..=1700).contains(&free) && close >= 200 && blocked >= 100,
+                "{family:?}: {free} {close} {blocked}"
+            );
         }
     }
 }
@@ -217,7 +223,10 @@ fn scenes_and_episodes_follow_from_their_seeds() {
         let drawn = episode(&one);
         assert_eq!(drawn, episode(&two));
         assert_eq!((drawn.support.rows, drawn.support.input_len()), (40, FEATURES));
-        assert!(drawn.query.targets.iter().any(|target| *target > 0.0) && drawn.query.targets.iter().any(|target| *target < 0.0));
+        assert!(
+            drawn.query.targets.iter().any(|target| *target > 0.0)
+                && drawn.query.targets.iter().any(|target| *target < 0.0)
+        );
         let rows = |samples: &crate::episode::Samples| -> Vec<Vec<f32>> {
             (0..samples.rows).map(|row| samples.input(row).to_vec()).collect()
         };
