@@ -30,20 +30,24 @@ const EXACT: &str = arm::OWN[2];
 
 /// Put bundles to work in a control loop, beside all who could do the job
 ///
-/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for all. Prints how well
-/// the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and what the mission took beyond one that knows
-/// the true energies. Grasping: choose a grasp of an unknown object, try it, observe, adapt and choose anew. Prints how often the pick
-/// holds, how well the outcomes of other grasps are predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far. Arm: plan
-/// motions among obstacles by predicted clearances, check each path exactly, learn what was wrong with it, plan anew. Prints how many exact
-/// checks a motion took, with those of the support, by how many motions there are in a scene, what share of them has a path, and time.
+/// On terrain: plan on expected energies, drive, observe, adapt and plan anew, on test missions that are the same for
+/// all. Prints how well the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and
+/// what the mission took beyond one that knows the true energies. Grasping: choose a grasp of an unknown object, try
+/// it, observe, adapt and choose anew. Prints how often the pick holds, how well the outcomes of other grasps are
+/// predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far. Arm: plan motions among obstacles by
+/// predicted clearances, check each path exactly, learn what was wrong with it, plan anew. Prints how many exact checks
+/// a motion took, with those of the support, by how many motions there are in a scene, what share of them has a path,
+/// and time.
 ///
-/// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and DIR/deploy.md.
+/// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
+/// DIR/deploy.md.
 ///
-/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and a Gaussian process
-/// that start from nothing, and those who know more than a robot can: on terrain one who fits the formulas of the world, one who knows the
-/// hidden facts, and the truth; in grasping a particle filter inside the true model, and a bandit that learns of each grasp alone. For the
-/// arm a kernel perceptron, and RRT-Connect by exact checks alone and as a lazy planner. A bundle
-/// is called by its folder, or where that is seed-N by the one above; bundles of one name are the same agent from several seeds.
+/// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and
+/// a Gaussian process that start from nothing, and those who know more than a robot can: on terrain one who fits the
+/// formulas of the world, one who knows the hidden facts, and the truth; in grasping a particle filter inside the true
+/// model, and a bandit that learns of each grasp alone. For the arm a kernel perceptron, and RRT-Connect by exact
+/// checks alone and as a lazy planner. A bundle is called by its folder, or where that is seed-N by the one above;
+/// bundles of one name are the same agent from several seeds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -65,7 +69,7 @@ pub struct Arguments {
     /// Driven edges from one adaptation and plan to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::at_least_one)]
     every: usize,
-    /// Driven edges, tries or checks that an agent remembers; for the arm more than the support, such as 256
+    /// Driven edges, tries or checks that an agent remembers; more than the support, for the arm
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::at_least_one)]
     remember: usize,
     /// Support samples for which settings are chosen, and that the arm begins with [default: as trained]
