@@ -88,9 +88,9 @@ pub fn distance(from: &Joints, to: &Joints) -> f64 {
     from.iter().zip(to).map(|(from, to)| (to - from) * (to - from)).sum::<f64>().sqrt()
 }
 
-/// The configuration at `share` of the straight way between two.
+/// The configuration at `share` of the straight way between two; at 0 and 1 the ends, to the bit.
 pub fn between(from: &Joints, to: &Joints, share: f64) -> Joints {
-    std::array::from_fn(|joint| from[joint] + share * (to[joint] - from[joint]))
+    std::array::from_fn(|joint| (1.0 - share) * from[joint] + share * to[joint])
 }
 
 /// A configuration that is uniform within the limits.
