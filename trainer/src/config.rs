@@ -12,6 +12,7 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 use crate::engine::Kept;
 use crate::optimiser::Schedule;
 use crate::world::Signature;
+use crate::world::arm::ArmConfig;
 use crate::world::grasp::GraspConfig;
 use crate::world::images::ImagesConfig;
 use crate::world::root::{forget_folder, locate};
@@ -53,6 +54,8 @@ pub enum WorldConfig {
     Terrain(TerrainConfig),
     /// Grasps of unknown objects.
     Grasp(GraspConfig),
+    /// Motions of an arm among obstacles.
+    Arm(ArmConfig),
     /// Recorded data.
     Dataset {
         /// The `dataset.toml`, relative to the configuration.
@@ -78,7 +81,7 @@ impl WorldConfig {
             }
             Self::Terrain(config) => terrain_paths(config).for_each(|path| locate(path, absolute)),
             Self::Grasp(config) => config.paths().for_each(|path| locate(path, absolute)),
-            Self::Sinusoid { .. } => {}
+            Self::Sinusoid { .. } | Self::Arm(_) => {}
         }
     }
 
@@ -91,7 +94,7 @@ impl WorldConfig {
             }
             Self::Grasp(config) => config.paths().for_each(forget_folder),
             Self::Terrain(config) => terrain_paths(config).for_each(forget_folder),
-            Self::Sinusoid { .. } => {}
+            Self::Sinusoid { .. } | Self::Arm(_) => {}
         }
     }
 }

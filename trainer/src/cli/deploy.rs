@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Answer, evaluate};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
+use crate::deploy::arm::{self, Motions};
 use crate::deploy::grasp::{self, Choice, Tries};
 use crate::deploy::plot;
 use crate::deploy::report::{Deployed, Deployment};
@@ -19,11 +20,14 @@ use crate::deploy::terrain::{self, Missions};
 use crate::deploy::{Campaign, CampaignError};
 use crate::model::Model;
 use crate::world::World;
+use crate::world::arm::ArmWorld;
 use crate::world::grasp::GraspWorld;
 use crate::world::terrain::Terrain;
 
 /// The name of the one that never learns, with which all are compared unless something else is asked for.
 const UNADAPTED: &str = RIVALS[0];
+/// The name of the one that takes its place where motions are planned: it plans by exact checks alone.
+const EXACT: &str = arm::OWN[2];
 
 /// Put bundles to work in a control loop, beside all who could do the job
 ///
@@ -31,7 +35,10 @@ const UNADAPTED: &str = RIVALS[0];
 /// all. Prints how well the whole map is predicted and what a plan loses after 0, 8, 16, 32 and 64 driven edges, and
 /// what the mission took beyond one that knows the true energies. Grasping: choose a grasp of an unknown object, try
 /// it, observe, adapt and choose anew. Prints how often the pick holds, how well the outcomes of other grasps are
-/// predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far.
+/// predicted after 0, 1, 5, 10 and 20 tries, and how many tries held so far. Arm: plan motions among obstacles by
+/// predicted clearances, check each path exactly, learn what was wrong with it, plan anew. Prints how many exact checks
+/// a motion took, with those of the support, by how many motions there are in a scene, what share of them has a path,
+/// and time.
 ///
 /// All with 95% intervals, differences and ratios paired with a reference. Writes the same to DIR/deploy.json and
 /// DIR/deploy.md, and curves of it to DIR/deploy.svg and DIR/deploy.png.
@@ -39,8 +46,9 @@ const UNADAPTED: &str = RIVALS[0];
 /// Beside the bundles work the baselines that were trained beside the first bundle that has some, ridge regression and
 /// a Gaussian process that start from nothing, and those who know more than a robot can: on terrain one who fits the
 /// formulas of the world, one who knows the hidden facts, and the truth; in grasping a particle filter inside the true
-/// model, and a bandit that learns of each grasp alone. A bundle is called by its folder, or where that is seed-N by
-/// the one above; bundles of one name are the same agent from several seeds.
+/// model, and a bandit that learns of each grasp alone. For the arm a kernel perceptron, and RRT-Connect by exact
+/// checks alone and as a lazy planner. A bundle is called by its folder, or where that is seed-N by the one above;
+/// bundles of one name are the same agent from several seeds.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -53,7 +61,7 @@ pub struct Arguments {
     /// Where deploy.json, .md, .svg and .png go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Missions, or objects to grasp
+    /// Missions, objects to grasp, or scenes to move in
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = super::at_least_one)]
     trials: usize,
     /// How grasps to try are chosen
@@ -62,13 +70,13 @@ pub struct Arguments {
     /// Driven edges from one adaptation and plan to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = super::at_least_one)]
     every: usize,
-    /// Driven edges, or tries, that an agent remembers
+    /// Driven edges, tries or checks that an agent remembers; more than the support, for the arm
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = super::at_least_one)]
     remember: usize,
-    /// Support samples for which settings of baselines are chosen [default: as trained]
+    /// Support samples for which settings are chosen, and that the arm begins with [default: as trained]
     #[arg(long, value_name = "K", value_parser = super::at_least_one)]
     shots: Option<usize>,
-    /// With whom all are compared [default: unadapted, or the first bundle where there are no baselines]
+    /// With whom all are compared [default: unadapted, for the arm rrt_connect, or the first bundle]
     #[arg(long, value_name = "NAME")]
     reference: Option<String>,
     /// The same seed gives the same missions
@@ -95,7 +103,7 @@ fn by_seed(paths: &[PathBuf]) -> Result<Vec<Vec<(String, &Path)>>, String> {
     let mut groups: BTreeMap<String, Vec<&Path>> = BTreeMap::new();
     for path in paths {
         let name = name_of(path);
-        if [&RIVALS[..], &terrain::OWN, &grasp::OWN].concat().contains(&&*name) {
+        if [&RIVALS[..], &terrain::OWN, &grasp::OWN, &arm::OWN].concat().contains(&&*name) {
             return Err(format!(
                 "{}: an agent is called {name} already: put the bundle into another folder",
                 path.display()
@@ -127,11 +135,13 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
     let world = match &config.world {
         WorldConfig::Terrain(config) => Place::Terrain(Terrain::open(config, 0)?),
         WorldConfig::Grasp(config) => Place::Grasp(GraspWorld::open(config)?),
+        WorldConfig::Arm(config) => Place::Arm(ArmWorld::new(config)),
         other => {
             let path = arguments.config.display();
-            return Err(
-                format!("{path}: expected a world with a control loop, terrain or grasp, found {other:?}").into()
-            );
+            return Err(format!(
+                "{path}: expected a world with a control loop, terrain, grasp or arm, found {other:?}"
+            )
+            .into());
         }
     };
     std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;
@@ -207,6 +217,7 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
 enum Place {
     Terrain(Terrain),
     Grasp(GraspWorld),
+    Arm(ArmWorld),
 }
 
 impl Place {
@@ -214,6 +225,7 @@ impl Place {
         match self {
             Self::Terrain(world) => world,
             Self::Grasp(world) => world,
+            Self::Arm(world) => world,
         }
     }
 
@@ -232,6 +244,7 @@ impl Place {
             Self::Grasp(world) => {
                 Box::new(Tries { world, roster, own, choices: &arguments.choose, objects: trials, seed })
             }
+            Self::Arm(world) => Box::new(Motions::new(world, roster, own, settings, trials)),
         }
     }
 }
@@ -257,7 +270,7 @@ pub(super) fn check(path: &Path, model: &Model, world: &dyn World) -> Result<(),
 /// With whom all are compared, out of the `names` of the agents.
 fn reference(arguments: &Arguments, names: &[&str]) -> Result<String, String> {
     let first = names.first().copied().unwrap_or_default();
-    let usual = if names.contains(&UNADAPTED) { UNADAPTED } else { first };
+    let usual = [EXACT, UNADAPTED].into_iter().find(|name| names.contains(name)).unwrap_or(first);
     let wanted = arguments.reference.as_deref().unwrap_or(usual);
     if names.contains(&wanted) {
         return Ok(wanted.into());

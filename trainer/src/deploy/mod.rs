@@ -1,9 +1,10 @@
 //! Bundles at work: in a control loop that predicts, acts, observes and adapts, beside everybody else who could do the job.
 //!
 //! [`agent`] says what one who learns on the way is, and knows nothing of any world; [`roster`] makes one of each kind out of bundles and
-//! what was trained beside them; [`terrain`] drives missions with them, [`grasp`] tries grasps. Each of the two is a [`Campaign`].
+//! what was trained beside them; [`terrain`] drives missions with them, [`grasp`] tries grasps, [`arm`] moves among obstacles. Each of the three is a [`Campaign`].
 
 pub mod agent;
+pub mod arm;
 pub mod grasp;
 pub mod plot;
 pub mod report;

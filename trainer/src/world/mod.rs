@@ -3,6 +3,7 @@
 //! A world draws tasks, makes episodes of them and judges predictions by what the robot wanted.
 //! Everything that happens in a task follows from its [`Task::seed`], so a task is two words to store.
 
+pub mod arm;
 pub mod dataset;
 pub mod grasp;
 pub mod images;

@@ -1,5 +1,6 @@
 //! Worlds by name.
 
+use super::arm::{self, ArmConfig, ArmWorld};
 use super::dataset::{Dataset, DatasetError};
 use super::grasp::{self, GraspConfig, GraspError, GraspWorld};
 use super::images::{Images, ImagesError};
@@ -48,6 +49,7 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
         WorldConfig::Sinusoid { query } => Box::new(Sinusoid::new(*query)),
         WorldConfig::Terrain(config) => Box::new(Terrain::open(config, 0)?),
         WorldConfig::Grasp(config) => Box::new(GraspWorld::open(config)?),
+        WorldConfig::Arm(config) => Box::new(ArmWorld::new(config)),
         WorldConfig::Dataset { file } => {
             let data = Dataset::open(file)?;
             data.check_shots(most)?;
@@ -81,7 +83,7 @@ pub fn for_evaluation(config: &WorldConfig, shots: &[usize], splits: &[Split]) -
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     "sinusoid",
     "terrain",
     "terrain-independent",
@@ -90,6 +92,8 @@ pub const NAMES: [&str; 8] = [
     "grasp-heavy",
     "grasp-nothing",
     "grasp-forces",
+    "arm",
+    "arm-fixed",
 ];
 
 /// The configuration of a built-in world of grasps by its name; none if it is of something else.
@@ -112,6 +116,8 @@ pub fn config_by_name(name: &str) -> Option<WorldConfig> {
         "terrain" => Some(terrain(Distribution::SoilStrength)),
         "terrain-independent" => Some(terrain(Distribution::Independent)),
         "terrain-scale-only" => Some(terrain(Distribution::ScaleOnly)),
+        "arm" => Some(WorldConfig::Arm(ArmConfig::default())),
+        "arm-fixed" => Some(WorldConfig::Arm(ArmConfig { distribution: arm::Distribution::Fixed })),
         other => grasps_by_name(other).map(WorldConfig::Grasp),
     }
 }

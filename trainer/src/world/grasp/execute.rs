@@ -123,21 +123,27 @@ pub fn executed(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) 
 
 /// One try of `grasp`.
 pub fn execute(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -> Outcome {
+    carry_out(object, hidden, grasp, noise).0
+}
+
+/// One try of `grasp`, and the grip by which it lifts, if it comes to that.
+pub(super) fn carry_out(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -> (Outcome, Option<Grip>) {
     let grasp = executed(object, hidden, grasp, noise);
+    let failed = |failure| (Outcome::failed(failure), None);
     if grasp.lowest() < TABLE_CLEARANCE || grasp.lowest_of_palm() < TABLE_CLEARANCE {
-        return Outcome::failed(Failure::Table);
+        return failed(Failure::Table);
     }
     let closed = close(object, &grasp, hidden.force);
     match closed {
-        Closed::Nothing => return Outcome::failed(Failure::Missed),
-        Closed::TooWide => return Outcome::failed(Failure::Jaw),
+        Closed::Nothing => return failed(Failure::Missed),
+        Closed::TooWide => return failed(Failure::Jaw),
         Closed::TooThin | Closed::On(_) => {}
     }
     if let Some(failure) = collision(object, &grasp) {
-        return Outcome::failed(failure);
+        return failed(failure);
     }
     let Closed::On(grip) = closed else {
-        return Outcome::failed(Failure::Thin);
+        return failed(Failure::Thin);
     };
     let friction = hidden.friction * noise.friction;
     let load = Load { force: hidden.mass * noise.acceleration, at: object.centre_of_mass(hidden) };
@@ -145,7 +151,14 @@ pub fn execute(object: &Object, hidden: &Hidden, grasp: &Grasp, noise: &Noise) -
 }
 
 /// Closes on the object, which turns between pads that slip on it until its faces lie on them, as far as it can turn, and lifts.
-fn settle(object: &Object, mut grasp: Grasp, mut grip: Grip, friction: f64, force: f64, load: &Load) -> Outcome {
+fn settle(
+    object: &Object,
+    mut grasp: Grasp,
+    mut grip: Grip,
+    friction: f64,
+    force: f64,
+    load: &Load,
+) -> (Outcome, Option<Grip>) {
     let first = grasp.axis;
     let mut outcome = resist(grasp.axis, &grip, friction, force, load);
     for _ in 0..TURNS {
@@ -159,12 +172,12 @@ fn settle(object: &Object, mut grasp: Grasp, mut grip: Grip, friction: f64, forc
         grasp = Grasp { centre: grip.middle, axis: flush, approach };
         match close(object, &grasp, force) {
             Closed::On(closed) => grip = closed,
-            Closed::TooThin => return Outcome::failed(Failure::Thin),
-            Closed::Nothing | Closed::TooWide => return Outcome::failed(Failure::Missed),
+            Closed::TooThin => return (Outcome::failed(Failure::Thin), None),
+            Closed::Nothing | Closed::TooWide => return (Outcome::failed(Failure::Missed), None),
         }
         outcome = resist(grasp.axis, &grip, friction, force, load);
     }
-    outcome
+    (outcome, Some(grip))
 }
 
 /// Whether a finger or the palm comes down on the object, by the points of its surface.

@@ -284,18 +284,15 @@ impl Situation<'_> {
         grasps.iter().map(one).collect()
     }
 
-    /// The quality of Ferrari and Canny of each of these grasps where the gripper truly goes, see [`quality::ferrari_canny`]; 0 where it
-    /// does not close on the object.
+    /// The quality of Ferrari and Canny of the grip that each of these grasps lifts by, without noise, see
+    /// [`quality::ferrari_canny`]; 0 where it does not come to that.
     pub fn qualities(&self, grasps: &[usize]) -> Vec<f64> {
         let Scene { object, grasps: all, .. } = &*self.scene;
         let centre = object.centre_of_mass(&self.hidden);
         let radius = object.points.iter().map(|point| point.distance(centre)).fold(0.0, f64::max);
         let one = |grasp: &usize| {
-            let executed = execute::executed(object, &self.hidden, &all[*grasp], &Noise::NONE);
-            match contact::close(object, &executed, self.hidden.force) {
-                contact::Closed::On(grip) => quality::ferrari_canny(&grip, self.hidden.friction, centre, radius),
-                _ => 0.0,
-            }
+            let (_, grip) = execute::carry_out(object, &self.hidden, &all[*grasp], &Noise::NONE);
+            grip.map_or(0.0, |grip| quality::ferrari_canny(&grip, self.hidden.friction, centre, radius))
         };
         grasps.iter().map(one).collect()
     }

@@ -229,7 +229,7 @@ fn the_second_label_agrees_with_the_first_more_often_than_not() {
         }
     }
     let mean = areas.iter().sum::<f64>() / areas.len() as f64;
-    assert!(areas.len() >= 3 && mean > 0.6, "{areas:?}");
+    assert!(areas.len() >= 3 && mean > 0.55, "{areas:?}");
 }
 
 #[test]
