@@ -295,7 +295,7 @@ impl Meta {
                 return Err(complain("episode_index", "an episode that `meta` has in this file", format!("`{index}`")));
             };
             let count = counts.entry(index).or_insert(0);
-            let wanted = *count as usize % reading.manifest.every == 0;
+            let wanted = (*count as usize).is_multiple_of(reading.manifest.every);
             *count += 1;
             if wanted {
                 for (place, source) in &used {
