@@ -79,6 +79,13 @@ fn terrain() {
 }
 
 #[test]
+fn grasps() {
+    let world = open::by_name("grasp").unwrap();
+    let area = score("grasp-meta-sgd.safetensors", &*world, 20, 40);
+    assert!(area >= 0.78, "{area}");
+}
+
+#[test]
 fn real_grasps() {
     let Some(root) = data("bts3") else { return };
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer/configs/bts3-classes-dataset.toml");
