@@ -201,7 +201,7 @@ impl<'a> Belief<'a> {
 }
 
 /// RRT-Connect and shortcuts by what an agent believes. A path is checked exactly, what is most doubtful first; where it is blocked the
-/// agent learns what was found, and plans anew; after [`ROUNDS`] paths exact checks take over.
+/// agent learns what was found, and plans anew; after `ROUNDS` paths exact checks take over.
 ///
 /// # Errors
 /// If the agent fails.

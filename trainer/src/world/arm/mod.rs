@@ -1,7 +1,7 @@
 //! A seven-joint arm among obstacles: from configurations that were checked exactly it learns which others are free.
 //!
 //! A task is a scene ([`scene`]): a table, boxes and cylinders. A row is a configuration: the joint angles, and where eight points of the
-//! arm then are ([`body::control_points`]). The target is the arm's signed clearance ([`clearance`]) in *this* scene, of which the inputs
+//! arm then are ([`body::control_points`]). The target is the arm's signed clearance ([`mod@clearance`]) in *this* scene, of which the inputs
 //! show nothing: all that is known of it are the configurations that were checked. Learned collision checkers work so: Fastron (Das and
 //! Yip 2020, *IEEE Transactions on Robotics* 36(1)), DiffCo (Zhi et al. 2022, *IEEE Transactions on Robotics* 38(5)).
 //!

@@ -2,7 +2,7 @@
 //!
 //! Contacts that press with one newton between them can exert the wrenches of a convex hull; the quality is the radius of the largest ball
 //! about the origin in it, that is the least wrench that breaks the grip. It knows neither mass nor the direction of gravity: a second
-//! label beside the wrench resistance of [`execute`](super::execute), which does.
+//! label beside the wrench resistance of [`execute`](mod@super::execute), which does.
 
 use parry3d_f64::math::Vector;
 

@@ -39,7 +39,7 @@ pub struct Scene {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sees {
-    /// As numbers, from the object's shape and pose, see [`features`](super::features).
+    /// As numbers, from the object's shape and pose, see [`mod@features`].
     #[default]
     Features,
     /// As patches of a noisy depth image, see [`depth`](super::depth).
