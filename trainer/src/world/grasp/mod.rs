@@ -99,6 +99,17 @@ pub enum Judge {
     Lift,
 }
 
+impl Judge {
+    /// Refuses a mesh that it could not judge grasps of.
+    fn accept(self, mesh: Mesh) -> Result<Mesh, MeshError> {
+        #[cfg(feature = "physics")]
+        if self == Self::Lift {
+            lift::Body::new(&mesh)?;
+        }
+        Ok(mesh)
+    }
+}
+
 /// Why the world cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum GraspError {
@@ -186,7 +197,8 @@ impl GraspWorld {
                     if config.without.contains(&stem) {
                         continue;
                     }
-                    let mesh = read_mesh(&file)?;
+                    let wrong = |source| GraspError::Mesh { path: file.clone(), source };
+                    let mesh = config.judge.accept(read_mesh(&file)?).map_err(wrong)?;
                     let scene = Scene::draw(&mesh, Sees::Features, &mut ChaCha8Rng::seed_from_u64(0));
                     match scene {
                         Ok(Some(_)) => meshes.push(mesh),
@@ -229,8 +241,9 @@ impl GraspWorld {
             rng.set_stream(((split as u64) << 32) + number as u64);
             // Bodies are drawn until one can be grasped; nearly all can.
             loop {
-                if let Ok(Some(scene)) =
-                    self.body(split, &mut rng).and_then(|body| Scene::draw(&body, self.sees, &mut rng))
+                if let Ok(Some(scene)) = self
+                    .body(split, &mut rng)
+                    .and_then(|body| Scene::draw(&self.judge.accept(body)?, self.sees, &mut rng))
                 {
                     return scene;
                 }
@@ -303,7 +316,7 @@ impl Situation<'_> {
         use self::lift::{Body, lift};
         let mut rng = self.rng.clone();
         let Scene { mesh, object, grasps: all, .. } = &*self.scene;
-        // The mesh of a scene is a body, or there would be no scene of it.
+        // The judge accepted the mesh when the scene was drawn, so it is a body.
         let Ok(body) = Body::new(mesh) else { return vec![0.0; grasps.len()] };
         let mut one = |grasp: &usize| lift(&body, object, &self.hidden, &all[*grasp], &Noise::draw(&mut rng)).held();
         grasps.iter().map(|grasp| f64::from(u8::from(one(grasp)))).collect()
