@@ -27,4 +27,5 @@ pub mod show;
 pub mod streams;
 pub(crate) mod table;
 pub mod train;
+pub mod weighting;
 pub mod world;

@@ -16,7 +16,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::simplex::minimise;
-use super::{Needs, Seen, SettingsError, Weighting, Weights, check_len, field};
+use super::{Needs, Seen, SettingsError, Weighting, Weights, check_seen, field};
 
 /// What a configuration says of it, `kind = "cagrad"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ fn dual(gram: &DMatrix<f64>, c: f64) -> Option<(DVector<f64>, f64)> {
         return None;
     }
     // Of the quadratic problem of this t: w, and whether ‖g_w‖ is above t.
-    let mut longer = |t: f64, w: &mut DVector<f64>| {
+    let longer = |t: f64, w: &mut DVector<f64>| {
         minimise(&gram, &(&by_mean * (t / radius)), w);
         w.dot(&(&gram * &*w)).max(0.0).sqrt() > t
     };
@@ -102,7 +102,7 @@ impl Weighting for CaGrad {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.tasks);
+        check_seen(seen, self.tasks);
         let present = seen.present();
         let gram = seen.gram_of(&present);
         let mut coefficients = DVector::from_element(present.len(), 1.0);
@@ -124,7 +124,7 @@ impl Weighting for CaGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::{DMatrix, dmatrix};
+    use crate::weighting::matrix;
     use proptest::prelude::*;
 
     /// F(w), eq. 3.
@@ -136,14 +136,19 @@ mod tests {
 
     #[test]
     fn the_optimum_of_two_tasks_is_that_of_a_fine_grid() {
-        for gradients in [dmatrix![1.0, -0.8; 0.1, 0.3], dmatrix![5.0, -0.1; 0.0, 0.2], dmatrix![1.0, 0.9; 0.0, 0.3]] {
+        for gradients in
+            [matrix([[1.0, -0.8], [0.1, 0.3]]), matrix([[5.0, -0.1], [0.0, 0.2]]), matrix([[1.0, 0.9], [0.0, 0.3]])]
+        {
             for c in [0.1, 0.4, 0.9] {
                 let gram = gradients.tr_mul(&gradients);
                 let (w, factor) = dual(&gram, c).expect("a mean that is not 0");
                 let grid = (0..=100_000).map(|i| f64::from(i) / 1e5).map(|a| DVector::from_vec(vec![a, 1.0 - a]));
                 let least = grid.map(|w| objective(&gram, c, &w)).fold(f64::INFINITY, f64::min);
                 let found = objective(&gram, c, &w);
-                assert!(found <= least + 1e-10 && found >= least - 1e-8 * gram.amax(), "{found} where a grid has {least}");
+                assert!(
+                    found <= least + 1e-10 && found >= least - 1e-8 * gram.amax(),
+                    "{found} where a grid has {least}"
+                );
                 // ‖d − g₀‖ = c ‖g₀‖.
                 let mean = gradients.column_mean();
                 let distance = (&gradients * &w * factor).norm();
@@ -154,9 +159,10 @@ mod tests {
 
     #[test]
     fn without_a_radius_it_is_the_sum() {
-        let gram = dmatrix![1.0, -0.5; -0.5, 2.0];
+        let gram = matrix([[1.0, -0.5], [-0.5, 2.0]]);
         let mut weights = Weights::default();
-        CaGrad::new(2, Settings { c: 0.0 }).weigh(&Seen { iteration: 0, losses: &[1.0; 2], gram: Some(&gram) }, &mut weights);
+        CaGrad::new(2, Settings { c: 0.0 })
+            .weigh(&Seen { iteration: 0, losses: &[1.0; 2], gram: Some(&gram) }, &mut weights);
         assert_eq!(weights.shared, [1.0, 1.0]);
     }
 

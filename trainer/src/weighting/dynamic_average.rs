@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::simplex::softmax;
-use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_len, field, positive};
+use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_seen, field, positive};
 
 /// What a configuration says of it, `kind = "dynamic_average"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,14 +84,17 @@ impl Weighting for DynamicAverage {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.tasks);
+        check_seen(seen, self.tasks);
         if seen.iteration > 0 && seen.iteration.is_multiple_of(self.settings.window) {
             self.turn();
         }
         let present = seen.present();
         let logits: Vec<f64> = present.iter().map(|task| self.descent(*task) / self.settings.temperature).collect();
         let count = present.len() as f64;
-        into.put_losses(self.tasks, present.iter().copied().zip(softmax(&logits)).map(|(task, share)| (task, count * share)));
+        into.put_losses(
+            self.tasks,
+            present.iter().copied().zip(softmax(&logits)).map(|(task, share)| (task, count * share)),
+        );
         for task in present {
             self.sums[task] += seen.losses[task];
             self.counts[task] += 1.0;

@@ -1,16 +1,16 @@
 //! Fast adaptive multitask optimisation, FAMO: Liu, Feng, Stone, Liu, *FAMO: Fast Adaptive Multitask Optimization* (2023), algorithm 1.
 //!
 //! Losses should fall at the same rate, in the logarithm, without a gradient for each task. The step is along c Σ zᵢ ∇ ln Lᵢ with
-//! z = softmax(ξ) and c = 1 / Σ (zᵢ / Lᵢ) (eq. 10), which is the loss weights c zᵢ / Lᵢ: they sum to 1, here to the number of tasks. After the step
+//! z = softmax(ξ) and c = 1 / Σ (zᵢ / Lᵢ), which is the loss weights c zᵢ / Lᵢ: they sum to 1, here to the number of tasks. After the step
 //! the losses of the same batch are looked at again, and ξ ← ξ − β (Jᵀδ + γξ) with δᵢ = ln Lᵢ(before) − ln Lᵢ(after) and J the derivative of
-//! z by ξ (eq. 12): a task that fell more comes to weigh less. As in the authors' code, Adam takes that step. Losses are counted from the
+//! z by ξ: a task that fell more comes to weigh less. As in the authors' code, Adam takes that step. Losses are counted from the
 //! least that they can be, and what is below [`LEAST_LOSS`] above that counts as so much.
 
 use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
 use super::simplex::softmax;
-use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_len, field, not_negative, positive};
+use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_seen, field, not_negative, positive};
 
 /// What a configuration says of it, `kind = "famo"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,8 @@ impl Settings {
     pub(super) fn check(&self, tasks: usize) -> Result<(), SettingsError> {
         positive("rate", self.rate)?;
         not_negative("decay", self.decay)?;
-        let right = self.least.is_empty() || self.least.len() == tasks && self.least.iter().all(|least| least.is_finite());
+        let right =
+            self.least.is_empty() || self.least.len() == tasks && self.least.iter().all(|least| least.is_finite());
         field("least", format!("nothing, or a finite number for each of {tasks} tasks"), &self.least, right)
     }
 }
@@ -88,7 +89,7 @@ impl Weighting for Famo {
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
         let tasks = self.logits.len();
-        check_len(seen.losses, tasks);
+        check_seen(seen, tasks);
         let present = seen.present();
         let shares = self.shares(&present);
         let parts: Vec<f64> =
@@ -103,7 +104,7 @@ impl Weighting for Famo {
     }
 
     fn looked_again(&mut self, losses: &[f64]) {
-        check_len(losses, self.logits.len());
+        assert_eq!(losses.len(), self.logits.len(), "a weighting is told a loss for each task it was opened for");
         let before = std::mem::take(&mut self.before);
         let both = |task: &usize| losses[*task].is_finite() && before.get(*task).is_some_and(|loss| loss.is_finite());
         let present: Vec<usize> = (0..losses.len()).filter(both).collect();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Needs, Seen, SettingsError, Weighting, Weights, check_len, field};
+use super::{Needs, Seen, SettingsError, Weighting, Weights, check_seen, field};
 
 /// What a configuration says of it, `kind = "fixed"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,12 @@ impl Settings {
         let weights = &self.weights;
         field("weights", format!("a weight for each of {tasks} tasks"), weights, weights.len() == tasks)?;
         let right = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
-        field("weights", "numbers that are not below 0, one of them above", weights, right && weights.iter().any(|w| *w > 0.0))
+        field(
+            "weights",
+            "numbers that are not below 0, one of them above",
+            weights,
+            right && weights.iter().any(|w| *w > 0.0),
+        )
     }
 }
 
@@ -45,7 +50,7 @@ impl Weighting for Fixed {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.weights.len());
+        check_seen(seen, self.weights.len());
         into.put_losses(self.weights.len(), seen.present().into_iter().map(|task| (task, self.weights[task])));
     }
 

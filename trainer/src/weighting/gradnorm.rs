@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
-use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_len, not_negative, positive};
+use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_seen, not_negative, positive};
 
 /// What a configuration says of it, `kind = "gradnorm"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Settings {
     /// α, how strongly tasks that train slowly are pulled; 0 makes all norms equal.
     #[serde(default = "alpha")]
     pub alpha: f64,
-    /// The rate of Adam on the weights; 0.025 in the paper's code for its figures.
+    /// The rate of Adam on the weights; 0.025 in the paper.
     #[serde(default = "rate")]
     pub rate: f64,
 }
@@ -80,7 +80,7 @@ impl Weighting for GradNorm {
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
         let tasks = self.weights.len();
-        check_len(seen.losses, tasks);
+        check_seen(seen, tasks);
         let present = seen.present();
         into.put_losses(tasks, present.iter().map(|task| (*task, self.weights[*task])));
         if present.is_empty() {
@@ -130,11 +130,11 @@ impl Weighting for GradNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::{DMatrix, dvector};
+    use crate::weighting::matrix;
 
     fn run(losses: [[f64; 2]; 2], lengths: [f64; 2], iterations: u64) -> Vec<f64> {
         let mut weighting = GradNorm::new(2, Settings { alpha: 1.5, rate: 0.025 });
-        let gram = DMatrix::from_diagonal(&dvector![lengths[0] * lengths[0], lengths[1] * lengths[1]]);
+        let gram = matrix([[lengths[0] * lengths[0], 0.0], [0.0, lengths[1] * lengths[1]]]);
         let mut weights = Weights::default();
         for iteration in 0..iterations {
             let losses = &losses[usize::from(iteration > 0)];

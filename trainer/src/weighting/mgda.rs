@@ -12,7 +12,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::simplex::minimise;
-use super::{LEAST_LOSS, Needs, Seen, Weighting, Weights, check_len};
+use super::{LEAST_LOSS, Needs, Seen, Weighting, Weights, check_seen};
 
 /// What a configuration says of it, `kind = "mgda"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Weighting for Mgda {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.tasks);
+        check_seen(seen, self.tasks);
         let present = seen.present();
         if present.is_empty() {
             return into.clear(self.tasks);
@@ -99,11 +99,12 @@ impl Weighting for Mgda {
         let losses: Vec<f64> = present.iter().map(|task| seen.losses[*task]).collect();
         let divisors = self.divisors(&gram, &losses);
         // Only their ratios matter; none overflows so.
-        let shares = divisors.map(|divisor| divisors.min() / divisor);
+        let shares = divisors.map(|divisor| (divisors.min() / divisor).max(f64::MIN_POSITIVE));
         for (i, j) in (0..losses.len()).flat_map(|i| (0..losses.len()).map(move |j| (i, j))) {
             gram[(i, j)] *= shares[i] * shares[j];
         }
         let w = shortest(&gram).component_mul(&shares);
+        let w = &w / w.max();
         let factor = losses.len() as f64 / w.sum();
         into.put_gradients(self.tasks, present.into_iter().zip(w.iter().map(|w| w * factor)));
     }
@@ -120,13 +121,17 @@ impl Weighting for Mgda {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::dmatrix;
+    use crate::weighting::matrix;
     use proptest::prelude::*;
 
     #[test]
     fn two_tasks_in_closed_form() {
         // Obtuse, acute with the foot between, and one shorter than the other's shadow on it (figure 1 of the paper).
-        let cases = [(dmatrix![1.0, -0.5; -0.5, 2.0], 2.5 / 4.0), (dmatrix![1.0, 0.5; 0.5, 2.0], 0.75), (dmatrix![1.0, 1.5; 1.5, 4.0], 1.0)];
+        let cases = [
+            (matrix([[1.0, -0.5], [-0.5, 2.0]]), 2.5 / 4.0),
+            (matrix([[1.0, 0.5], [0.5, 2.0]]), 0.75),
+            (matrix([[1.0, 1.5], [1.5, 4.0]]), 1.0),
+        ];
         for (gram, first) in cases {
             let mut weights = Weights::default();
             let seen = Seen { iteration: 0, losses: &[1.0; 2], gram: Some(&gram) };
@@ -141,7 +146,7 @@ mod tests {
 
     #[test]
     fn normalised_gradients_of_two_tasks_share_evenly() {
-        let gram = dmatrix![1.0, 0.0; 0.0, 9.0];
+        let gram = matrix([[1.0, 0.0], [0.0, 9.0]]);
         let weigh = |normalisation, losses: [f64; 2]| {
             let mut weights = Weights::default();
             let seen = Seen { iteration: 0, losses: &losses, gram: Some(&gram) };

@@ -9,8 +9,8 @@
 //! **Scale.** With all weights 1 the step is that of the plain sum. Methods whose papers normalise their weights sum to the number of tasks
 //! present here, also where the paper has 1 or a mean, so that a rate means the same whichever method is chosen.
 //!
-//! **Absent tasks.** A task is absent from a batch where its loss is not a finite number. It is left out as if there were no such task, gets 0 in
-//! both, and what is remembered of it stays.
+//! **Absent tasks.** A task is absent from a batch where its loss, or the length of its gradient, is not a finite number. It is left out as if
+//! there were no such task, gets 0 in both, and what is remembered of it stays.
 
 mod adam;
 pub mod cagrad;
@@ -101,14 +101,13 @@ pub trait Weighting: fmt::Debug + Send {
 impl Seen<'_> {
     /// The tasks that are present.
     fn present(&self) -> Vec<usize> {
-        (0..self.losses.len()).filter(|task| self.losses[*task].is_finite()).collect()
+        let has_gradient = |task: usize| self.gram.is_none_or(|gram| gram[(task, task)].is_finite());
+        (0..self.losses.len()).filter(|task| self.losses[*task].is_finite() && has_gradient(*task)).collect()
     }
 
-    /// The Gram matrix of those tasks alone.
+    /// The Gram matrix of these tasks alone.
     fn gram_of(&self, tasks: &[usize]) -> DMatrix<f64> {
-        let expected = self.losses.len();
         let gram = self.gram.expect("a weighting that needs gradients is told their Gram matrix");
-        assert_eq!(gram.shape(), (expected, expected), "the Gram matrix has a row and a column for each task");
         DMatrix::from_fn(tasks.len(), tasks.len(), |i, j| gram[(tasks[i], tasks[j])])
     }
 }
@@ -144,6 +143,12 @@ impl Weights {
     }
 }
 
+/// A matrix by its rows.
+#[cfg(test)]
+fn matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> DMatrix<f64> {
+    DMatrix::from_fn(R, C, |i, j| rows[i][j])
+}
+
 /// The generator of an iteration: all that is drawn follows from the seed and the iteration. [`crate::streams`] has other streams.
 fn generator(seed: u64, iteration: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -151,8 +156,11 @@ fn generator(seed: u64, iteration: u64) -> ChaCha8Rng {
     generator
 }
 
-fn check_len(losses: &[f64], tasks: usize) {
-    assert_eq!(losses.len(), tasks, "a weighting is told a loss for each task it was opened for");
+/// That what is seen is of so many tasks.
+fn check_seen(seen: &Seen<'_>, tasks: usize) {
+    assert_eq!(seen.losses.len(), tasks, "a weighting is told a loss for each task it was opened for");
+    let shape = seen.gram.map_or((tasks, tasks), DMatrix::shape);
+    assert_eq!(shape, (tasks, tasks), "a Gram matrix has a row and a column for each task");
 }
 
 /// `[learner.weighting]` of a configuration: the settings that belong to its `kind`.
@@ -197,7 +205,12 @@ pub struct SettingsError {
 }
 
 /// That `field` is `right`.
-fn field(field: &'static str, expected: impl Into<String>, found: impl fmt::Debug, right: bool) -> Result<(), SettingsError> {
+fn field(
+    field: &'static str,
+    expected: impl Into<String>,
+    found: impl fmt::Debug,
+    right: bool,
+) -> Result<(), SettingsError> {
     if right { Ok(()) } else { Err(SettingsError { field, expected: expected.into(), found: format!("{found:?}") }) }
 }
 

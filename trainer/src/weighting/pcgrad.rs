@@ -7,7 +7,7 @@
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{Needs, Seen, Weighting, Weights, check_len, generator};
+use super::{Needs, Seen, Weighting, Weights, check_seen, generator};
 
 /// What a configuration says of it, `kind = "pcgrad"`, which has no settings of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,9 +39,13 @@ impl Weighting for PcGrad {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.tasks);
+        check_seen(seen, self.tasks);
         let present = seen.present();
-        let gram = seen.gram_of(&present);
+        let mut gram = seen.gram_of(&present);
+        if gram.diagonal().iter().any(|square| *square > 0.0) {
+            // No length of all of them matters, and none overflows so.
+            gram /= gram.diagonal().max();
+        }
         let mut generator = generator(self.seed, seen.iteration);
         let mut sum = vec![0.0; present.len()];
         let mut others: Vec<usize> = Vec::with_capacity(present.len());
@@ -74,7 +78,8 @@ impl Weighting for PcGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::{DMatrix, DVector, dmatrix};
+    use crate::weighting::matrix;
+    use nalgebra::{DMatrix, DVector};
 
     /// The direction for gradients in columns.
     fn direction(gradients: &DMatrix<f64>, iteration: u64) -> DVector<f64> {
@@ -88,17 +93,17 @@ mod tests {
     #[test]
     fn two_tasks() {
         // Definition 1 and theorem 1: each onto the normal plane of the other.
-        let gradients = dmatrix![1.0, -1.0; 0.0, 1.0];
+        let gradients = matrix([[1.0, -1.0], [0.0, 1.0]]);
         let expected = DVector::from_vec(vec![0.5, 1.5]);
         assert!((direction(&gradients, 0) - expected).norm() <= 1e-12);
         // No conflict, no projection.
-        let gradients = dmatrix![1.0, 1.0; 0.0, 1.0];
+        let gradients = matrix([[1.0, 1.0], [0.0, 1.0]]);
         assert!((direction(&gradients, 0) - gradients.column_sum()).norm() <= 1e-12);
     }
 
     #[test]
     fn three_tasks_in_every_order() {
-        let gradients = dmatrix![1.0, -0.5, -0.5; 0.0, 1.0, -1.0; 0.2, 0.1, 0.3];
+        let gradients = matrix([[1.0, -0.5, -0.5], [0.0, 1.0, -1.0], [0.2, 0.1, 0.3]]);
         // Algorithm 1 on the vectors themselves, in each of the 2³ orders.
         let surgery = |order: usize| {
             let mut sum = DVector::zeros(3);

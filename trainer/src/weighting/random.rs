@@ -7,7 +7,7 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::simplex::softmax;
-use super::{Needs, Seen, Weighting, Weights, check_len, generator};
+use super::{Needs, Seen, Weighting, Weights, check_seen, generator};
 
 /// What a configuration says of it, `kind = "random"`, which has no settings of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,14 +39,17 @@ impl Weighting for Random {
     }
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
-        check_len(seen.losses, self.tasks);
+        check_seen(seen, self.tasks);
         let mut generator = generator(self.seed, seen.iteration);
         // For absent tasks too, so that who is absent does not change what the others get drawn.
         let draws: Vec<f64> = (0..self.tasks).map(|_| StandardNormal.sample(&mut generator)).collect();
         let present = seen.present();
         let logits: Vec<f64> = present.iter().map(|task| draws[*task]).collect();
         let count = present.len() as f64;
-        into.put_losses(self.tasks, present.into_iter().zip(softmax(&logits)).map(|(task, share)| (task, count * share)));
+        into.put_losses(
+            self.tasks,
+            present.into_iter().zip(softmax(&logits)).map(|(task, share)| (task, count * share)),
+        );
     }
 
     fn memory(&self) -> Vec<f64> {

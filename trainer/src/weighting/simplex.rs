@@ -24,7 +24,7 @@ pub(super) fn minimise(a: &DMatrix<f64>, b: &DVector<f64>, w: &mut DVector<f64>)
     let tasks = w.len();
     let scale = a.diagonal().amax() + b.amax();
     let mut slope = a * &*w + b;
-    for step in 1..=MOST_STEPS {
+    for _ in 0..MOST_STEPS {
         let to = slope.imin();
         let curvature = |from: usize| (a[(to, to)] + a[(from, from)] - 2.0 * a[(to, from)]).max(0.0);
         let (mut from, mut most) = (to, 0.0);

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
-use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_len, positive};
+use super::{LEAST_LOSS, Needs, Seen, SettingsError, Weighting, Weights, check_seen, positive};
 
 /// What a configuration says of it, `kind = "uncertainty"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Weighting for Uncertainty {
 
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
         let tasks = self.log_variances.len();
-        check_len(seen.losses, tasks);
+        check_seen(seen, tasks);
         let present = seen.present();
         into.put_losses(tasks, present.iter().map(|task| (*task, 0.5 * (-self.log_variances[*task]).exp())));
         for task in present {
