@@ -61,7 +61,7 @@ impl CaGrad {
 fn dual(gram: &DMatrix<f64>, c: f64) -> Option<(DVector<f64>, f64)> {
     let tasks = gram.nrows();
     let longest = gram.diagonal().max();
-    if !(longest > 0.0) {
+    if longest <= 0.0 {
         return None;
     }
     let gram = gram / longest;
