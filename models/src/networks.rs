@@ -23,26 +23,42 @@ pub fn mlp(
     for &outputs in hidden {
         push(&mut backbone, Layer::Dense { outputs, activation })?;
     }
-    with_head(Input::vector(inputs, form), backbone, head, outputs, loss)
+    with_heads(Input::vector(inputs, form), backbone, &[HeadPlan { name: head, outputs, loss }], &[], activation)
 }
 
 fn push<const N: usize>(layers: &mut Vec<Layer, N>, layer: Layer) -> Result<(), SpecError> {
     layers.push(layer).map_err(|_| SpecError::TooMany)
 }
 
-/// A backbone and one head of one dense layer.
-fn with_head(
+/// A head to be made: dense layers of `hidden` units and one of its outputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadPlan<'a> {
+    /// Its name, see [`Head::name`].
+    pub name: &'a str,
+    /// Values that it puts out.
+    pub outputs: usize,
+    /// What trains it.
+    pub loss: Loss,
+}
+
+/// A backbone and its heads, each of dense layers of its own.
+fn with_heads(
     input: Input,
     backbone: Vec<Layer, { crate::spec::MAX_BACKBONE }>,
-    head: &str,
-    outputs: usize,
-    loss: Loss,
+    plans: &[HeadPlan<'_>],
+    hidden: &[usize],
+    activation: Activation,
 ) -> Result<NetworkSpec, SpecError> {
-    let mut layers = Vec::new();
-    push(&mut layers, Layer::Dense { outputs, activation: Activation::Identity })?;
-    let name = Name::try_from(head).map_err(|_| SpecError::HeadName(0))?;
     let mut heads = Vec::new();
-    heads.push(Head { name, layers, loss, weight: 1.0 }).map_err(|_| SpecError::TooMany)?;
+    for (number, HeadPlan { name, outputs, loss }) in plans.iter().enumerate() {
+        let mut layers = Vec::new();
+        for &outputs in hidden {
+            push(&mut layers, Layer::Dense { outputs, activation })?;
+        }
+        push(&mut layers, Layer::Dense { outputs: *outputs, activation: Activation::Identity })?;
+        let name = Name::try_from(*name).map_err(|_| SpecError::HeadName(number))?;
+        heads.push(Head { name, layers, loss: *loss, weight: 1.0 }).map_err(|_| SpecError::TooMany)?;
+    }
     let network = NetworkSpec { input, backbone, heads };
     network.check()?;
     Ok(network)
@@ -85,7 +101,7 @@ fn yes() -> bool {
     true
 }
 
-/// A network of convolutions, then context values and dense layers, and one head of one dense layer.
+/// A network of convolutions, then context values and dense layers, and heads.
 #[cfg(feature = "layers")]
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
@@ -95,22 +111,24 @@ pub struct Plan<'a> {
     pub convolutions: Option<&'a Convolutions>,
     /// Context values beside the inputs of the first dense layer; 0 for none.
     pub context: usize,
-    /// Units of the dense layers before the head.
+    /// Units of the dense layers that heads share.
     pub hidden: &'a [usize],
+    /// Units of the dense layers before the last of each head.
+    pub of_each_head: &'a [usize],
     /// What follows each block and each dense layer.
     pub activation: Activation,
-    /// What follows the last dense layer before the head.
+    /// What follows the last dense layer that heads share.
     pub features: Activation,
 }
 
 #[cfg(feature = "layers")]
 impl Plan<'_> {
-    /// The network, with a head of this name.
+    /// The network, with these heads.
     ///
     /// # Errors
     /// If a limit of [`crate::spec`] is passed, a length is 0, or a window does not fit.
-    pub fn network(&self, head: &str, outputs: usize, loss: Loss) -> Result<NetworkSpec, SpecError> {
-        let Self { input, context, hidden, activation, .. } = *self;
+    pub fn network(&self, heads: &[HeadPlan<'_>]) -> Result<NetworkSpec, SpecError> {
+        let Self { input, context, hidden, of_each_head, activation, .. } = *self;
         let mut backbone = Vec::new();
         if let Some(convolutions) = self.convolutions {
             let flat = input.image.is_some_and(|image| image.height == 1);
@@ -123,7 +141,7 @@ impl Plan<'_> {
             let last = number + 1 == hidden.len();
             push(&mut backbone, Layer::Dense { outputs, activation: if last { self.features } else { activation } })?;
         }
-        with_head(input, backbone, head, outputs, loss)
+        with_heads(input, backbone, heads, of_each_head, activation)
     }
 }
 
@@ -166,6 +184,7 @@ mod tests {
     #[cfg(feature = "layers")]
     #[test]
     fn four_blocks_of_64_channels_leave_64_features_of_omniglot() {
+        let head = |outputs| HeadPlan { name: "output", outputs, loss: Loss::CrossEntropy };
         let channels = Vec::from_slice(&[64; 4]).unwrap();
         let convolutions = Convolutions { channels, kernel: 3, pool: 2, normalised: true };
         let image = crate::spec::Shape { height: 28, width: 28, channels: 1 };
@@ -174,14 +193,18 @@ mod tests {
             convolutions: Some(&convolutions),
             context: 0,
             hidden: &[],
+            of_each_head: &[],
             activation: Activation::Relu,
             features: Activation::Relu,
         };
-        let network = plan.network("output", 5, Loss::CrossEntropy).unwrap();
+        let network = plan.network(&[head(5)]).unwrap();
         // The paper's 111,936 without its head: 64 (9 + 1) + 3 · 64 (64 · 9 + 1), and two of each channel for the normalisation.
         assert_eq!((network.feature_len(), network.param_len()), (64, 640 + 3 * 36_928 + 4 * 128 + 5 * 65));
+        let two =
+            Plan { of_each_head: &[8], ..plan }.network(&[head(5), HeadPlan { name: "other", ..head(2) }]).unwrap();
+        assert_eq!((two.output_len(), two.heads[1].layers.len()), (7, 2));
         let series = crate::spec::Shape { height: 1, width: 100, channels: 6 };
         let plan = Plan { input: Input::image(series), context: 3, hidden: &[20], ..plan };
-        assert_eq!(plan.network("output", 4, Loss::CrossEntropy).unwrap().feature_len(), 20);
+        assert_eq!(plan.network(&[head(4)]).unwrap().feature_len(), 20);
     }
 }

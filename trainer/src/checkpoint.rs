@@ -43,6 +43,8 @@ pub struct Checkpoint {
     pub loss_count: u64,
     /// Iterations in a row, just now, without a finite gradient.
     pub not_finite: u64,
+    /// What the learner remembers besides.
+    pub memory: Vec<f64>,
     /// The best state so far, where there has been a validation.
     pub best: Option<Best>,
     /// The scales, which were taken at the start.
@@ -60,6 +62,8 @@ struct Header {
     loss_sum: u64,
     loss_count: u64,
     not_finite: u64,
+    #[serde(default)]
+    memory: Vec<u64>,
     best: Option<(u64, u64)>,
     config: String,
     form: sinew_models::spec::InputForm,
@@ -129,6 +133,7 @@ impl Checkpoint {
             loss_sum: self.loss_sum.to_bits(),
             loss_count: self.loss_count,
             not_finite: self.not_finite,
+            memory: self.memory.iter().map(|value| value.to_bits()).collect(),
             best: self.best.as_ref().map(|best| (best.loss.to_bits(), best.iteration)),
             config: self.config.clone(),
             form: self.scaling.form,
@@ -185,6 +190,7 @@ impl Checkpoint {
             loss_sum: f64::from_bits(header.loss_sum),
             loss_count: header.loss_count,
             not_finite: header.not_finite,
+            memory: header.memory.into_iter().map(f64::from_bits).collect(),
             best,
             scaling: Scaling {
                 form: header.form,
@@ -265,6 +271,7 @@ mod tests {
             loss_sum: 0.25,
             loss_count: 3,
             not_finite: 2,
+            memory: vec![0.5, f64::NEG_INFINITY],
             best: Some(Best {
                 loss: f64::INFINITY,
                 iteration: 5,

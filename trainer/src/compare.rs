@@ -2,6 +2,7 @@
 
 pub mod combine;
 pub mod cost;
+pub mod gain;
 pub mod plot;
 pub mod report;
 
@@ -41,6 +42,8 @@ pub struct Entry {
     pub cost: Option<Cost>,
     /// Seconds that one run took to train, where they are known.
     pub training: Option<f64>,
+    /// The head that it was trained for and no other, where it is to be compared with models of several.
+    pub alone: Option<usize>,
 }
 
 /// Every method on the same episodes with one number of shots.
@@ -156,6 +159,7 @@ pub fn entries(learner: &str, config: &str, evaluations: Vec<Evaluation>, wanted
                     scores: Vec::new(),
                     cost: None,
                     training: None,
+                    alone: None,
                 });
             }
             // Every seed has the same methods in the same order.
@@ -186,7 +190,7 @@ mod tests {
     fn entry(name: &str, kind: Kind, config: &str, steps: Option<usize>, scores: &[&[f64]]) -> Entry {
         let scores = scores.iter().map(|seed| seed.iter().map(|score| vec![*score]).collect()).collect();
         let (name, config) = (name.into(), config.into());
-        Entry { name, kind, config, steps, takes_steps: true, scores, cost: None, training: None }
+        Entry { name, kind, config, steps, takes_steps: true, scores, cost: None, training: None, alone: None }
     }
 
     fn table(higher_is_better: bool) -> Table {
@@ -196,7 +200,7 @@ mod tests {
             entry("finetuned", Kind::Baseline, "first", None, &[&[2.5, 4.5], &[2.5, 4.5]]),
             entry("oracle", Kind::Oracle, "first", None, &[&[0.0, 9.0], &[0.0, 9.0]]),
         ];
-        let metrics = vec![Metric { name: "mse", unit: "1", higher_is_better }];
+        let metrics = vec![Metric { name: "mse", unit: "1", higher_is_better, head: 0 }];
         Table { shots: 5, entries, clusters: vec![0, 1], metrics }
     }
 

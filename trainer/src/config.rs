@@ -124,9 +124,12 @@ pub struct NetworkConfig {
     pub context: usize,
     /// Units of the hidden layers.
     pub hidden: Vec<usize>,
+    /// Units of the hidden layers that each head has of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_each_head: Vec<usize>,
     /// What follows each block and each hidden layer.
     pub activation: Activation,
-    /// What follows the last hidden layer; as `activation` where it is missing.
+    /// What follows the last hidden layer that heads share; as `activation` where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Activation>,
     /// The loss, where it is not the one that suits the world, such as `"mean_squared"` for the 0 and 1 of two classes.
@@ -234,6 +237,9 @@ pub struct BaselineConfig {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// How the losses of several heads are weighed.
+    #[error(transparent)]
+    Weighting(#[from] crate::weighting::SettingsError),
     /// It could not be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -373,17 +379,21 @@ impl Config {
     /// # Errors
     /// If it cannot be.
     pub fn network(&self, signature: &Signature) -> Result<NetworkSpec, ConfigError> {
-        let NetworkConfig { input, convolutions, context, hidden, activation, features, loss, .. } = &self.network;
+        let NetworkConfig { input, convolutions, context, hidden, of_each_head, activation, features, loss, .. } =
+            &self.network;
         let (input, activation) = (*input, *activation);
-        if self.learner.compares_classes() && signature.loss != Loss::CrossEntropy {
-            return Err(ConfigError::NoClasses { outputs: signature.outputs.len(), loss: signature.loss });
+        if self.learner.compares_classes() && signature.loss() != Loss::CrossEntropy {
+            return Err(ConfigError::NoClasses { outputs: signature.outputs.len(), loss: signature.loss() });
         }
-        let outputs = self.learner.outputs(signature.outputs.len());
-        let name = match signature.outputs.as_slice() {
-            [one] => head_name(&one.name),
-            _ => "output".into(),
-        };
-        let loss = self.learner.loss(loss.unwrap_or(signature.loss));
+        let heads: Vec<_> = signature
+            .heads
+            .iter()
+            .map(|head| networks::HeadPlan {
+                name: &head.name,
+                outputs: self.learner.outputs(head.outputs),
+                loss: self.learner.loss(loss.unwrap_or(head.loss)),
+            })
+            .collect();
         let len = signature.inputs.len();
         let input = match (convolutions, signature.image) {
             (Some(_), None) => return Err(ConfigError::NoImages),
@@ -397,8 +407,9 @@ impl Config {
             hidden,
             activation,
             features: features.unwrap_or(activation),
+            of_each_head,
         }
-        .network(&name, outputs, loss)?)
+        .network(&heads)?)
     }
 
     /// How a device adapts `network`, for a world with this signature.
@@ -436,13 +447,6 @@ impl Config {
             threads => threads,
         }
     }
-}
-
-/// A column's name as a head's: lower case, what is not a letter or digit as `_`.
-fn head_name(column: &str) -> String {
-    let letters = column.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
-    let name: String = letters.take(sinew_models::spec::MAX_NAME).collect();
-    if name.is_empty() { "output".into() } else { name }
 }
 
 /// Sets `a.b.c=value`; a value that is not TOML is a string.

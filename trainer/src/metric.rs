@@ -14,14 +14,10 @@ pub(crate) use summary::student_t;
 pub use summary::{Ratio, Summary};
 
 /// What [`of_classes`] measures.
-pub const OF_CLASSES: [Metric; 2] = [
-    Metric { name: "accuracy", unit: "1", higher_is_better: true },
-    Metric { name: "log_loss", unit: "nat", higher_is_better: false },
-];
+pub const OF_CLASSES: [Metric; 2] = [Metric::higher("accuracy", "1"), Metric::lower("log_loss", "nat")];
 
 /// What [`of_uneven_classes`] measures.
-pub const OF_UNEVEN_CLASSES: [Metric; 3] =
-    [Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true }, OF_CLASSES[0], OF_CLASSES[1]];
+pub const OF_UNEVEN_CLASSES: [Metric; 3] = [Metric::higher("balanced_accuracy", "1"), OF_CLASSES[0], OF_CLASSES[1]];
 
 /// Judges a classifier on a query set of one-hot targets: [`accuracy`] and [`class_log_loss`]. NaN without rows.
 pub fn of_classes(query: &Samples, predictor: &mut Predictor<'_>) -> Vec<f64> {

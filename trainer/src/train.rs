@@ -116,6 +116,14 @@ pub enum TrainError {
         /// The shots.
         shots: usize,
     },
+    /// Several processes with a learner for one.
+    #[error(
+        "learner.kind = \"{learner}\": expected one process, for its weights follow from the losses of the whole batch"
+    )]
+    Alone {
+        /// The learner.
+        learner: &'static str,
+    },
     /// Training fell apart.
     #[error(
         "{MOST_NOT_FINITE} iterations in a row up to {iteration} gave no finite gradient: try a smaller learner.inner_rate or train.outer_rate, or set train.clip"

@@ -19,7 +19,7 @@ impl Blobs {
         let columns =
             |names: &[&str]| names.iter().map(|name| Column { name: (*name).into(), unit: "1".into() }).collect();
         let (inputs, outputs) = (columns(&["x", "y"]), columns(&["a", "b", "c"]));
-        Self(Signature { inputs, image: None, outputs, loss: Loss::CrossEntropy })
+        Self(Signature::of_one_head(inputs, None, outputs, Loss::CrossEntropy))
     }
 }
 
@@ -57,7 +57,7 @@ impl World for Blobs {
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[Metric { name: "accuracy", unit: "1", higher_is_better: true }]
+        const { &[Metric::higher("accuracy", "1")] }
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {

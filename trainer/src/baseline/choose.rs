@@ -43,7 +43,8 @@ pub(super) fn badness(
     episode: &Episode,
     predict: &mut dyn FnMut(&[f32], &mut [f32]),
 ) -> f64 {
-    if world.signature().loss.is_classification() {
+    // Heads may be in units that cannot be added up.
+    if world.signature().heads.len() > 1 || world.signature().loss().is_classification() {
         let higher = world.metrics().first().is_some_and(|metric| metric.higher_is_better);
         let score = world.score(task, episode, predict).first().copied().unwrap_or(f64::NAN);
         if higher { -score } else { score }

@@ -296,6 +296,7 @@ impl Runs<'_> {
         let own = self.contestants[..place].iter().any(|other| other.baselines);
         for entry in &mut entries {
             entry.takes_steps = takes_steps;
+            entry.alone = contestant.config.learner.only_head().filter(|_| entry.kind == Kind::Learner);
             entry.training = match entry.name.as_str() {
                 _ if entry.kind == Kind::Learner => training,
                 "unadapted" | "intercept" | "finetuned" | "gp_residual" => pooled,

@@ -256,6 +256,13 @@ pub(super) fn check(path: &Path, model: &Model, world: &dyn World) -> Result<(),
         [signature.inputs.len(), signature.outputs.len()],
         [model.network.input.len, model.rule.output_len(&model.network)],
     );
+    if signature.heads.len() > 1 {
+        return Err(format!(
+            "the world `{}` has {} heads: who is put to work predicts one; leave out what it predicts besides",
+            world.name(),
+            signature.heads.len()
+        ));
+    }
     if expected == got {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::combine::{self, Interval};
 use super::cost::Cost;
+use super::gain::{gains, metrics_of_heads};
 use super::plot::{Panel, Point};
 use super::{Kind, Line, Table};
 use crate::table::{number, plain, with_interval};
@@ -132,6 +133,28 @@ impl Comparison {
         plain(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows)
     }
 
+    /// What models of several heads gain over models of one each, in percent; none where the latter are missing.
+    pub fn gains(&self, table: &Table) -> Option<comfy_table::Table> {
+        let gains = gains(table);
+        let metrics = metrics_of_heads(table).filter(|_| !gains.is_empty())?;
+        let names = metrics.iter().map(|metric| format!("{} %", table.metrics[*metric].name));
+        let header: Vec<String> = ["method".into(), "steps".into(), "Δm %".into()].into_iter().chain(names).collect();
+        let row = |gain: &super::gain::Gain<'_>| {
+            let steps = gain.entry.steps.map_or_else(String::new, |steps| steps.to_string());
+            let of_heads = gain.of_heads.iter().map(|of| with_interval(pair(*of)));
+            [gain.entry.name.clone(), steps, with_interval(pair(gain.mean))]
+                .into_iter()
+                .chain(of_heads)
+                .collect::<Vec<String>>()
+        };
+        Some(plain(&header.iter().map(String::as_str).collect::<Vec<_>>(), gains.iter().map(row).collect::<Vec<_>>()))
+    }
+
+    /// What stands above that table.
+    fn heading_of_gains(&self, table: &Table) -> String {
+        format!("Gain over models of one head each on {} [%], {} shots, higher is better", self.world, table.shots)
+    }
+
     /// What stands above the table of one metric.
     fn heading(&self, table: &Table, metric: usize) -> String {
         let metric = &table.metrics[metric];
@@ -178,6 +201,9 @@ impl Comparison {
             for metric in 0..table.metrics.len() {
                 text += &format!("\n{}\n{}\n", self.heading(table, metric), self.table(table, metric));
             }
+            if let Some(gains) = self.gains(table) {
+                text += &format!("\n{}\n{gains}\n", self.heading_of_gains(table));
+            }
         }
         text + "\n" + &self.notes()
     }
@@ -190,6 +216,10 @@ impl Comparison {
                 let mut of_metric = self.table(table, metric);
                 of_metric.load_preset(ASCII_MARKDOWN);
                 text += &format!("\n## {}\n\n{of_metric}\n", self.heading(table, metric));
+            }
+            if let Some(mut gains) = self.gains(table) {
+                gains.load_preset(ASCII_MARKDOWN);
+                text += &format!("\n## {}\n\n{gains}\n", self.heading_of_gains(table));
             }
         }
         text

@@ -7,7 +7,8 @@ use sinew_models::spec::Loss;
 use super::ConfigError;
 use crate::learn::bayes::Bayes;
 use crate::learn::prototype::Prototype;
-use crate::learn::{maml, meta_lstm, reptile, ridge};
+use crate::learn::{maml, meta_lstm, multitask, reptile, ridge};
+use crate::weighting;
 
 /// `[learner]`: the settings that belong to its `kind`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub enum LearnerConfig {
     Bayes(Bayes),
     /// Supervised, all tasks pooled.
     Pooled(Descent),
+    /// Supervised, several heads on one backbone.
+    #[serde(rename = "multitask")]
+    MultiTask(multitask::Settings),
 }
 
 /// Gradient descent on a device.
@@ -89,6 +93,7 @@ impl LearnerConfig {
         match self {
             Self::Maml(maml::Settings { inner_rate: rate, .. })
             | Self::Pooled(Descent { inner_rate: rate, .. })
+            | Self::MultiTask(multitask::Settings { inner_rate: rate, .. })
             | Self::Reptile(reptile::Settings { inner_rate: rate, .. }) => {
                 field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
             }
@@ -115,7 +120,7 @@ impl LearnerConfig {
     /// Inner steps that a device takes; 1 for rules that take none.
     pub fn steps(&self) -> usize {
         match self {
-            Self::Maml(_) | Self::Pooled(_) | Self::Reptile(_) => self.descent().steps,
+            Self::Maml(_) | Self::Pooled(_) | Self::MultiTask(_) | Self::Reptile(_) => self.descent().steps,
             Self::MetaLstm(settings) => settings.steps,
             Self::Prototype(_) | Self::Siamese(_) | Self::Ridge(_) | Self::Bayes(_) => 1,
         }
@@ -124,7 +129,7 @@ impl LearnerConfig {
     /// How a device adapts, in a world of so many outputs.
     pub(super) fn rule(&self, outputs: usize) -> Rule {
         match self {
-            Self::Maml(_) | Self::Pooled(_) | Self::Reptile(_) => self.descent().rule(),
+            Self::Maml(_) | Self::Pooled(_) | Self::MultiTask(_) | Self::Reptile(_) => self.descent().rule(),
             Self::MetaLstm(meta_lstm::Settings { steps, hidden, adapt }) => {
                 Rule::MetaLstm { steps: *steps, hidden: *hidden, scope: adapt.clone() }
             }
@@ -133,6 +138,14 @@ impl LearnerConfig {
             Self::Ridge(settings) => Rule::Ridge { recursive: settings.forgetting.is_some() },
             Self::Bayes(_) => Rule::Bayes,
         }
+    }
+
+    /// The one head that it trains, where it trains no other.
+    pub fn only_head(&self) -> Option<usize> {
+        let Self::MultiTask(settings) = self else { return None };
+        let weighting::Settings::Fixed(fixed) = &settings.weighting else { return None };
+        let mut trained = fixed.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
+        trained.next().filter(|_| trained.next().is_none()).map(|(head, _)| head)
     }
 
     /// Whether it only compares rows of classes.
@@ -161,6 +174,9 @@ impl LearnerConfig {
         let (constant, all) = (Rate::Constant, Scope::All);
         match self {
             Self::Pooled(settings) => settings.clone(),
+            Self::MultiTask(multitask::Settings { steps, inner_rate, adapt, .. }) => {
+                Descent { steps: *steps, inner_rate: *inner_rate, rate: constant, adapt: adapt.clone(), rows: 0 }
+            }
             Self::Maml(maml::Settings { steps, inner_rate, rate, adapt, rows, .. }) => {
                 Descent { steps: *steps, inner_rate: *inner_rate, rate: *rate, adapt: adapt.clone(), rows: *rows }
             }

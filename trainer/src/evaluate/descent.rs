@@ -56,7 +56,7 @@ mod tests {
         let rows = scores.map(|row| row.map(|score| vec![score]).to_vec());
         Evaluation {
             source: "world".into(),
-            metrics: vec![Metric { name: "score", unit: "", higher_is_better }],
+            metrics: vec![Metric { name: "score", unit: "", higher_is_better, head: 0 }],
             shots: 1,
             scores: methods.into_iter().zip(rows).collect(),
             refused: BTreeMap::new(),

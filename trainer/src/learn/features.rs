@@ -16,7 +16,7 @@ use crate::engine::{BatchGradient, Depth, Engine, EngineError, Parameters, Rows,
 
 /// Rows that go through the network together where the engine computes elsewhere. A large episode is several of these, so that activations
 /// stay few.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 /// The same where it computes here: threads share an episode, and the activations of convolutions stay in the cache.
 const ROWS_HERE: usize = 4;
 
@@ -147,6 +147,15 @@ impl<H: Head> OnFeatures<H> {
     }
 }
 
+/// The inputs of these sides of tasks, taken from them, as tasks of at most so many rows without targets.
+pub(super) fn cut<'r>(network: &NetworkSpec, sides: impl Iterator<Item = &'r mut Rows>, rows: usize) -> Vec<TaskRows> {
+    let presented = network.input.presented_len();
+    let mut x = Vec::new();
+    sides.for_each(|side| x.append(&mut side.x));
+    let one = |x: &[f32]| Rows { x: x.to_vec(), y: Vec::new(), rows: x.len() / presented };
+    x.chunks(rows * presented).map(|x| TaskRows { support: one(x), query: Rows::default() }).collect()
+}
+
 /// Where the weight of an output's dense head begins, and where its bias is, output after output.
 fn outputs(network: &NetworkSpec) -> impl Iterator<Item = (usize, usize)> + '_ {
     let heads = network.layers().filter(|layer| matches!(layer.place, Place::Head(_)));
@@ -190,15 +199,9 @@ impl<E: Engine, H: Head> Learner<E> for OnFeatures<H> {
 
     /// The rows of all tasks, support then query, cut where it suits the engine; it gets no targets.
     fn prepare(&self, engine: &mut E, mut tasks: Vec<TaskRows>, _purpose: Use) -> Result<Batch<E>, EngineError> {
-        let presented = engine.network().input.presented_len();
-        let mut x = Vec::new();
-        for rows in tasks.iter_mut().flat_map(|task| [&mut task.support, &mut task.query]) {
-            x.append(&mut std::mem::take(&mut rows.x));
-        }
-        let cut = |x: &[f32]| Rows { x: x.to_vec(), y: Vec::new(), rows: x.len() / presented };
         let rows = if engine.computes_elsewhere() { ROWS } else { ROWS_HERE };
-        let chunks = x.chunks(rows * presented);
-        let rows = chunks.map(|x| TaskRows { support: cut(x), query: Rows::default() }).collect();
+        let sides = tasks.iter_mut().flat_map(|task| [&mut task.support, &mut task.query]);
+        let rows = cut(engine.network(), sides, rows);
         Ok(Batch { parts: vec![engine.take(rows)?], tasks, support_rows: Vec::new() })
     }
 

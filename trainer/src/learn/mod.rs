@@ -4,6 +4,7 @@ pub mod bayes;
 pub mod features;
 pub mod maml;
 pub mod meta_lstm;
+pub mod multitask;
 mod objective;
 pub mod pooled;
 pub mod prototype;
@@ -89,6 +90,29 @@ pub trait Learner<E: Engine> {
         batch: &Batch<E>,
         losses: &mut Vec<f32>,
     ) -> Result<(), EngineError>;
+
+    /// Told after the optimiser took the step of [`Learner::gradient`], with the batch of that step.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn stepped(&mut self, _engine: &mut E, _state: &State<E::Values>, _batch: &Batch<E>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Whether the gradient over the tasks of several processes is the mean of theirs, so that they can share a batch.
+    fn shares_tasks(&self) -> bool {
+        true
+    }
+
+    /// What it remembers from iteration to iteration besides the state, for a run that goes on later.
+    fn memory(&self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Takes up such a memory again; false where it is not one of its own.
+    fn restore(&mut self, memory: &[f64]) -> bool {
+        memory.is_empty()
+    }
 
     /// What a device gets: parameters, and the numbers of the rule's tensors.
     fn deploy(&self, _network: &NetworkSpec, state: &State) -> State {

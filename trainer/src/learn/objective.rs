@@ -9,32 +9,47 @@ pub(super) fn objective(heads: &[Head], z: &DMatrix<f64>, y: &DMatrix<f64>) -> (
     let mut sum = 0.0;
     let mut first = 0;
     for head in heads {
-        let columns = first..first + head.outputs();
-        first = columns.end;
-        let terms = if head.loss == Loss::CrossEntropy { z.nrows() } else { z.nrows() * head.outputs() };
-        let share = f64::from(head.weight) / terms as f64;
+        let outputs = head.outputs();
+        let share = f64::from(head.weight) / terms(head.loss, z.nrows(), outputs);
+        let values = |of: &DMatrix<f64>, row| of.view((row, first), (1, outputs)).iter().copied().collect::<Vec<_>>();
+        let mut slopes = vec![0.0; outputs];
         for row in 0..z.nrows() {
-            let top = columns.clone().map(|column| z[(row, column)]).fold(f64::NEG_INFINITY, f64::max);
-            let normaliser = top + columns.clone().map(|column| (z[(row, column)] - top).exp()).sum::<f64>().ln();
-            let targets: f64 = columns.clone().map(|column| y[(row, column)]).sum();
-            for column in columns.clone() {
-                let (z, y) = (z[(row, column)], y[(row, column)]);
-                let (loss, slope) = match head.loss {
-                    Loss::MeanSquared => ((z - y) * (z - y), 2.0 * (z - y)),
-                    Loss::Huber { delta } => {
-                        let (delta, e) = (f64::from(delta), z - y);
-                        let loss = if e.abs() <= delta { e * e / 2.0 } else { delta * (e.abs() - delta / 2.0) };
-                        (loss, e.clamp(-delta, delta))
-                    }
-                    Loss::BinaryCrossEntropy => {
-                        (z.max(0.0) + (-z.abs()).exp().ln_1p() - y * z, 1.0 / (1.0 + (-z).exp()) - y)
-                    }
-                    Loss::CrossEntropy => (y * (normaliser - z), (z - normaliser).exp() * targets - y),
-                };
-                sum += share * loss;
-                gradient[(row, column)] = share * slope;
-            }
+            sum += share * of_row(head.loss, &values(z, row), &values(y, row), &mut slopes);
+            slopes.iter().enumerate().for_each(|(place, slope)| gradient[(row, first + place)] = share * slope);
         }
+        first += outputs;
     }
     (sum, gradient)
+}
+
+/// By what the sum over so many rows is divided, so that it is the mean that an engine has.
+pub(super) fn terms(loss: Loss, rows: usize, outputs: usize) -> f64 {
+    (if loss == Loss::CrossEntropy { rows } else { rows * outputs }) as f64
+}
+
+/// The loss of one row of a head, summed over its outputs, and its gradient by `z`.
+pub(super) fn of_row(loss: Loss, z: &[f64], y: &[f64], slopes: &mut [f64]) -> f64 {
+    let pairs = z.iter().zip(y).zip(slopes);
+    if loss == Loss::CrossEntropy {
+        let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let normaliser = top + z.iter().map(|z| (z - top).exp()).sum::<f64>().ln();
+        let mass: f64 = y.iter().sum();
+        return pairs.fold(0.0, |sum, ((z, y), slope)| {
+            *slope = (z - normaliser).exp() * mass - y;
+            sum + y * (normaliser - z)
+        });
+    }
+    pairs.fold(0.0, |sum, ((z, y), slope)| {
+        let value;
+        (value, *slope) = match loss {
+            Loss::Huber { delta } => {
+                let (delta, e) = (f64::from(delta), z - y);
+                let value = if e.abs() <= delta { e * e / 2.0 } else { delta * (e.abs() - delta / 2.0) };
+                (value, e.clamp(-delta, delta))
+            }
+            Loss::BinaryCrossEntropy => (z.max(0.0) + (-z.abs()).exp().ln_1p() - y * z, 1.0 / (1.0 + (-z).exp()) - y),
+            Loss::MeanSquared | Loss::CrossEntropy => ((z - y) * (z - y), 2.0 * (z - y)),
+        };
+        sum + value
+    })
 }

@@ -12,7 +12,7 @@ use super::draw::{Batches, Draw, has_rows};
 use super::start::episodes_of;
 use super::timing::Clock;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TIMING, TrainError, Trained};
-use crate::checkpoint::{Best, Checkpoint};
+use crate::checkpoint::{Best, Checkpoint, CheckpointError};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
 use crate::config::Config;
 use crate::engine::{BatchGradient, Engine, Learned, OuterStep, TaskRows};
@@ -76,12 +76,20 @@ impl<'a, E: Engine> Run<'a, E> {
     pub(super) fn new(
         config: &'a Config,
         world: &'a dyn World,
-        (mut engine, learner): (E, Box<dyn Learner<E>>),
+        (mut engine, mut learner): (E, Box<dyn Learner<E>>),
         threads: usize,
         collective: &'a mut dyn Collective<E::Values>,
         at: Checkpoint,
     ) -> Result<Self, TrainError> {
         let network = engine.network().clone();
+        if !learner.shares_tasks() && collective.size() > 1 {
+            return Err(alike(&*collective, TrainError::Alone { learner: learner.name() }));
+        }
+        if at.iteration > 0 && !learner.restore(&at.memory) {
+            let wrong =
+                CheckpointError::Format { path: CHECKPOINT.into(), why: "it has another learner's memory".into() };
+            return Err(alike(&*collective, wrong.into()));
+        }
         let validation = validation(config, world, &at.scaling, &*collective);
         let any = any(collective, !validation.is_empty())?;
         if config.train.validation_tasks > 0 && !any {
@@ -146,6 +154,7 @@ impl<'a, E: Engine> Run<'a, E> {
         self.at.params_moments = moments(&self.params_moments)?;
         self.at.rates_moments = moments(&self.rates_moments)?;
         self.at.state = self.state_at_home()?;
+        self.at.memory = self.learner.memory();
         Ok(())
     }
 
@@ -243,6 +252,7 @@ impl<'a, E: Engine> Run<'a, E> {
             }
             let (loss, finite) = self.outcome(&gradient)?;
             if finite {
+                self.learner.stepped(&mut self.engine, &self.state, &batch)?;
                 self.at.loss_sum += loss;
                 self.at.loss_count += 1;
                 self.at.not_finite = 0;

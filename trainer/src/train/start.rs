@@ -58,6 +58,7 @@ pub(super) fn begin(
         loss_sum: 0.0,
         loss_count: 0,
         not_finite: 0,
+        memory: Vec::new(),
         best: None,
         scaling,
         config: config.to_toml(),

@@ -57,8 +57,51 @@ pub struct Signature {
     pub image: Option<Shape>,
     /// The output columns, in order.
     pub outputs: Vec<Column>,
-    /// The loss that suits the outputs.
+    /// What the outputs are of: a head for each job, the main one first. They share the outputs among them, in order.
+    pub heads: Vec<HeadSignature>,
+}
+
+/// One job of a network: some outputs, and the loss that suits them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadSignature {
+    /// What it is called, as a head's name may be: lower-case letters, digits and `_`.
+    pub name: String,
+    /// How many outputs it has.
+    pub outputs: usize,
+    /// The loss that suits them.
     pub loss: Loss,
+}
+
+impl Signature {
+    /// What one head does alone.
+    pub fn of_one_head(inputs: Vec<Column>, image: Option<Shape>, outputs: Vec<Column>, loss: Loss) -> Self {
+        let name = match outputs.as_slice() {
+            [one] => head_name(&one.name),
+            _ => "output".into(),
+        };
+        let heads = vec![HeadSignature { name, outputs: outputs.len(), loss }];
+        Self { inputs, image, outputs, heads }
+    }
+
+    /// What several heads do, one output each: its column and its loss.
+    pub fn of_heads(inputs: Vec<Column>, image: Option<Shape>, heads: Vec<(Column, Loss)>) -> Self {
+        let signatures =
+            heads.iter().map(|(column, loss)| HeadSignature { name: head_name(&column.name), outputs: 1, loss: *loss });
+        let signatures = signatures.collect();
+        Self { inputs, image, outputs: heads.into_iter().map(|(column, _)| column).collect(), heads: signatures }
+    }
+
+    /// The loss of the main head.
+    pub fn loss(&self) -> Loss {
+        self.heads.first().map_or(Loss::MeanSquared, |head| head.loss)
+    }
+}
+
+/// A column's name as a head's: lower case, what is not a letter or digit as `_`.
+fn head_name(column: &str) -> String {
+    let letters = column.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+    let name: String = letters.take(sinew_models::spec::MAX_NAME).collect();
+    if name.is_empty() { "output".into() } else { name }
 }
 
 /// One number by which predictions are judged.
@@ -70,6 +113,25 @@ pub struct Metric {
     pub unit: &'static str,
     /// Whether more is better.
     pub higher_is_better: bool,
+    /// The number of the head whose predictions it judges.
+    pub head: usize,
+}
+
+impl Metric {
+    /// A number of which more is better, for the main head.
+    pub const fn higher(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, higher_is_better: true, head: 0 }
+    }
+
+    /// A number of which less is better, for the main head.
+    pub const fn lower(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, higher_is_better: false, head: 0 }
+    }
+
+    /// The same, for another head.
+    pub const fn of_head(self, head: usize) -> Self {
+        Self { head, ..self }
+    }
 }
 
 /// Predicts targets for rows of inputs: `(inputs [rows, input], outputs [rows, output])`, both in the world's units;

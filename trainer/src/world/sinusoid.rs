@@ -62,7 +62,7 @@ impl Sinusoid {
     pub fn new(query: usize) -> Self {
         let column = |name: &str| vec![Column { name: name.into(), unit: "1".into() }];
         let (inputs, outputs) = (column("x"), column("y"));
-        Self { query, signature: Signature { inputs, image: None, outputs, loss: Loss::MeanSquared } }
+        Self { query, signature: Signature::of_one_head(inputs, None, outputs, Loss::MeanSquared) }
     }
 }
 
@@ -97,7 +97,7 @@ impl World for Sinusoid {
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[Metric { name: "mse", unit: "1", higher_is_better: false }]
+        const { &[Metric::lower("mse", "1")] }
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {

@@ -126,7 +126,7 @@ impl ArmWorld {
     /// ```
     pub fn new(config: &ArmConfig) -> Self {
         let outputs = vec![Column { name: "clearance".into(), unit: "m".into() }];
-        let signature = Signature { inputs: columns(), image: None, outputs, loss: Loss::MeanSquared };
+        let signature = Signature::of_one_head(columns(), None, outputs, Loss::MeanSquared);
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         Self { distribution: config.distribution, signature, scenes }
@@ -206,11 +206,7 @@ impl World for ArmWorld {
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[
-            Metric { name: "rmse", unit: "m", higher_is_better: false },
-            Metric { name: "auroc", unit: "1", higher_is_better: true },
-            Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true },
-        ]
+        const { &[Metric::lower("rmse", "m"), Metric::higher("auroc", "1"), Metric::higher("balanced_accuracy", "1")] }
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {

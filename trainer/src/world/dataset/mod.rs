@@ -171,12 +171,12 @@ impl Dataset {
         };
         let mut dataset = Self {
             name: format!("{}-null", self.name),
-            signature: Signature {
-                inputs: self.signature.inputs.clone(),
-                image: None,
-                outputs: vec![Column { name: "later_half".into(), unit: "1".into() }],
-                loss: Loss::BinaryCrossEntropy,
-            },
+            signature: Signature::of_one_head(
+                self.signature.inputs.clone(),
+                None,
+                vec![Column { name: "later_half".into(), unit: "1".into() }],
+                Loss::BinaryCrossEntropy,
+            ),
             metrics: signature::binary_metrics(),
             target: Target::ZeroOrOne,
             tasks: self.tasks.iter().flat_map(|task| null_test::halves(task, classes, label)).collect(),

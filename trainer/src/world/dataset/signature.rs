@@ -11,11 +11,7 @@ use super::table::Table;
 use crate::world::{Column, Metric, Signature};
 
 pub(super) fn binary_metrics() -> Vec<Metric> {
-    vec![
-        Metric { name: "balanced_accuracy", unit: "1", higher_is_better: true },
-        Metric { name: "auroc", unit: "1", higher_is_better: true },
-        Metric { name: "log_loss", unit: "nat", higher_is_better: false },
-    ]
+    vec![Metric::higher("balanced_accuracy", "1"), Metric::higher("auroc", "1"), Metric::lower("log_loss", "nat")]
 }
 
 pub(super) fn class_metrics() -> Vec<Metric> {
@@ -27,7 +23,7 @@ pub(super) fn class_metrics() -> Vec<Metric> {
 pub(super) fn value_metrics(outputs: &[Column]) -> Vec<Metric> {
     let same = outputs.iter().all(|column| column.unit == outputs[0].unit);
     let unit: &'static str = if same { outputs[0].unit.clone().leak() } else { "mixed" };
-    ["rmse", "mae"].map(|name| Metric { name, unit, higher_is_better: false }).to_vec()
+    ["rmse", "mae"].map(|name| Metric::lower(name, unit)).to_vec()
 }
 
 /// The columns with their units, and the loss; a class column becomes one output for each class.
@@ -57,7 +53,7 @@ pub(super) fn of(manifest: &Manifest, table: &Table, path: &Path) -> Result<Sign
     if manifest.loss == LossName::CrossEntropy && outputs.len() < 2 {
         return wrong("outputs", "a column of two classes or more", format!("{} class", outputs.len()));
     }
-    Ok(Signature { inputs: table.input_names.iter().map(column).collect(), image: None, outputs, loss })
+    Ok(Signature::of_one_head(table.input_names.iter().map(column).collect(), None, outputs, loss))
 }
 
 fn unit(units: &BTreeMap<String, String>, name: &str) -> String {

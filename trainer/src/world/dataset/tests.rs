@@ -189,7 +189,7 @@ fn regressions_have_values_and_units() {
         .replace("[\"touch_*\"]", "[\"touch_a\"]")
         .replace("\"slipped\"", "\"touch_b\"");
     let cups = opened(&manifest, &[("left.csv", &rows())]).unwrap();
-    assert_eq!(cups.signature().loss, Loss::Huber { delta: 1.0 });
+    assert_eq!(cups.signature().loss(), Loss::Huber { delta: 1.0 });
     assert_eq!((cups.metrics()[0].name, cups.metrics()[0].unit), ("rmse", "N"));
     let task = cups.task(Split::Test, &mut rng());
     let episode = cups.episode(&task, 3, &mut rng());

@@ -212,7 +212,7 @@ impl GraspWorld {
         let outputs = vec![Column { name: "success".into(), unit: "1".into() }];
         let sees = config.sees;
         let (inputs, image) = (sees.columns(), sees.image());
-        let signature = Signature { inputs, image, outputs, loss: Loss::BinaryCrossEntropy };
+        let signature = Signature::of_one_head(inputs, image, outputs, Loss::BinaryCrossEntropy);
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
@@ -370,11 +370,7 @@ impl World for GraspWorld {
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[
-            Metric { name: "auroc", unit: "1", higher_is_better: true },
-            Metric { name: "log_loss", unit: "nat", higher_is_better: false },
-            Metric { name: "pick_success", unit: "1", higher_is_better: true },
-        ]
+        const { &[Metric::higher("auroc", "1"), Metric::lower("log_loss", "nat"), Metric::higher("pick_success", "1")] }
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {

@@ -82,12 +82,9 @@ impl Images {
         let pools = split::pools(config, &collection)?;
         let column = |name: String| Column { name, unit: "1".into() };
         let pixels = (0..SIDE).flat_map(|row| (0..SIDE).map(move |across| format!("pixel_{row}_{across}")));
-        let signature = Signature {
-            inputs: pixels.map(column).collect(),
-            image: Some(Shape { height: SIDE, width: SIDE, channels: 1 }),
-            outputs: (0..config.way).map(|class| column(format!("class_{class}"))).collect(),
-            loss: Loss::CrossEntropy,
-        };
+        let image = Some(Shape { height: SIDE, width: SIDE, channels: 1 });
+        let outputs = (0..config.way).map(|class| column(format!("class_{class}"))).collect();
+        let signature = Signature::of_one_head(pixels.map(column).collect(), image, outputs, Loss::CrossEntropy);
         Ok(Self { config: config.clone(), signature, collection, pools })
     }
 

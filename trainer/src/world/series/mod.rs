@@ -114,7 +114,7 @@ impl Series {
             }
         };
         let outputs = (0..config.way).map(|class| column(format!("class_{class}"), "1")).collect();
-        let signature = Signature { inputs, image, outputs, loss: Loss::CrossEntropy };
+        let signature = Signature::of_one_head(inputs, image, outputs, Loss::CrossEntropy);
         let scales = scales(&recordings, &pools[0]);
         let statistics = Statistics::new(samples);
         Ok(Self { config: config.clone(), signature, recordings, pools, scales, statistics })

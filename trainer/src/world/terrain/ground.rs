@@ -46,6 +46,9 @@ pub enum TerrainError {
     /// A path names an unknown variable.
     #[error("[world]: {0}")]
     Path(#[from] UnknownVariable),
+    /// What is predicted besides energy.
+    #[error("field `world.also`: expected `slip` and `time`, each at most once, found {0:?}")]
+    Quantities(Vec<super::Quantity>),
     /// An elevation model.
     #[error(transparent)]
     Elevation(#[from] ElevationError),

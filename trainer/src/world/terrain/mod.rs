@@ -40,6 +40,7 @@ use std::sync::OnceLock;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
@@ -51,7 +52,7 @@ pub use self::survey::ROUTES;
 
 use self::grid::{EDGES, edges};
 use self::ground::Materials;
-use self::physics::passage;
+use self::physics::{Passage, passage};
 use self::route::Planner;
 use self::sense::{FEATURES, Labels, believed, sense};
 use self::survey::Survey;
@@ -71,6 +72,61 @@ pub fn expected_energies(predictions: &[f32]) -> Vec<f64> {
     predictions.iter().zip(edges()).map(|(prediction, edge)| energy(prediction) * edge.length).collect()
 }
 
+/// What is predicted of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// The log of the energy per metre, in ln(J/m).
+    Energy,
+    /// The slip, from 0 to [`physics::LARGEST_SLIP`].
+    Slip,
+    /// The log of the time per metre, in ln(s/m).
+    Time,
+}
+
+impl Quantity {
+    fn column(self) -> Column {
+        let (name, unit) = match self {
+            Self::Energy => ("log_energy", "ln(J/m)"),
+            Self::Slip => ("slip", "1"),
+            Self::Time => ("log_time", "ln(s/m)"),
+        };
+        Column { name: name.into(), unit: unit.into() }
+    }
+
+    fn metric(self) -> Metric {
+        match self {
+            Self::Energy => Metric::lower("log_energy_rmse", "ln(J/m)"),
+            Self::Slip => Metric::lower("slip_rmse", "1"),
+            Self::Time => Metric::lower("log_time_rmse", "ln(s/m)"),
+        }
+    }
+
+    /// What it truly is.
+    fn truth(self, passage: &Passage) -> f32 {
+        let value = match self {
+            Self::Energy => passage.energy.ln(),
+            Self::Slip => passage.slip.min(physics::LARGEST_SLIP),
+            Self::Time => physics::time(passage.slip).ln(),
+        };
+        value as f32
+    }
+
+    /// What a rover measures of it: energies by its current, slip by odometry of wheels and of cameras, time by its clock.
+    fn measured(self, passage: &Passage, rng: &mut ChaCha8Rng) -> f32 {
+        match self {
+            Self::Energy => rover::measured(passage.energy, rng),
+            Self::Slip => self.truth(passage) + (SLIP_NOISE * rng.sample::<f64, _>(StandardNormal)) as f32,
+            Self::Time => self.truth(passage) + (TIME_NOISE * rng.sample::<f64, _>(StandardNormal)) as f32,
+        }
+    }
+}
+
+/// Spread of a measured slip: visual odometry is good to a few percent (Maimone, Cheng and Matthies 2007).
+const SLIP_NOISE: f64 = 0.02;
+/// Spread of the log of a measured time.
+const TIME_NOISE: f64 = 0.02;
+
 /// `[world]` of `kind = "terrain"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +134,9 @@ pub struct TerrainConfig {
     /// What is hidden.
     #[serde(default)]
     pub distribution: Distribution,
+    /// What is predicted besides energy, a head each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Quantity>,
     /// Elevation models that maps are made of; heights are generated where it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elevation: Option<ElevationConfig>,
@@ -93,6 +152,9 @@ pub struct Terrain {
     distribution: Distribution,
     materials: [Materials; 3],
     seed: u64,
+    /// Energy first.
+    quantities: Vec<Quantity>,
+    metrics: Vec<Metric>,
     signature: Signature,
     maps: [Vec<OnceLock<Map>>; 3],
 }
@@ -119,7 +181,7 @@ impl Terrain {
     /// assert!(scores[1] >= 0.0);
     /// ```
     pub fn new(distribution: Distribution, seed: u64) -> Self {
-        Self::of(distribution, Default::default(), seed)
+        Self::of(distribution, &[], Default::default(), seed)
     }
 
     /// As [`Terrain::new`], with the elevation models and obstacles of `config`. `${SINEW_DATA}` stands for
@@ -136,16 +198,24 @@ impl Terrain {
     /// # Errors
     /// As [`Terrain::open`].
     pub fn open_in(config: &TerrainConfig, seed: u64, data: &Path) -> Result<Self, TerrainError> {
+        if config.also.contains(&Quantity::Energy)
+            || (1..config.also.len()).any(|i| config.also[..i].contains(&config.also[i]))
+        {
+            return Err(TerrainError::Quantities(config.also.clone()));
+        }
         let materials = Materials::open(config.elevation.as_ref(), config.obstacles.as_deref(), data)?;
-        Ok(Self::of(config.distribution, materials, seed))
+        Ok(Self::of(config.distribution, &config.also, materials, seed))
     }
 
-    fn of(distribution: Distribution, materials: [Materials; 3], seed: u64) -> Self {
-        let outputs = vec![Column { name: "log_energy".into(), unit: "ln(J/m)".into() }];
-        let signature = Signature { inputs: sense::columns(), image: None, outputs, loss: Loss::MeanSquared };
+    fn of(distribution: Distribution, also: &[Quantity], materials: [Materials; 3], seed: u64) -> Self {
+        let quantities = [&[Quantity::Energy], also].concat();
+        let heads = quantities.iter().map(|quantity| (quantity.column(), Loss::MeanSquared)).collect();
+        let signature = Signature::of_heads(sense::columns(), None, heads);
+        let mut metrics = vec![Quantity::Energy.metric(), Metric::lower("regret", "1")];
+        metrics.extend(also.iter().enumerate().map(|(place, quantity)| quantity.metric().of_head(place + 1)));
         let maps = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::map_count(split)).map(|_| OnceLock::new()).collect());
-        Self { distribution, materials, seed, signature, maps }
+        Self { distribution, materials, seed, quantities, metrics, signature, maps }
     }
 
     /// How many maps a split has.
@@ -202,17 +272,41 @@ impl Terrain {
         }
     }
 
+    /// What `predictor` says of the energies of so many rows of features, or of their variances.
+    fn energy_of(&self, predictor: &mut Predictor<'_>, features: &[f32], rows: usize) -> Vec<f32> {
+        let mut said = vec![0.0; rows * self.quantities.len()];
+        predictor(features, &mut said);
+        said.into_iter().step_by(self.quantities.len()).collect()
+    }
+
+    /// The root of the mean squared error on the query, of each quantity.
+    fn errors(&self, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
+        let mut predictions = vec![0.0; episode.query.targets.len()];
+        predictor(&episode.query.inputs, &mut predictions);
+        let quantities = self.quantities.len();
+        let column = |values: &[f32], place: usize| -> Vec<f32> {
+            values.iter().copied().skip(place).step_by(quantities).collect()
+        };
+        let of = |place| metric::rmse(&column(&predictions, place), &column(&episode.query.targets, place));
+        (0..quantities).map(of).collect()
+    }
+
+    /// As [`World::metrics`] has them.
+    fn scores(&self, errors: Vec<f64>, regret: f64) -> Vec<f64> {
+        let mut scores = errors;
+        scores.insert(1, regret);
+        scores
+    }
+
     /// Mean regret over the routes of `task`; infinite where a prediction is not a number. With the variance of the log energies a plan is
     /// made on the mean of a log-normal energy, otherwise on its median.
     fn regret(&self, task: &Task, predictor: &mut Predictor<'_>, variance: Option<&mut Predictor<'_>>) -> f64 {
         let (hidden, survey) = (self.hidden(task), Survey::of(task, self));
         let map = self.map(task.split, survey.map);
         let features = survey.features(map, &hidden);
-        let mut predictions = vec![0.0; EDGES];
-        predictor(&features, &mut predictions);
+        let mut predictions = self.energy_of(predictor, &features, EDGES);
         if let Some(variance) = variance {
-            let mut variances = vec![0.0; EDGES];
-            variance(&features, &mut variances);
+            let variances = self.energy_of(variance, &features, EDGES);
             predictions.iter_mut().zip(&variances).for_each(|(prediction, variance)| *prediction += 0.5 * variance);
         }
         if predictions.iter().any(|prediction| prediction.is_nan()) {
@@ -231,14 +325,11 @@ impl Terrain {
 /// The log energy per metre, in ln(J/m), that one expects who knows the `hidden` facts and reads the sensors: the formulas, fed with what
 /// `input` says less the known bias.
 pub fn informed(hidden: &Hidden, input: &[f32]) -> f32 {
-    passage(hidden, &believed(input, hidden.wetness_bias)).energy.ln() as f32
+    Quantity::Energy.truth(&informed_passage(hidden, input))
 }
 
-/// The root of the mean squared error of log energies on the query.
-fn rmse(episode: &Episode, predictor: &mut Predictor<'_>) -> f64 {
-    let mut predictions = vec![0.0; episode.query.targets.len()];
-    predictor(&episode.query.inputs, &mut predictions);
-    metric::rmse(&predictions, &episode.query.targets)
+fn informed_passage(hidden: &Hidden, input: &[f32]) -> Passage {
+    passage(hidden, &believed(input, hidden.wetness_bias))
 }
 
 impl World for Terrain {
@@ -269,7 +360,7 @@ impl World for Terrain {
             let edge = &edges()[edge];
             let ground = map.ground(edge);
             let sensed = sense(&ground, labels.shares(edge.to), hidden.wetness_bias, rng);
-            (sensed, passage(&hidden, &ground).energy)
+            (sensed, passage(&hidden, &ground))
         };
 
         let mut support = Samples::default();
@@ -279,8 +370,9 @@ impl World for Terrain {
         let start = rng.random_range(0..=map.driven[path].len().saturating_sub(shots));
         let driven = map.driven.iter().cycle().skip(path).flatten().skip(start);
         for &edge in driven.take(shots) {
-            let (sensed, energy) = row(map, &labels, edge, rng);
-            support.push(&sensed, &[rover::measured(energy, rng)]);
+            let (sensed, passage) = row(map, &labels, edge, rng);
+            let measured: Vec<f32> = self.quantities.iter().map(|quantity| quantity.measured(&passage, rng)).collect();
+            support.push(&sensed, &measured);
         }
 
         let mut query = Samples::default();
@@ -293,22 +385,20 @@ impl World for Terrain {
                 let path = &map.driven[rng.random_range(0..map.driven.len())];
                 path[rng.random_range(0..path.len())]
             };
-            let (sensed, energy) = row(map, &labels, edge, rng);
-            query.push(&sensed, &[energy.ln() as f32]);
+            let (sensed, passage) = row(map, &labels, edge, rng);
+            let truth: Vec<f32> = self.quantities.iter().map(|quantity| quantity.truth(&passage)).collect();
+            query.push(&sensed, &truth);
         }
         Episode { support, query }
     }
 
     fn metrics(&self) -> &[Metric] {
-        &[
-            Metric { name: "log_energy_rmse", unit: "ln(J/m)", higher_is_better: false },
-            Metric { name: "regret", unit: "1", higher_is_better: false },
-        ]
+        &self.metrics
     }
 
     /// Asks `predictor` twice: for the query, and for all edges of the task's map at once.
     fn score(&self, task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
-        vec![rmse(episode, predictor), self.regret(task, predictor, None)]
+        self.scores(self.errors(episode, predictor), self.regret(task, predictor, None))
     }
 
     /// Plans on expected energies.
@@ -319,7 +409,7 @@ impl World for Terrain {
         predictor: &mut Predictor<'_>,
         variance: &mut Predictor<'_>,
     ) -> Vec<f64> {
-        vec![rmse(episode, predictor), self.regret(task, predictor, Some(variance))]
+        self.scores(self.errors(episode, predictor), self.regret(task, predictor, Some(variance)))
     }
 
     /// Hidden facts known, sensors noisy: the physics, fed with what the sensors say less the known bias. The floor in
@@ -327,8 +417,10 @@ impl World for Terrain {
     fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>> {
         let hidden = self.hidden(task);
         let mut know = |inputs: &[f32], outputs: &mut [f32]| {
-            for (output, input) in outputs.iter_mut().zip(inputs.chunks_exact(FEATURES)) {
-                *output = informed(&hidden, input);
+            let rows = outputs.chunks_exact_mut(self.quantities.len());
+            for (outputs, input) in rows.zip(inputs.chunks_exact(FEATURES)) {
+                let passage = informed_passage(&hidden, input);
+                outputs.iter_mut().zip(&self.quantities).for_each(|(to, quantity)| *to = quantity.truth(&passage));
             }
         };
         Some(self.score(task, episode, &mut know))

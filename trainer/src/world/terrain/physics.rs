@@ -62,6 +62,11 @@ pub struct Passage {
     pub slip: f64,
 }
 
+/// The time of a metre at `slip`, in s: what slips does not get on, and who is stuck digs at a fifth of the speed.
+pub fn time(slip: f64) -> f64 {
+    1.0 / (SPEED * (1.0 - slip.min(LARGEST_SLIP)))
+}
+
 /// What `ground` takes of a rover with these hidden facts.
 pub fn passage(hidden: &Hidden, ground: &Ground) -> Passage {
     let weight = MASS * (1.0 + hidden.payload) * GRAVITY;

@@ -6,7 +6,7 @@ use rand_distr::StandardNormal;
 
 use super::hidden::Hidden;
 use super::map::Map;
-use super::physics::{LARGEST_SLIP, SPEED, passage};
+use super::physics::{LARGEST_SLIP, passage, time};
 use super::sense::FEATURES;
 
 /// Spread of the measured log energy of a driven edge.
@@ -24,9 +24,9 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// How long an edge of `length` m takes, in s: what slips does not get on, and who is stuck digs at a fifth of the speed.
+    /// How long an edge of `length` m takes, in s, see [`time`](fn@time).
     pub fn time(&self, length: f64) -> f64 {
-        length / (SPEED * (1.0 - self.slip.min(LARGEST_SLIP)))
+        length * time(self.slip)
     }
 
     /// Whether the rover dug itself through an edge that cannot be driven properly.
