@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
-# Usage: docs/results/worlds.sh OUT [PART...], with grasp, heavy, controls, meshes, tries, terrain, others, physics.
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, others, physics.
 set -eu
 out=$1
 shift
@@ -11,6 +11,11 @@ for part in "${@:-all}"; do
     case $part in
     grasp | all)
         $sinew compare $c/grasp-meta-sgd.toml $c/grasp-bayes.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
+        ;;
+    esac
+    case $part in
+    small | all)
+        $sinew compare $c/grasp-small-meta-sgd.toml --out "$out/grasp-small" --seeds 3 --shots 20 --episodes 400
         ;;
     esac
     case $part in
@@ -41,8 +46,11 @@ for part in "${@:-all}"; do
     esac
     case $part in
     terrain | all)
-        $sinew compare $c/terrain-real-bayes.toml $c/terrain-real-ridge.toml --out "$out/terrain-real" --seeds 3 --shots 8,16,32 \
-            --episodes 400 --baselines --reference finetuned
+        for shots in 8 16 32; do
+            $sinew compare $c/terrain-real-bayes.toml $c/terrain-real-ridge.toml --out "$out/terrain-real" --seeds 3 --shots $shots \
+                --episodes 400 --baselines --reference finetuned
+            cp "$out/terrain-real/compare.md" "$out/terrain-real/compare-$shots.md"
+        done
         ;;
     esac
     case $part in

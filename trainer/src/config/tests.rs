@@ -172,8 +172,8 @@ fn recordings_are_found_from_anywhere_and_their_folder_stays_at_home() {
 #[test]
 fn the_configurations_that_come_along_can_be_read() {
     let mut runs = 0;
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in glob::glob(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/**/*.toml")).unwrap() {
+        let path = path.unwrap();
         if path.file_stem().is_some_and(|stem| !stem.to_string_lossy().ends_with("-dataset")) {
             let config = Config::read(&path, &[]).unwrap_or_else(|why| panic!("{why}"));
             assert_eq!(Config::parse(&path, &config.to_toml(), &[]).unwrap(), config);

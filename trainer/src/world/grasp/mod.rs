@@ -26,6 +26,7 @@ pub mod object;
 pub mod pose;
 pub mod primitives;
 pub mod quality;
+mod quantity;
 pub mod read;
 pub mod scene;
 pub mod surface;
@@ -40,18 +41,18 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use sinew_models::spec::Loss;
 
-use self::execute::{EXECUTIONS, Noise, Outcome, execute, holds_half, success_probability};
+use self::execute::{EXECUTIONS, Noise, Outcome, execute, holds_half};
 use self::families::Family;
 pub use self::hidden::{Distribution, Hidden};
 use self::mesh::{Mesh, MeshError};
+pub use self::quantity::Quantity;
+use self::quantity::judge;
 use self::read::{ReadError, mesh_files, read_mesh};
 pub use self::scene::{CANDIDATES, Scene, Sees};
 use super::root::{UnknownVariable, data_folder, expand};
-use super::{Column, Metric, Predictor, Signature, Split, Task, World};
-use crate::episode::{Episode, Samples};
-use crate::metric;
+use super::{Metric, Predictor, Signature, Split, Task, World};
+use crate::episode::Episode;
 
 /// `[world]` of grasping.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,9 @@ pub struct GraspConfig {
     /// How grasps are seen.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sees: Sees,
+    /// What is predicted besides success, a head each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Quantity>,
     /// Who judges the grasps of tests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub judge: Judge,
@@ -121,6 +125,12 @@ pub enum GraspError {
     /// A mesh.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What is predicted besides success.
+    #[error("field `world.also`: expected `slip_margin` and `width`, each at most once, found {0:?}")]
+    Quantities(Vec<Quantity>),
+    /// Lifts say nothing of what is predicted besides success.
+    #[error("field `world.also`: expected nothing where judge = \"lift\", which tells success alone, found {0:?}")]
+    NotByLift(Vec<Quantity>),
     /// A path.
     #[error(transparent)]
     Variable(#[from] UnknownVariable),
@@ -153,6 +163,9 @@ pub struct GraspWorld {
     distribution: Distribution,
     judge: Judge,
     sees: Sees,
+    /// Success first.
+    quantities: Vec<Quantity>,
+    metrics: Vec<Metric>,
     signature: Signature,
     meshes: [Vec<Mesh>; 2],
     scenes: [Vec<OnceLock<Scene>>; 3],
@@ -189,6 +202,13 @@ impl GraspWorld {
         if config.judge == Judge::Lift && cfg!(not(feature = "physics")) {
             return Err(GraspError::NoPhysics);
         }
+        let also = &config.also;
+        if also.contains(&Quantity::Success) || (1..also.len()).any(|place| also[..place].contains(&also[place])) {
+            return Err(GraspError::Quantities(also.clone()));
+        }
+        if config.judge == Judge::Lift && !also.is_empty() {
+            return Err(GraspError::NotByLift(also.clone()));
+        }
         let read = |paths: &[String]| {
             let mut meshes = Vec::new();
             for path in paths {
@@ -209,14 +229,20 @@ impl GraspWorld {
             }
             Ok(meshes)
         };
-        let outputs = vec![Column { name: "success".into(), unit: "1".into() }];
+        let quantities = [&[Quantity::Success], &also[..]].concat();
+        let of_head = |(head, quantity): (usize, &Quantity)| {
+            quantity.metrics().into_iter().map(move |metric| metric.of_head(head))
+        };
+        let metrics = quantities.iter().enumerate().flat_map(of_head).collect();
         let sees = config.sees;
         let (inputs, image) = (sees.columns(), sees.image());
-        let signature = Signature::of_one_head(inputs, image, outputs, Loss::BinaryCrossEntropy);
+        let heads = quantities.iter().map(|quantity| quantity.head()).collect();
+        let signature = Signature::of_heads(inputs, image, heads);
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
-        Ok(Self { distribution: config.distribution, judge: config.judge, sees, signature, meshes, scenes })
+        let GraspConfig { distribution, judge, .. } = *config;
+        Ok(Self { distribution, judge, sees, quantities, metrics, signature, meshes, scenes })
     }
 
     /// What is hidden.
@@ -291,10 +317,23 @@ impl Situation<'_> {
 
     /// The share of `executions` in which each of these grasps holds.
     pub fn probabilities(&self, grasps: &[usize], executions: usize) -> Vec<f64> {
+        self.expectations(grasps, executions, &[Quantity::Success])
+    }
+
+    /// The means over `executions` of what is asked of each of these grasps, one grasp after the other.
+    fn expectations(&self, grasps: &[usize], executions: usize, quantities: &[Quantity]) -> Vec<f64> {
         let mut rng = self.rng.clone();
         let Scene { object, grasps: all, .. } = &*self.scene;
-        let one = |grasp: &usize| success_probability(object, &self.hidden, &all[*grasp], executions, &mut rng);
-        grasps.iter().map(one).collect()
+        let mut means = Vec::with_capacity(grasps.len() * quantities.len());
+        for grasp in grasps {
+            let mut sums = vec![0.0; quantities.len()];
+            for _ in 0..executions {
+                let outcome = execute(object, &self.hidden, &all[*grasp], &Noise::draw(&mut rng));
+                sums.iter_mut().zip(quantities).for_each(|(sum, quantity)| *sum += quantity.of(&outcome));
+            }
+            means.extend(sums.into_iter().map(|sum| sum / executions as f64));
+        }
+        means
     }
 
     /// The quality of Ferrari and Canny of the grip that each of these grasps lifts by, without noise, see
@@ -348,8 +387,9 @@ impl World for GraspWorld {
         let mut order: Vec<usize> = (CANDIDATES..2 * CANDIDATES).collect();
         order.shuffle(rng);
         for &grasp in order.iter().cycle().take(shots) {
-            let held = situation.try_grasp(grasp, rng).held();
-            episode.support.push(situation.scene.input(grasp), &[f32::from(u8::from(held))]);
+            let outcome = situation.try_grasp(grasp, rng);
+            let targets: Vec<f32> = self.quantities.iter().map(|quantity| quantity.of(&outcome) as f32).collect();
+            episode.support.push(situation.scene.input(grasp), &targets);
         }
         let mut query: Vec<usize> = (0..CANDIDATES).collect();
         let mut executions = EXECUTIONS;
@@ -358,35 +398,28 @@ impl World for GraspWorld {
             query.truncate(TRAIN_QUERY);
             executions = TRAIN_EXECUTIONS;
         }
-        let probabilities = match (self.judge, task.split) {
+        let expectations = match (self.judge, task.split) {
             #[cfg(feature = "physics")]
             (Judge::Lift, Split::Test) => situation.lifts(&query),
-            _ => situation.probabilities(&query, executions),
+            _ => situation.expectations(&query, executions, &self.quantities),
         };
-        for (grasp, probability) in query.iter().zip(probabilities) {
-            episode.query.push(situation.scene.input(*grasp), &[probability as f32]);
+        for (grasp, expectations) in query.iter().zip(expectations.chunks_exact(self.quantities.len())) {
+            let targets: Vec<f32> = expectations.iter().map(|value| *value as f32).collect();
+            episode.query.push(situation.scene.input(*grasp), &targets);
         }
         episode
     }
 
     fn metrics(&self) -> &[Metric] {
-        const { &[Metric::higher("auroc", "1"), Metric::lower("log_loss", "nat"), Metric::higher("pick_success", "1")] }
+        &self.metrics
     }
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
-        judge(&episode.query, predictor).into()
+        judge(&episode.query, &self.quantities, predictor)
     }
 
     /// Who knows the probabilities.
     fn oracle(&self, task: &Task, episode: &Episode) -> Option<Vec<f64>> {
         Some(self.score(task, episode, &mut |_, said| said.copy_from_slice(&episode.query.targets)))
     }
-}
-
-/// The metrics of a query whose targets are probabilities.
-fn judge(query: &Samples, predictor: &mut Predictor<'_>) -> [f64; 3] {
-    let mut said = vec![0.0; query.rows];
-    predictor(&query.inputs, &mut said);
-    let truth = &query.targets;
-    [metric::expected_auroc(&said, truth), metric::expected_log_loss(&said, truth), metric::expected_pick(&said, truth)]
 }

@@ -12,6 +12,7 @@ use super::object::Object;
 use super::pose::stable_poses;
 use super::primitives::{bow, capsule, cuboid, cylinder, superquadric};
 use super::*;
+use crate::metric;
 
 fn near(found: f64, expected: f64, tolerance: f64) {
     assert!((found - expected).abs() <= tolerance, "expected {expected}, found {found}");
@@ -276,4 +277,30 @@ fn files_that_hold_no_body_are_named() {
     let empty = tempfile::tempdir().unwrap();
     assert!(mesh_files(empty.path()).unwrap_err().to_string().contains(".obj or .stl"));
     assert!(mesh_files(&empty.path().join("none")).unwrap_err().to_string().contains("none"));
+}
+
+#[test]
+fn heads_see_the_same_tries_and_what_they_measure() {
+    let one = GraspWorld::open(&GraspConfig::default()).unwrap();
+    let also = vec![Quantity::Width, Quantity::SlipMargin];
+    let three = GraspWorld::open(&GraspConfig { also: also.clone(), ..GraspConfig::default() }).unwrap();
+    let names: Vec<_> = three.metrics().iter().map(|metric| (metric.name, metric.head)).collect();
+    assert_eq!(names[2..], [("pick_success", 0), ("width_rmse", 1), ("slip_margin_rmse", 2)]);
+    let rng = || ChaCha8Rng::seed_from_u64(11);
+    let task = one.task(Split::Test, &mut rng());
+    let (a, b) = (one.episode(&task, 20, &mut rng()), three.episode(&task, 20, &mut rng()));
+    assert_eq!(a.support.inputs, b.support.inputs);
+    let head = |targets: &[f32], head: usize| targets.iter().copied().skip(head).step_by(3).collect::<Vec<_>>();
+    assert_eq!((a.support.targets, a.query.targets), (head(&b.support.targets, 0), head(&b.query.targets, 0)));
+    for row in 0..b.support.rows {
+        let &[held, width, margin] = b.support.target(row) else { panic!("three targets") };
+        assert!(held == 0.0 || (margin >= 0.0 && width > 0.0 && width <= 0.085), "{held} {width} {margin}");
+        assert!((-1.0..=1.0).contains(&margin));
+    }
+    let oracle = three.oracle(&task, &b).unwrap();
+    assert!(oracle[3].abs() <= 1e-6 && oracle[4].abs() <= 1e-6, "{oracle:?}");
+    for wrong in [vec![Quantity::Success], vec![Quantity::Width; 2]] {
+        let refused = GraspWorld::open(&GraspConfig { also: wrong, ..GraspConfig::default() }).unwrap_err();
+        assert!(refused.to_string().contains("world.also"), "{refused}");
+    }
 }

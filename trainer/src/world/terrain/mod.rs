@@ -28,6 +28,7 @@ pub mod map;
 mod noise;
 pub mod obstacles;
 pub mod physics;
+mod quantity;
 pub mod route;
 pub mod rover;
 pub mod sense;
@@ -40,13 +41,13 @@ use std::sync::OnceLock;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use sinew_models::spec::Loss;
 
 pub use self::ground::{ElevationConfig, TerrainError};
 pub use self::hidden::{Distribution, Hidden};
 pub use self::map::Map;
+pub use self::quantity::Quantity;
 pub use self::rover::{Drive, Rover};
 pub use self::survey::ROUTES;
 
@@ -56,7 +57,7 @@ use self::physics::{Passage, passage};
 use self::route::Planner;
 use self::sense::{FEATURES, Labels, believed, sense};
 use self::survey::Survey;
-use super::{Column, Metric, Predictor, Signature, Split, Task, World};
+use super::{Metric, Predictor, Signature, Split, Task, World};
 use crate::episode::{Episode, Samples};
 use crate::metric;
 
@@ -71,61 +72,6 @@ pub fn expected_energies(predictions: &[f32]) -> Vec<f64> {
     let energy = |prediction: &f32| f64::from(prediction.clamp(-LARGEST_LOG, LARGEST_LOG)).exp();
     predictions.iter().zip(edges()).map(|(prediction, edge)| energy(prediction) * edge.length).collect()
 }
-
-/// What is predicted of an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantity {
-    /// The log of the energy per metre, in ln(J/m).
-    Energy,
-    /// The slip, from 0 to [`physics::LARGEST_SLIP`].
-    Slip,
-    /// The log of the time per metre, in ln(s/m).
-    Time,
-}
-
-impl Quantity {
-    fn column(self) -> Column {
-        let (name, unit) = match self {
-            Self::Energy => ("log_energy", "ln(J/m)"),
-            Self::Slip => ("slip", "1"),
-            Self::Time => ("log_time", "ln(s/m)"),
-        };
-        Column { name: name.into(), unit: unit.into() }
-    }
-
-    fn metric(self) -> Metric {
-        match self {
-            Self::Energy => Metric::lower("log_energy_rmse", "ln(J/m)"),
-            Self::Slip => Metric::lower("slip_rmse", "1"),
-            Self::Time => Metric::lower("log_time_rmse", "ln(s/m)"),
-        }
-    }
-
-    /// What it truly is.
-    fn truth(self, passage: &Passage) -> f32 {
-        let value = match self {
-            Self::Energy => passage.energy.ln(),
-            Self::Slip => passage.slip.min(physics::LARGEST_SLIP),
-            Self::Time => physics::time(passage.slip).ln(),
-        };
-        value as f32
-    }
-
-    /// What a rover measures of it: energies by its current, slip by odometry of wheels and of cameras, time by its clock.
-    fn measured(self, passage: &Passage, rng: &mut ChaCha8Rng) -> f32 {
-        match self {
-            Self::Energy => rover::measured(passage.energy, rng),
-            Self::Slip => self.truth(passage) + (SLIP_NOISE * rng.sample::<f64, _>(StandardNormal)) as f32,
-            Self::Time => self.truth(passage) + (TIME_NOISE * rng.sample::<f64, _>(StandardNormal)) as f32,
-        }
-    }
-}
-
-/// Spread of a measured slip: visual odometry is good to a few percent (Maimone, Cheng and Matthies 2007).
-const SLIP_NOISE: f64 = 0.02;
-/// Spread of the log of a measured time.
-const TIME_NOISE: f64 = 0.02;
 
 /// `[world]` of `kind = "terrain"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

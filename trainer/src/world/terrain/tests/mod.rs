@@ -285,3 +285,39 @@ fn a_rover_drives_what_it_planned() {
     assert!(plan_route(&[], 0, 1).is_none() && plan_route(rover.energies(), 0, grid::CELLS).is_none());
     assert_eq!(plan_route(rover.energies(), 7, 7), Some(vec![]));
 }
+
+#[test]
+fn heads_see_the_same_edges_and_what_driving_them_takes() {
+    let three =
+        Terrain::open(&TerrainConfig { also: vec![Quantity::Slip, Quantity::Time], ..TerrainConfig::default() }, 0)
+            .unwrap();
+    let names: Vec<_> = three.metrics().iter().map(|metric| (metric.name, metric.head)).collect();
+    assert_eq!(names, [("log_energy_rmse", 0), ("regret", 0), ("slip_rmse", 1), ("log_time_rmse", 2)]);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let task = three.task(Split::Test, &mut rng);
+    let episode = three.episode(&task, 16, &mut rng);
+    for row in 0..episode.query.rows {
+        let &[_, slip, log_time] = episode.query.target(row) else { panic!("three targets") };
+        assert!((0.0..=0.8).contains(&slip));
+        let time = 1.0 / (0.5 * (1.0 - f64::from(slip)));
+        assert!((f64::from(log_time) - time.ln()).abs() <= 1e-5);
+    }
+    let (oracle, mean) = (three.oracle(&task, &episode).unwrap(), |head: usize| {
+        let column = || episode.query.targets.iter().skip(head).step_by(3);
+        column().sum::<f32>() / column().count() as f32
+    });
+    let means = [mean(0), mean(1), mean(2)];
+    let guess = three.score(&task, &episode, &mut |_, y| y.chunks_exact_mut(3).for_each(|y| y.copy_from_slice(&means)));
+    for (metric, (knows, guesses)) in three.metrics().iter().zip(oracle.iter().zip(&guess)) {
+        assert!(knows <= guesses, "{}: {knows} for {guesses}", metric.name);
+    }
+    // One head sees the same edges; the noise of what it measures is drawn from another place.
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let one = Terrain::default();
+    let task = one.task(Split::Test, &mut rng);
+    let alone = one.episode(&task, 16, &mut rng);
+    assert_eq!(alone.support.input(0), episode.support.input(0));
+    assert_eq!(alone.support.target(0)[0], episode.support.target(0)[0]);
+    let twice = TerrainConfig { also: vec![Quantity::Slip; 2], ..TerrainConfig::default() };
+    assert!(Terrain::open(&twice, 0).unwrap_err().to_string().contains("world.also"));
+}
