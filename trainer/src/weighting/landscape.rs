@@ -11,9 +11,18 @@
 //! L_1 = s (f_1 c_1 + g_1 c_2), L_2 = f_2 c_1 + g_2 c_2. The scale s is 1 in the first paper and 0.1 in the second and in that of FAMO. Above x_2 = 0 are two
 //! steep valleys, one for each objective, where the gradients conflict and differ much in length; below is the bowl with the Pareto front.
 //!
-//! PCGrad, CAGrad (c = 0.5), MGDA, Nash-MTL and FAMO reach the front from all five starts, at s = 1 within 65 000 steps; the slowest are PCGrad and CAGrad, which
-//! creep through the valleys. The plain sum is still in either valley after 100 000, and with s = 0.1 in the right one. FAMO needs to be told what losses are counted
-//! from (−21 s and −21, as the authors do), since they fall below 0 here, and to forget nothing (γ = 0), since the objectives do not change.
+//! **What is found.** At the papers' rate PCGrad, CAGrad (c = 0.5), MGDA, Nash-MTL and FAMO reach the front from all five starts, at s = 1 and at
+//! s = 0.1. Thousands of steps until the last of the five stays within 0.02 of it:
+//!
+//! | s | PCGrad | CAGrad, c = 0.5 | CAGrad, c = 0.4 | MGDA | Nash-MTL | FAMO | plain sum |
+//! |---|---|---|---|---|---|---|---|
+//! | 1 | 62 | 58 | 74 | 24 | 39 | 21 | never |
+//! | 0.1 | 71 | 74 | 81 | 29 | 45 | 24 | never |
+//!
+//! The slow ones creep through the valleys: 35 000 and 50 000 steps, as in the later papers, are not enough for PCGrad and CAGrad to reach the front
+//! from there, and the 100 000 of the first paper are. The plain sum is still in both valleys after 150 000 steps at s = 1, and in the right one at
+//! s = 0.1. FAMO needs two settings of its authors' experiment: losses are counted from −21 s and −21, since they fall below 0 here, and γ = 0, since
+//! the objectives do not change. With γ = 0.001 it stays in the valleys as the plain sum does.
 //!
 //! Where a max is met with equality its argument counts, as automatic differentiation has it: (0, 0), a start of the papers, is left because of that.
 
@@ -231,76 +240,79 @@ mod tests {
     /// What counts as on the front. Adam at the papers' rate moves by up to 0.001 in a step, and swings about by some of them.
     const ON_THE_FRONT: f64 = 0.02;
 
-    /// Where a descent ends, and how far from the front.
-    fn end(settings: &Settings, scale: f64, start: [f64; 2]) -> ([f64; 2], f64) {
+    /// Where a descent of so many thousand steps ends, and how far from the front.
+    fn end(settings: &Settings, scale: f64, start: [f64; 2], thousands: u64) -> ([f64; 2], f64) {
         assert_eq!(settings.check(2), Ok(()));
-        let descent = Descent { iterations: 70_000, every: 10_000, ..Descent::default() };
+        let descent = Descent { iterations: 1000 * thousands, every: 1000, ..Descent::default() };
         let trajectory = Landscape { scale }.descend(&mut *settings.open(2, 1), start, descent);
-        assert_eq!((trajectory.len(), trajectory[0]), (8, start));
-        let end = trajectory[7];
+        assert_eq!((trajectory.len() as u64, trajectory[0]), (thousands + 1, start));
+        let end = trajectory[trajectory.len() - 1];
         (end, Front::default().distance(end))
     }
 
-    fn reaches_the_front_from_everywhere(settings: &Settings) {
-        for start in STARTS {
-            let (end, distance) = end(settings, 1.0, start);
-            assert!(distance <= ON_THE_FRONT, "{} from {start:?} is at {end:?}, {distance} away", settings.name());
+    /// From all starts, at the scale of the first paper and at that of the others.
+    fn reaches_the_front(thousands: u64, settings: impl Fn(f64) -> Settings) {
+        for scale in [1.0, 0.1] {
+            for start in STARTS {
+                let settings = settings(scale);
+                let (end, distance) = end(&settings, scale, start, thousands);
+                assert!(distance <= ON_THE_FRONT, "{} at {scale} from {start:?} is at {end:?}", settings.name());
+            }
         }
+    }
+
+    /// How far from the front each start leads, at a scale.
+    fn distances(settings: &Settings, scale: f64, thousands: u64) -> [f64; 5] {
+        STARTS.map(|start| end(settings, scale, start, thousands).1)
     }
 
     /// It stays in either valley, and reaches the front from below them.
     #[test]
     fn the_plain_sum_stays_in_the_valleys() {
         let sum = Settings::Fixed(fixed::Settings { weights: vec![1.0, 1.0] });
-        let away: Vec<bool> = STARTS.iter().map(|start| end(&sum, 1.0, *start).1 > ON_THE_FRONT).collect();
+        let away = distances(&sum, 1.0, 100).map(|distance| distance > 5.0);
         assert_eq!(away, [true, false, true, false, false]);
-        // With the second paper's scale it leaves the valley of the first objective, whose gradient is then the weaker one, and not the other.
-        let away: Vec<bool> = STARTS.iter().map(|start| end(&sum, 0.1, *start).1 > ON_THE_FRONT).collect();
+        // At the smaller scale it leaves the valley of the first objective, whose gradient is then the weaker one, and not the other.
+        let away = distances(&sum, 0.1, 100).map(|distance| distance > 5.0);
         assert_eq!(away, [false, false, true, false, false]);
     }
 
     #[test]
     fn pcgrad_reaches_the_front() {
-        reaches_the_front_from_everywhere(&Settings::PcGrad(pcgrad::Settings {}));
+        reaches_the_front(80, |_| Settings::PcGrad(pcgrad::Settings {}));
     }
 
     /// With the c of the paper's experiment; the front is reached at the point where the mean is least.
     #[test]
     fn cagrad_reaches_the_front() {
         let settings = Settings::CaGrad(cagrad::Settings { c: 0.5 });
-        reaches_the_front_from_everywhere(&settings);
-        let (end, _) = end(&settings, 1.0, STARTS[0]);
+        reaches_the_front(80, |_| settings.clone());
+        let (end, _) = end(&settings, 1.0, STARTS[0], 60);
         assert!(end[0].abs() <= 0.01 && (end[1] + 8.3552).abs() <= 0.01, "{end:?}");
     }
 
     #[test]
     fn mgda_reaches_the_front() {
-        reaches_the_front_from_everywhere(&Settings::Mgda(mgda::Settings::default()));
+        reaches_the_front(50, |_| Settings::Mgda(mgda::Settings::default()));
     }
 
     #[test]
     fn nash_reaches_the_front() {
-        reaches_the_front_from_everywhere(&Settings::Nash(nash::Settings::default()));
+        reaches_the_front(50, |_| Settings::Nash(nash::Settings::default()));
     }
 
-    /// Losses are counted from −21, and ξ forgets nothing, as in the paper's experiment.
+    fn famo_with(decay: f64, scale: f64) -> Settings {
+        Settings::Famo(famo::Settings { rate: 0.025, decay, least: vec![-21.0 * scale, -21.0] })
+    }
+
     #[test]
     fn famo_reaches_the_front() {
-        reaches_the_front_from_everywhere(&Settings::Famo(famo::Settings {
-            rate: 0.025,
-            decay: 0.0,
-            least: vec![-21.0; 2],
-        }));
+        reaches_the_front(50, |scale| famo_with(0.0, scale));
     }
 
-    /// Nash's bargain does not depend on the scale of losses: neither does where it ends, but for the way there.
     #[test]
-    fn all_of_them_reach_it_at_the_second_scale_too() {
-        for settings in [Settings::Mgda(mgda::Settings::default()), Settings::Nash(nash::Settings::default())] {
-            for start in STARTS {
-                let (end, distance) = end(&settings, 0.1, start);
-                assert!(distance <= ON_THE_FRONT, "{} from {start:?} is at {end:?}", settings.name());
-            }
-        }
+    fn famo_that_forgets_stays_in_the_valleys() {
+        let away = distances(&famo_with(1e-3, 1.0), 1.0, 100).map(|distance| distance > 5.0);
+        assert_eq!(away, [true, false, true, false, false]);
     }
 }

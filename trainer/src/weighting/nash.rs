@@ -76,7 +76,8 @@ impl Nash {
 fn bargain(gram: &DMatrix<f64>) -> DVector<f64> {
     let tasks = gram.nrows();
     let gram = gram + DMatrix::identity(tasks, tasks) * RIDGE;
-    let mut beta = DVector::from_element(tasks, 1.0);
+    // The best of those with all even, which with two tasks is the best of all: β² (1 + cosine) = 1.
+    let mut beta = DVector::from_element(tasks, (tasks as f64 / gram.sum()).sqrt());
     let mut last = f64::INFINITY;
     for _ in 0..MOST_STEPS {
         let inverse = beta.map(|beta| 1.0 / beta);

@@ -51,6 +51,7 @@ pub(super) fn minimise(a: &DMatrix<f64>, b: &DVector<f64>, w: &mut DVector<f64>)
             w[from] -= shift;
         }
         // Anew, so that rounding does not add up; there are few tasks.
-        slope = a * &*w + b;
+        slope.copy_from(b);
+        slope.gemv(1.0, a, w, 1.0);
     }
 }
