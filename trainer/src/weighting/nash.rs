@@ -75,7 +75,9 @@ impl Nash {
 /// β > 0 with (Ĝ + ridge) β = 1/β; the diagonal of Ĝ is 1.
 fn bargain(gram: &DMatrix<f64>) -> DVector<f64> {
     let tasks = gram.nrows();
-    let gram = gram + DMatrix::identity(tasks, tasks) * RIDGE;
+    // And more where rounding, such as to single precision, has left Ĝ an eigenvalue below 0.
+    let ridge = RIDGE + (-2.0 * gram.symmetric_eigenvalues().min()).max(0.0);
+    let gram = gram + DMatrix::identity(tasks, tasks) * ridge;
     // The best of those with all even, which with two tasks is the best of all: β² (1 + cosine) = 1.
     let mut beta = DVector::from_element(tasks, (tasks as f64 / gram.sum()).sqrt());
     let mut last = f64::INFINITY;
