@@ -287,7 +287,7 @@ mod tests {
     fn cagrad_reaches_the_front() {
         let settings = Settings::CaGrad(cagrad::Settings { c: 0.5 });
         reaches_the_front(80, |_| settings.clone());
-        let (end, _) = end(&settings, 1.0, STARTS[0], 60);
+        let (end, _) = end(&settings, 1.0, STARTS[0], 80);
         assert!(end[0].abs() <= 0.01 && (end[1] + 8.3552).abs() <= 0.01, "{end:?}");
     }
 
