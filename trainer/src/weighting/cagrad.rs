@@ -6,8 +6,8 @@
 //! 1 + c² besides.
 //!
 //! **The dual, solved.** ‖g_w‖ is the least over t > 0 of ½ (‖g_w‖² / t + t), which makes of the dual a problem that is jointly convex in w and t.
-//! For each t it is a quadratic one on the simplex ([`minimise`]); its best t is where ‖g_w(t)‖ = t, which bisection finds, as the derivative by t
-//! has the sign of t − ‖g_w(t)‖. The authors hand F to a general solver.
+//! For each t it is a quadratic one on the simplex ([`minimise`]); its best t is where ‖g_w(t)‖ = t, as the derivative by t has the sign of
+//! t − ‖g_w(t)‖; false position finds it, in the Illinois variant (Dowell, Jarratt 1971). The authors hand F to a general solver.
 //!
 //! **Where g_w vanishes** d is not unique, and coefficients of g_w / ‖g_w‖ grow without bound. So t is held above 10⁻⁴ of the longest gradient, which
 //! keeps gradients in single precision meaningful; then d = g₀ + √φ g_w / t lies inside the ball.
@@ -39,8 +39,10 @@ impl Settings {
 
 /// The least t, where the longest gradient is 1.
 const LEAST: f64 = 1e-4;
-/// Bisections of t, down to rounding.
-const BISECTIONS: usize = 50;
+/// How near t is to ‖g_w‖ in the end, relative to it, where rounding lets it be.
+const TOLERANCE: f64 = 1e-12;
+/// Most evaluations of the quadratic problem; about eight are enough.
+const MOST_TRIALS: usize = 60;
 
 /// Conflict-averse gradients.
 #[derive(Clone, Debug)]
@@ -71,25 +73,35 @@ fn dual(gram: &DMatrix<f64>, c: f64) -> Option<(DVector<f64>, f64)> {
     if radius <= c * LEAST * LEAST || radius == 0.0 {
         return None;
     }
-    // Of the quadratic problem of this t: w, and whether ‖g_w‖ is above t.
-    let longer = |t: f64, w: &mut DVector<f64>| {
+    // By how much ‖g_w‖ is above t, for the w of the quadratic problem of this t.
+    let excess = |t: f64, w: &mut DVector<f64>| {
         minimise(&gram, &(&by_mean * (t / radius)), w);
-        w.dot(&(&gram * &*w)).max(0.0).sqrt() > t
+        w.dot(&(&gram * &*w)).max(0.0).sqrt() - t
     };
-    let (mut low, mut high) = (LEAST, 1.0);
-    if longer(low, &mut w) {
-        for _ in 0..BISECTIONS {
-            let middle = 0.5 * (low + high);
-            if longer(middle, &mut w) {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        longer(high, &mut w);
-        low = high;
+    let (mut low, mut above) = (LEAST, excess(LEAST, &mut w));
+    if above <= 0.0 {
+        return Some((w, radius / LEAST));
     }
-    Some((w, radius / low))
+    let (mut high, mut below) = (1.0, excess(1.0, &mut w).min(0.0));
+    let (mut t, mut last) = (high, 0.0);
+    for _ in 0..MOST_TRIALS {
+        // Where the line through both ends is 0; an end that stays twice counts half, so that it moves too.
+        t = (low * below - high * above) / (below - above);
+        let middle = excess(t, &mut w);
+        if middle.abs() <= TOLERANCE * t || high - low <= TOLERANCE * high {
+            break;
+        }
+        let stays = middle * last > 0.0;
+        last = middle;
+        if middle > 0.0 {
+            (low, above) = (t, middle);
+            below *= if stays { 0.5 } else { 1.0 };
+        } else {
+            (high, below) = (t, middle);
+            above *= if stays { 0.5 } else { 1.0 };
+        }
+    }
+    Some((w, radius / t))
 }
 
 impl Weighting for CaGrad {

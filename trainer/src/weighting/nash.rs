@@ -75,8 +75,12 @@ impl Nash {
 /// β > 0 with (Ĝ + ridge) β = 1/β; the diagonal of Ĝ is 1.
 fn bargain(gram: &DMatrix<f64>) -> DVector<f64> {
     let tasks = gram.nrows();
-    let gram = gram + DMatrix::identity(tasks, tasks) * RIDGE;
-    let mut beta = DVector::from_element(tasks, 1.0);
+    // And more where rounding, such as to single precision, has left Ĝ an eigenvalue below 0.
+    let ridge = RIDGE + (-2.0 * gram.symmetric_eigenvalues().min()).max(0.0);
+    let gram = gram + DMatrix::identity(tasks, tasks) * ridge;
+    // The best of those with all even, which with two tasks is the best of all: β² (1 + cosine) = 1.
+    let mut beta = DVector::from_element(tasks, (tasks as f64 / gram.sum()).sqrt());
+    let mut last = f64::INFINITY;
     for _ in 0..MOST_STEPS {
         let inverse = beta.map(|beta| 1.0 / beta);
         let gradient = &gram * &beta - &inverse;
@@ -90,9 +94,11 @@ fn bargain(gram: &DMatrix<f64>) -> DVector<f64> {
         // Both stay inside: a step of decrement below 1 cannot leave the domain.
         let damping = if decrement < 0.25 { 1.0 } else { 1.0 / (1.0 + decrement) };
         beta -= step * damping;
-        if decrement <= 1e-11 {
+        // Convergence is quadratic, until rounding keeps the decrement where it is: near a stationary point that is at about 1e-8.
+        if decrement <= 1e-11 || (decrement < 1e-3 && decrement >= 0.5 * last) {
             break;
         }
+        last = decrement;
     }
     beta
 }
