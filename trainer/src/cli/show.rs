@@ -7,9 +7,11 @@ use clap::Args;
 use super::{Answer, deploy, evaluate};
 use crate::config::{Config, WorldConfig};
 use crate::model::Model;
-use crate::show::{Order, Shown};
+use crate::show::{Order, Shown, landscape};
 use crate::world::open;
 
+/// The subject that is no world.
+const LANDSCAPE: &str = "landscape";
 /// Support samples where neither the command line nor the bundle says how many.
 const SHOTS: usize = 5;
 
@@ -22,6 +24,8 @@ const SHOTS: usize = 5;
 /// Grasping: the scene with the best grasp, what a depth camera sees, all grasps by how often they hold, and the grasps
 /// believed best before and after tries. Terrain: the map with planned paths, and what each place costs. One input and one
 /// output: curves of six tasks. Images: an episode. Writes PNG, and SVG of all but shaded scenes.
+///
+/// `sinew show landscape` draws where ways of weighing two tasks go on the landscape of Liu et al. (2021); no option matters.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -56,9 +60,18 @@ fn trained_in(path: &Path, model: &Model) -> Result<WorldConfig, String> {
         .ok_or_else(|| format!("{}: it does not say in which world it was trained: --config FILE", path.display()))
 }
 
+fn create(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))
+}
+
 pub fn run(arguments: &Arguments) -> Answer {
     crate::collective::expect_one()?;
     let subject = &arguments.subject;
+    if subject == LANDSCAPE {
+        create(&arguments.out)?;
+        landscape::draw(&arguments.out)?.iter().for_each(|path| println!("{}", path.display()));
+        return Ok(());
+    }
     let given = arguments.config.as_deref().map(world_of).transpose()?;
     let (shown, bundle, shots);
     if let Some(named) = open::config_by_name(subject) {
@@ -94,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Answer {
         deploy::check(path, &model, shown.as_world())?;
         bundle = Some(bytes);
     }
-    std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;
+    create(&arguments.out)?;
     let order = Order { bundle: bundle.as_deref(), shots, seed: arguments.seed, folder: &arguments.out };
     for path in shown.draw(&order)? {
         println!("{}", path.display());

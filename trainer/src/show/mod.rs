@@ -6,6 +6,7 @@
 pub mod draw;
 pub mod drawings;
 pub mod grasp;
+pub mod landscape;
 pub mod terrain;
 pub mod waves;
 
