@@ -6,7 +6,7 @@
 //! for training divides by 1 + c² besides.
 //!
 //! **The dual, solved.** ‖g_w‖ is the least over t > 0 of ½ (‖g_w‖² / t + t), which makes of the dual a problem that is jointly convex in
-//! w and t. For each t it is a quadratic one on the simplex ([`minimise`]); its best t is where ‖g_w(t)‖ = t, as the derivative by t has
+//! w and t. For each t it is a quadratic one on the simplex (`simplex.rs`); its best t is where ‖g_w(t)‖ = t, as the derivative by t has
 //! the sign of t − ‖g_w(t)‖. False position finds it, in the Illinois variant (Dowell, Jarratt 1971). The authors hand F to a general
 //! solver.
 //!

@@ -134,8 +134,8 @@ impl Landscape {
 
 /// The points of the plane where no objective can fall without a rise of the other: a curve from (−7, y) to (7, y), with y about −8.
 ///
-/// Below x_2 = 0 the gradients oppose each other where −7 ≤ x_1 ≤ 7 and the derivative by x_2 of w L_1 / s + (1 − w) L_2 is 0, with w = (7
-/// + x_1) / 14, which makes that by x_1 vanish. It is the front for every s, which changes w alone. Nothing above x_2 = 0 belongs to it,
+/// Below x_2 = 0 the gradients oppose each other where −7 ≤ x_1 ≤ 7 and the derivative by x_2 of w L_1 / s + (1 − w) L_2 is 0, with 14 w
+/// = 7 + x_1, which makes that by x_1 vanish. It is the front for every s, which changes w alone. Nothing above x_2 = 0 belongs to it,
 /// which a test holds on a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Front {
