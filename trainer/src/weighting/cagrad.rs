@@ -1,16 +1,17 @@
 //! Conflict-averse gradient descent, CAGrad: Liu, Liu, Jin, Stone, Liu, *Conflict-Averse Gradient Descent for Multi-task Learning* (2021).
 //!
-//! Of all directions in a ball about the mean gradient g₀, the one that serves the worst served task best: max over d of minᵢ gᵢ·d with
-//! ‖d − g₀‖ ≤ c ‖g₀‖ (eq. 2). Its dual is min over w on the simplex of F(w) = g_w·g₀ + √φ ‖g_w‖, with g_w = Σ wᵢ gᵢ and √φ = c ‖g₀‖ (eq. 3),
-//! and d = g₀ + √φ g_w / ‖g_w‖ (algorithm 1). The step here is along T d, so that c = 0 is the plain sum; the authors' code for training divides by
-//! 1 + c² besides.
+//! Of all directions in a ball about the mean gradient g₀, the one that serves the worst served task best (section 3.1): max over d of
+//! minᵢ gᵢ·d with ‖d − g₀‖ ≤ c ‖g₀‖. Its dual is min over w on the simplex of F(w) = g_w·g₀ + √φ ‖g_w‖, with g_w = Σ wᵢ gᵢ and
+//! √φ = c ‖g₀‖, and d = g₀ + √φ g_w / ‖g_w‖ (algorithm 1). The step here is along T d, so that c = 0 is the plain sum; the authors' code
+//! for training divides by 1 + c² besides.
 //!
-//! **The dual, solved.** ‖g_w‖ is the least over t > 0 of ½ (‖g_w‖² / t + t), which makes of the dual a problem that is jointly convex in w and t.
-//! For each t it is a quadratic one on the simplex ([`minimise`]); its best t is where ‖g_w(t)‖ = t, as the derivative by t has the sign of
-//! t − ‖g_w(t)‖; false position finds it, in the Illinois variant (Dowell, Jarratt 1971). The authors hand F to a general solver.
+//! **The dual, solved.** ‖g_w‖ is the least over t > 0 of ½ (‖g_w‖² / t + t), which makes of the dual a problem that is jointly convex in
+//! w and t. For each t it is a quadratic one on the simplex (`simplex.rs`); its best t is where ‖g_w(t)‖ = t, as the derivative by t has
+//! the sign of t − ‖g_w(t)‖. False position finds it, in the Illinois variant (Dowell, Jarratt 1971). The authors hand F to a general
+//! solver.
 //!
-//! **Where g_w vanishes** d is not unique, and coefficients of g_w / ‖g_w‖ grow without bound. So t is held above 10⁻⁴ of the longest gradient, which
-//! keeps gradients in single precision meaningful; then d = g₀ + √φ g_w / t lies inside the ball.
+//! **Where g_w vanishes** d is not unique, and coefficients of g_w / ‖g_w‖ grow without bound. So t is held above 10⁻⁴ of the longest
+//! gradient, which keeps gradients in single precision meaningful; then d = g₀ + √φ g_w / t lies inside the ball.
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
@@ -139,7 +140,7 @@ mod tests {
     use crate::weighting::matrix;
     use proptest::prelude::*;
 
-    /// F(w), eq. 3.
+    /// F(w).
     fn objective(gram: &DMatrix<f64>, c: f64, w: &DVector<f64>) -> f64 {
         let mean = DVector::from_element(w.len(), 1.0 / w.len() as f64);
         let norm = |w: &DVector<f64>| w.dot(&(gram * w)).max(0.0).sqrt();

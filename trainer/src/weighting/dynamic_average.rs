@@ -1,8 +1,8 @@
 //! Dynamic weight average, DWA: Liu, Johns, Davison, *End-to-End Multi-Task Learning with Attention* (2019), section 3.3.
 //!
-//! A task whose loss falls more slowly weighs more: wᵢ(t − 1) = Lᵢ(t − 1) / Lᵢ(t − 2) and λᵢ(t) = K exp(wᵢ(t − 1) / T) / Σ exp(wⱼ(t − 1) / T)
-//! (eq. 7), with K tasks, a temperature T, and wᵢ = 1 for the first two t. In the paper Lᵢ(t) is the mean over an epoch; here t counts windows
-//! of so many iterations. A loss below [`LEAST_LOSS`] counts as that much in the ratio.
+//! A task whose loss falls more slowly weighs more: wᵢ(t − 1) = Lᵢ(t − 1) / Lᵢ(t − 2) and λᵢ(t) = K exp(wᵢ(t − 1) / T) / Σ exp(wⱼ(t − 1) /
+//! T) (eq. 7), with K tasks, a temperature T, and wᵢ = 1 for the first two t. In the paper Lᵢ(t) is the mean over an epoch; here t counts
+//! windows of so many iterations. A loss below [`LEAST_LOSS`] counts as that much in the ratio.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ impl Settings {
 pub struct DynamicAverage {
     settings: Settings,
     tasks: usize,
-    /// Of each task the sum of this window's losses, their number, and the means of the window before this one and of the one before that; a
-    /// mean is NaN where there was none yet.
+    /// Of each task the sum of this window's losses, their number, and the means of the window before this one and of the one before that;
+    /// a mean is NaN where there was none yet.
     sums: Vec<f64>,
     counts: Vec<f64>,
     last: Vec<f64>,

@@ -1,10 +1,10 @@
 //! Fast adaptive multitask optimisation, FAMO: Liu, Feng, Stone, Liu, *FAMO: Fast Adaptive Multitask Optimization* (2023), algorithm 1.
 //!
-//! Losses should fall at the same rate, in the logarithm, without a gradient for each task. The step is along c Σ zᵢ ∇ ln Lᵢ with
-//! z = softmax(ξ) and c = 1 / Σ (zᵢ / Lᵢ), which is the loss weights c zᵢ / Lᵢ: they sum to 1, here to the number of tasks. After the step
-//! the losses of the same batch are looked at again, and ξ ← ξ − β (Jᵀδ + γξ) with δᵢ = ln Lᵢ(before) − ln Lᵢ(after) and J the derivative of
-//! z by ξ: a task that fell more comes to weigh less. As in the authors' code, Adam takes that step. Losses are counted from the
-//! least that they can be, and what is below [`LEAST_LOSS`] above that counts as so much.
+//! Losses should fall at the same rate, in the logarithm, without a gradient for each task. The step is along c Σ zᵢ ∇ ln Lᵢ with z =
+//! softmax(ξ) and c = 1 / Σ (zᵢ / Lᵢ), which is the loss weights c zᵢ / Lᵢ: they sum to 1, here to the number of tasks. After the step the
+//! losses of the same batch are looked at again, and ξ ← ξ − β (Jᵀδ + γξ) with δᵢ = ln Lᵢ(before) − ln Lᵢ(after) and J the derivative of z
+//! by ξ: a task that fell more comes to weigh less. As in the authors' code, Adam takes that step. Losses are counted from the least that
+//! they can be, and what is below [`LEAST_LOSS`] above that counts as so much.
 
 use serde::{Deserialize, Serialize};
 

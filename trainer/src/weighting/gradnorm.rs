@@ -1,11 +1,11 @@
-//! GradNorm: Chen, Badrinarayanan, Lee, Rabinovich, *GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks*
-//! (2018), algorithm 1.
+//! GradNorm: Chen, Badrinarayanan, Lee, Rabinovich, *GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask
+//! Networks* (2018), algorithm 1.
 //!
-//! The gradient of wᵢ Lᵢ has the norm Gᵢ = wᵢ ‖gᵢ‖, and the mean over tasks is Ḡ. A task's inverse training rate is rᵢ = L̃ᵢ / mean L̃ with
-//! L̃ᵢ = Lᵢ(t) / Lᵢ(0). The weights are learned so that norms come to Ḡ rᵢ^α (eq. 1), by L_grad = Σ |Gᵢ − Ḡ rᵢ^α| with the targets held
-//! constant (eq. 2), and are scaled to sum to the number of tasks after each step. The paper takes gradients of the last shared layer to save
-//! time; here they are those of all shared parameters, whose Gram matrix is at hand. Lᵢ(0) is the first loss that was seen of the task. A loss
-//! below [`LEAST_LOSS`] counts as that much in the ratio, and no weight falls below a thousandth.
+//! The gradient of wᵢ Lᵢ has the norm Gᵢ = wᵢ ‖gᵢ‖, and the mean over tasks is Ḡ. A task's inverse training rate is rᵢ = L̃ᵢ / mean L̃
+//! with L̃ᵢ = Lᵢ(t) / Lᵢ(0). The weights are learned so that norms come to Ḡ rᵢ^α (eq. 1), by L_grad = Σ |Gᵢ − Ḡ rᵢ^α| with the targets
+//! held constant (eq. 2), and are scaled to sum to the number of tasks after each step. The paper takes gradients of the last shared layer
+//! to save time; here they are those of all shared parameters, whose Gram matrix is at hand. Lᵢ(0) is the first loss that was seen of the
+//! task. A loss below [`LEAST_LOSS`] counts as that much in the ratio, and no weight falls below a thousandth.
 //!
 //! The weights are of losses: heads get them too, as in algorithm 1, which takes one step of all parameters along the gradient of Σ wᵢ Lᵢ.
 

@@ -1,12 +1,14 @@
-//! The multiple-gradient descent algorithm: Désidéri (2012) and Sener, Koltun, *Multi-Task Learning as Multi-Objective Optimization* (2018).
+//! The multiple-gradient descent algorithm: Désidéri (2012) and Sener, Koltun, *Multi-Task Learning as Multi-Objective Optimization*
+//! (2018).
 //!
 //! The shortest vector in the convex hull of the gradients, min over w on the simplex of ‖Σ wᵢ gᵢ‖² (eq. 3), is 0 where a point is
-//! Pareto-stationary and else a direction d in which every loss falls: gᵢ·d ≥ ‖d‖². Algorithm 2 of Sener and Koltun is Frank–Wolfe with the line
-//! search of two gradients in closed form (algorithm 1); [`minimise`] is the same with pairwise steps, so one such step solves two tasks.
-//! The weights sum to the number of tasks here.
+//! Pareto-stationary and else a direction d in which every loss falls: gᵢ·d ≥ ‖d‖². Algorithm 2 of Sener and Koltun is Frank–Wolfe with
+//! the line search of two gradients in closed form (algorithm 1); `simplex.rs` is the same with pairwise steps, so one such step solves
+//! two tasks. The weights sum to the number of tasks here.
 //!
-//! Gradients may be normalised first, as the authors' code does. Their code then weighs the losses themselves by w; here gᵢ / nᵢ is weighed by w,
-//! which keeps the promise that every loss falls. A task whose gradient is 0 gets all the weight: the point is stationary for it.
+//! Gradients may be normalised first, as the authors' code does. Their code then weighs the losses themselves by w; here gᵢ / nᵢ is
+//! weighed by w, which keeps the promise that every loss falls. A task whose gradient is 0 gets all the weight: the point is stationary
+//! for it.
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};

@@ -3,14 +3,14 @@
 //!
 //! A trainer computes the loss Lᵢ of each task on a batch and, for a method that asks for it, the Gram matrix of the gradients gᵢ of the
 //! shared parameters. It gets two weights for each task: shared parameters step along Σ cᵢ gᵢ with `shared` as c, and the parameters of a
-//! task's own head along their gradient of Lᵢ times `heads`. Every direction that these methods know is a combination of the gᵢ, so the Gram
-//! matrix holds all that they need, wherever the gradients themselves lie.
+//! task's own head along their gradient of Lᵢ times `heads`. Every direction that these methods know is a combination of the gᵢ, so the
+//! Gram matrix holds all that they need, wherever the gradients themselves lie.
 //!
 //! **Scale.** With all weights 1 the step is that of the plain sum. Methods whose papers normalise their weights sum to the number of tasks
 //! present here, also where the paper has 1 or a mean, so that a rate means the same whichever method is chosen.
 //!
-//! **Absent tasks.** A task is absent from a batch where its loss, or the length of its gradient, is not a finite number. It is left out as if
-//! there were no such task, gets 0 in both, and what is remembered of it stays.
+//! **Absent tasks.** A task is absent from a batch where its loss, or the length of its gradient, is not a finite number. It is left out
+//! as if there were no such task, gets 0 in both, and what is remembered of it stays.
 
 mod adam;
 pub mod cagrad;
@@ -55,7 +55,8 @@ pub struct Seen<'a> {
     pub iteration: u64,
     /// The loss of each task: `[T]`; NaN where no row of the batch has its label.
     pub losses: &'a [f64],
-    /// gᵢ·gⱼ over the shared parameters: `[T, T]`, finite; 0 in rows and columns of absent tasks. `None` only for those that need losses alone.
+    /// gᵢ·gⱼ over the shared parameters: `[T, T]`, finite; 0 in rows and columns of absent tasks. `None` only for those that need losses
+    /// alone.
     pub gram: Option<&'a DMatrix<f64>>,
 }
 

@@ -1,18 +1,18 @@
 //! Nash-MTL: Navon, Shamsian, Achituve, Maron, Kawaguchi, Chechik, Fetaya, *Multi-Task Learning as a Bargaining Game* (2022).
 //!
-//! The tasks bargain for the direction: d maximises Σ ln(gᵢ·d) in a ball, which is d = Σ αᵢ gᵢ with Gα = 1/α, all α above 0, where G is the Gram
-//! matrix (claim 3.1 and eq. 2). Then every gᵢ·d is 1/αᵢ, above 0, and no scale of a loss matters.
+//! The tasks bargain for the direction: d maximises Σ ln(gᵢ·d) in a ball, which is d = Σ αᵢ gᵢ with Gα = 1/α, all α above 0, where G is
+//! the Gram matrix (claim 3.1). Then every gᵢ·d is 1/αᵢ, above 0, and no scale of a loss matters.
 //!
 //! **Gα = 1/α, solved.** It says that the gradient of ½ αᵀGα − Σ ln αᵢ is 0. That function is convex and self-concordant, so damped Newton
-//! (Nesterov, Nemirovskii 1994) finds its one least point from anywhere, without parameters. The paper minimises another function under the relaxed
-//! constraints αᵢ (Gα)ᵢ ≥ 1 by a concave–convex procedure of 20 calls of a cone solver (section 3.2), which comes near the same α. Because no
-//! scale matters, gradients are taken at length 1 here: β with Ĝβ = 1/β, and αᵢ = βᵢ / ‖gᵢ‖.
+//! (Nesterov, Nemirovskii 1994) finds its one least point from anywhere, without parameters. The paper minimises another function under
+//! the relaxed constraints αᵢ (Gα)ᵢ ≥ 1 by a concave–convex procedure of 20 calls of a cone solver (section 3.2), which comes near the
+//! same α. Because no scale matters, gradients are taken at length 1 here: β with Ĝβ = 1/β, and αᵢ = βᵢ / ‖gᵢ‖.
 //!
 //! **Pareto-stationary points** have no such α (it grows without bound as one comes near). Ĝ + 10⁻⁸ I in place of Ĝ bounds β to 10⁴ √T.
 //! A task without any gradient cannot bargain: it is left out, and gets weight 1 of nothing.
 //!
-//! **Length.** With that α, ‖d‖ = √T however short the gradients are. As in the authors' code, G is divided by its Frobenius norm first, which
-//! multiplies α by the root of that norm: ‖d‖ then shrinks with the gradients. Their norm limit and their weights that stay for some
+//! **Length.** With that α, ‖d‖ = √T however short the gradients are. As in the authors' code, G is divided by its Frobenius norm first,
+//! which multiplies α by the root of that norm: ‖d‖ then shrinks with the gradients. Their norm limit and their weights that stay for some
 //! iterations are settings.
 
 use nalgebra::{Cholesky, DMatrix, DVector};

@@ -1,7 +1,7 @@
 //! Random loss weighting, RLW: Lin, Ye, Zhang, Tsang, *Reasonable Effectiveness of Random Weighting* (2022), algorithm 1.
 //!
-//! Each iteration draws zᵢ ~ N(0, 1) and weighs by softmax(z), here times the number of tasks. It learns nothing: a method that does no better
-//! than this one has not earned what it costs.
+//! Each iteration draws zᵢ ~ N(0, 1) and weighs by softmax(z), here times the number of tasks. It learns nothing: a method that does no
+//! better than this one has not earned what it costs.
 
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};

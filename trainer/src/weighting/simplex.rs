@@ -17,11 +17,13 @@ const TOLERANCE: f64 = 1e-13;
 /// What is added to the second derivatives on a face, relative to the largest: gradients may depend on each other.
 const RIDGE: f64 = 1e-14;
 
-/// Moves `w` to where ½ wᵀAw + bᵀw is least on the simplex, with A positive semidefinite: `[T, T]`, `[T]`, `[T]`; `w` is on the simplex before.
+/// Moves `w` to where ½ wᵀAw + bᵀw is least on the simplex, with A positive semidefinite: `[T, T]`, `[T]`, `[T]`; `w` is on the simplex
+/// before.
 ///
-/// A round is a step of Frank–Wolfe with exact line search, the pairwise one (Lacoste-Julien, Jaggi 2015, algorithm 2): weight goes to the task of
-/// the least derivative from that of those which have weight where the gain is greatest. With two tasks that is all. With more it would zigzag for
-/// many thousand steps where gradients differ much in length and nearly oppose each other. So then comes a step to the least point of the face on which
+/// A round is a step of Frank–Wolfe with exact line search, the pairwise one (Lacoste-Julien, Jaggi 2015, algorithm 2): weight goes to the
+/// task of the least derivative from that of those which have weight where the gain is greatest. With two tasks that is all. With more it
+/// would zigzag for many thousand steps where gradients differ much in length and nearly oppose each other. So then comes a step to the
+/// least point of the face on which
 /// `w` lies, or as far as a weight becomes 0, as in the algorithm of Wolfe (1976).
 pub(super) fn minimise(a: &DMatrix<f64>, b: &DVector<f64>, w: &mut DVector<f64>) {
     let tasks = w.len();
@@ -62,8 +64,8 @@ pub(super) fn minimise(a: &DMatrix<f64>, b: &DVector<f64>, w: &mut DVector<f64>)
     }
 }
 
-/// One step to the least point of the face of those that have weight, or to its border. In p with Σ p = 0 that is Newton's step; the last of
-/// them gives what the others take.
+/// One step to the least point of the face of those that have weight, or to its border. In p with Σ p = 0 that is Newton's step; the last
+/// of them gives what the others take.
 fn descend_on_face(a: &DMatrix<f64>, b: &DVector<f64>, w: &mut DVector<f64>) {
     let face: Vec<usize> = (0..w.len()).filter(|task| w[*task] > 0.0).collect();
     let [others @ .., last] = &face[..] else { return };

@@ -1,10 +1,10 @@
-//! Homoscedastic uncertainty: Kendall, Gal, Cipolla, *Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics*
-//! (2018).
+//! Homoscedastic uncertainty: Kendall, Gal, Cipolla, *Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
+//! Semantics* (2018).
 //!
 //! Each task has a variance σᵢ² of its own, learned with the network: L = Σ Lᵢ / (2σᵢ²) + ln σᵢ (eq. 7). What is learned is sᵢ = ln σᵢ²
 //! (section 3.3), with which a task's part is ½ exp(−sᵢ) Lᵢ + ½ sᵢ: the weight is ½ exp(−sᵢ), and at rest σᵢ² is Lᵢ. The ½ is that of a
-//! Gaussian likelihood, for regression; the paper has 1 in its place for classification (eq. 10). Here all losses have the ½: a factor common to
-//! a loss changes only which σᵢ² it rests at.
+//! Gaussian likelihood, for regression; the paper has 1 in its place for classification (eq. 10). Here all losses have the ½: a factor
+//! common to a loss changes only which σᵢ² it rests at.
 
 use serde::{Deserialize, Serialize};
 
