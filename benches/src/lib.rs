@@ -18,6 +18,7 @@ pub mod meta_step;
 pub mod peak;
 pub mod problem;
 pub mod table;
+pub mod weighting;
 pub mod workload;
 
 pub use workload::Workload;
