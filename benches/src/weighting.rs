@@ -85,11 +85,8 @@ fn step(id: &'static str, weighting: weighting::Settings) -> Workload {
     let (mut iteration, mut losses) = (0, Vec::new());
     Workload::new(id, operations, move || {
         learner.gradient(&mut engine, &state, &batch, iteration, &mut gradient).expect("the batch fits");
-        let learned = Learned {
-            params: &mut state.params,
-            rates: &mut state.rates,
-            moments: [&mut moments, &mut of_rates],
-        };
+        let learned =
+            Learned { params: &mut state.params, rates: &mut state.rates, moments: [&mut moments, &mut of_rates] };
         engine.update(&outer, learned, &mut gradient).expect("the gradient fits");
         engine.outcome(&gradient, &mut losses).expect("the engine is well");
         moments.steps += 1;

@@ -25,7 +25,8 @@ const SHOTS: usize = 5;
 /// believed best before and after tries. Terrain: the map with planned paths, and what each place costs. One input and one
 /// output: curves of six tasks. Images: an episode. Writes PNG, and SVG of all but shaded scenes.
 ///
-/// `sinew show landscape` draws where ways of weighing two tasks go on the landscape of Liu et al. (2021); no option matters.
+/// `sinew show landscape` draws where ways of weighing two tasks go on the landscape of Liu et al. (2021); then options
+/// other than --out do nothing.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {

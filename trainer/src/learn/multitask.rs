@@ -1,5 +1,5 @@
 //! One network for several jobs: a backbone that heads share, L(θ) = Σ λ_i L_i(θ) (Caruana 1997), with a choice of how the losses become
-//! one step ([`weighting`](crate::weighting)).
+//! one step ([`weighting`]).
 //!
 //! Rows of all tasks are pooled. A row may lack the labels of some heads, which then are NaN; L_i is the mean over the rows that have them.
 //! The engine carries rows forward to outputs and gradients back from them; losses, and what becomes of them, are computed here in f64. A

@@ -237,14 +237,15 @@ fn several_processes_are_refused_where_they_cannot_share() {
 fn a_reader_that_has_seen_enough_ends_the_command() {
     use std::process::Stdio;
     let bundle = trained().join(BUNDLE);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sinew"))
+    // A reader that is gone before there is something to print.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = Command::new(env!("CARGO_BIN_EXE_sinew"))
         .args(["inspect", bundle.to_str().unwrap()])
-        .stdout(Stdio::piped())
+        .stdout(writer)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Long before there is something to print.
-    drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
     // Whether by the signal itself or with its exit code.
