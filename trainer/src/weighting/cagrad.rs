@@ -84,10 +84,10 @@ fn dual(gram: &DMatrix<f64>, c: f64) -> Option<(DVector<f64>, f64)> {
         return Some((w, radius / LEAST));
     }
     let (mut high, mut below) = (1.0, excess(1.0, &mut w).min(0.0));
-    let (mut t, mut last) = (high, 0.0);
+    let mut last = 0.0;
     for _ in 0..MOST_TRIALS {
         // Where the line through both ends is 0; an end that stays twice counts half, so that it moves too.
-        t = (low * below - high * above) / (below - above);
+        let t = (low * below - high * above) / (below - above);
         let middle = excess(t, &mut w);
         if middle.abs() <= TOLERANCE * t || high - low <= TOLERANCE * high {
             break;
@@ -102,7 +102,9 @@ fn dual(gram: &DMatrix<f64>, c: f64) -> Option<(DVector<f64>, f64)> {
             above *= if stays { 0.5 } else { 1.0 };
         }
     }
-    Some((w, radius / t))
+    // ‖g_w‖ itself rather than t, so that d is on the ball however near the two came.
+    let norm = w.dot(&(&gram * &w)).max(0.0).sqrt();
+    Some((w, radius / norm.max(LEAST)))
 }
 
 impl Weighting for CaGrad {
