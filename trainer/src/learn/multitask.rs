@@ -79,14 +79,18 @@ fn columns(heads: &[Head]) -> Vec<Range<usize>> {
 
 impl Objective {
     fn of(head: &Head, columns: &Range<usize>, outputs: &[f32], targets: &[f32], width: usize) -> Self {
-        let values = |row: &[f32]| row[columns.clone()].iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
         let mut cotangent = vec![0.0; outputs.len() / width.max(1) * columns.len()];
+        let (mut z, mut y) = (vec![0.0; columns.len()], vec![0.0; columns.len()]);
+        let read = |row: &[f32], into: &mut [f64]| {
+            into.iter_mut().zip(&row[columns.clone()]).for_each(|(to, value)| *to = f64::from(*value));
+        };
         let (mut sum, mut rows) = (0.0, 0);
         let of_rows = outputs.chunks_exact(width).zip(targets.chunks_exact(width));
-        for ((z, y), slopes) in of_rows.zip(cotangent.chunks_exact_mut(columns.len().max(1))) {
-            let y = values(y);
+        for ((output, target), slopes) in of_rows.zip(cotangent.chunks_exact_mut(columns.len().max(1))) {
+            read(target, &mut y);
             if y.iter().all(|y| !y.is_nan()) {
-                sum += of_row(head.loss, &values(z), &y, slopes);
+                read(output, &mut z);
+                sum += of_row(head.loss, &z, &y, slopes);
                 rows += 1;
             }
         }
