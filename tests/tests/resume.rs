@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sinew_trainer::checkpoint::Checkpoint;
-use sinew_trainer::config::Config;
+use sinew_trainer::config::{Config, WorldConfig};
 use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::model::Model;
 use sinew_trainer::train::{
@@ -13,6 +13,7 @@ use sinew_trainer::train::{
 };
 use sinew_trainer::world::World;
 use sinew_trainer::world::sinusoid::Sinusoid;
+use sinew_trainer::world::terrain::Terrain;
 
 mod stopping;
 use stopping::Stopping;
@@ -87,6 +88,29 @@ const POOLED: &str = r#"
     threads = 1
 "#;
 
+/// Several heads, by a weighting that remembers and looks at losses again after each step.
+const MULTITASK: &str = r#"
+    [world]
+    kind = "terrain"
+    distribution = "soil-strength"
+    also = ["slip", "time"]
+    [network]
+    hidden = [8]
+    of_each_head = [4]
+    activation = "silu"
+    [learner]
+    kind = "multitask"
+    weighting = { kind = "famo" }
+    [train]
+    iterations = 6
+    tasks = 4
+    shots = 5
+    outer_rate = 1e-2
+    validation_every = 4
+    validation_tasks = 8
+    threads = 2
+"#;
+
 fn config(text: &str, changes: &[&str]) -> Config {
     let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
     Config::parse(Path::new("run.toml"), text, &changes).unwrap()
@@ -97,7 +121,10 @@ fn run(config: &Config, folder: &Path, resume: bool, stop_after: Option<u64>) ->
     let stop = AtomicBool::new(false);
     let options =
         Options { folder, resume, stop: &stop, stop_after, progress: Progress::Hidden, device: DeviceChoice::Cpu };
-    train(config, &Sinusoid::new(10), &options)
+    match &config.world {
+        WorldConfig::Terrain(terrain) => train(config, &Terrain::open(terrain, 0).unwrap(), &options),
+        _ => train(config, &Sinusoid::new(10), &options),
+    }
 }
 
 /// Every file of a folder, but how long the run took.
@@ -135,6 +162,7 @@ fn stopped_runs_go_on_to_the_bit() {
         (PLAIN, vec![vec![1], vec![10], vec![13], vec![29], vec![0, 3, 7, 1, 11]]),
         (RATES, vec![vec![2], vec![7, 7, 7], vec![20], vec![5, 1, 10]]),
         (POOLED, vec![vec![4], vec![5, 6]]),
+        (MULTITASK, vec![vec![2, 3]]),
     ] {
         let config = config(text, &[]);
         let want = whole(&config);

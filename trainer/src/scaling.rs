@@ -32,33 +32,35 @@ pub struct Scaling {
 /// Sums from which a mean and a standard deviation follow, column by column.
 #[derive(Clone, Debug)]
 struct Moments {
-    count: f64,
+    counts: Vec<f64>,
     sums: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Moments {
     fn new(columns: usize) -> Self {
-        Self { count: 0.0, sums: vec![0.0; columns], squares: vec![0.0; columns] }
+        Self { counts: vec![0.0; columns], sums: vec![0.0; columns], squares: vec![0.0; columns] }
     }
 
     fn add(&mut self, row: impl Iterator<Item = f64>) {
-        self.count += 1.0;
-        for ((sum, square), value) in self.sums.iter_mut().zip(&mut self.squares).zip(row) {
+        let columns = self.counts.iter_mut().zip(&mut self.sums).zip(&mut self.squares);
+        // A label that is missing is NaN.
+        for (((count, sum), square), value) in columns.zip(row).filter(|(_, value)| !value.is_nan()) {
+            *count += 1.0;
             *sum += value;
             *square += value * value;
         }
     }
 
     fn means(&self) -> Vec<f32> {
-        self.sums.iter().map(|sum| (sum / self.count.max(1.0)) as f32).collect()
+        self.sums.iter().zip(&self.counts).map(|(sum, count)| (sum / count.max(1.0)) as f32).collect()
     }
 
     /// Standard deviations, about the mean or about 0.
     fn scales(&self, about_mean: bool) -> Vec<f32> {
-        let count = self.count.max(1.0);
-        let columns = self.sums.iter().zip(&self.squares);
-        let scale = |(sum, square): (&f64, &f64)| {
+        let columns = self.sums.iter().zip(&self.squares).zip(&self.counts);
+        let scale = |((sum, square), count): ((&f64, &f64), &f64)| {
+            let count = count.max(1.0);
             let (mean, square) = (sum / count, square / count);
             let variance = if about_mean { square - mean * mean } else { square };
             let floor = CONSTANT * (1.0 + square.sqrt());
@@ -223,5 +225,10 @@ mod tests {
         assert_eq!((rows.support.rows, rows.support.x.len(), rows.query.x.len()), (2, 8, 4));
         assert!((rows.query.x[2] - 3.0 / scaling.relative_scale[0]).abs() <= 1e-6);
         assert!(rows.query.y[0].abs() <= 1e-6);
+        // A label that is missing changes nothing, and stays missing.
+        episode.query.push(&[5.0, 7.0], &[f32::NAN]);
+        let lacking = Scaling::of(&network, [episode.clone()].iter());
+        assert_eq!((&lacking.output_mean, &lacking.output_scale), (&scaling.output_mean, &scaling.output_scale));
+        assert!(lacking.task_rows(&episode).query.y[1].is_nan());
     }
 }
