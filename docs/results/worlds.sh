@@ -35,6 +35,8 @@ for part in "${@:-all}"; do
         for seed in 0 1 2; do
             $sinew evaluate "$out/grasp-full/grasp-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml \
                 --shots 20 --episodes 400 --seed $seed --baselines | tee "$out/grasp-ycb-$seed.txt"
+            $sinew evaluate "$out/grasp-small/grasp-small-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml \
+                --shots 20 --episodes 400 --seed $seed | tee "$out/grasp-ycb-small-$seed.txt"
         done
         ;;
     esac

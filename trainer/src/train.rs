@@ -124,6 +124,16 @@ pub enum TrainError {
         /// The learner.
         learner: &'static str,
     },
+    /// Baselines that know one loss, for heads of several.
+    #[error(
+        "[baselines]: expected a world whose heads have one loss, found `{world}` with {losses:?}; leave out [baselines]"
+    )]
+    MixedHeads {
+        /// The world.
+        world: String,
+        /// The loss of each head.
+        losses: Vec<sinew_models::spec::Loss>,
+    },
     /// Training fell apart.
     #[error(
         "{MOST_NOT_FINITE} iterations in a row up to {iteration} gave no finite gradient: try a smaller learner.inner_rate or train.outer_rate, or set train.clip"

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::aligned::Aligned;
-use crate::collective::{Alone, Collective, agree};
+use crate::collective::{Alone, Collective, agree, alike};
 use crate::config::Config;
 use crate::model::{Model, OpenError};
 use crate::train::{self, BUNDLE, Options, Timing, TrainError, Trained};
@@ -85,6 +85,11 @@ pub fn train_among(
     collective: &mut dyn Collective<Aligned>,
 ) -> Result<Option<Trained>, TrainError> {
     let Some(pooled) = config.pooled() else { return Ok(None) };
+    // Linear models and processes take all outputs for those of one loss.
+    let losses: Vec<_> = world.signature().heads.iter().map(|head| head.loss).collect();
+    if losses.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(alike(&*collective, TrainError::MixedHeads { world: world.name().into(), losses }));
+    }
     let folder = options.folder;
     let beside = Options { folder: &pooled_folder(folder), stop_after: None, ..*options };
     let trained = train::train_among(&pooled, world, &beside, collective)?;
@@ -126,5 +131,31 @@ impl Baselines {
         let pooled = Model::open(&pooled_folder(folder).join(BUNDLE))?.0;
         let process = stored::read(&process_file(folder), &pooled)?;
         Ok(Self { linear: Model::open(&linear_file(folder))?.0, pooled, process })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::cuda::DeviceChoice;
+    use crate::train::Progress;
+    use crate::world::grasp::{GraspConfig, GraspWorld, Quantity};
+
+    #[test]
+    fn heads_of_several_losses_have_none() {
+        let text = "seed = 0\nworld = { kind = 'grasp', also = ['width'] }\nnetwork = { hidden = [4], activation = 'relu' }\n\
+                    learner = { kind = 'pooled', inner_rate = 0.1 }\n\
+                    train = { iterations = 1, tasks = 1, shots = 1, outer_rate = 1e-3 }\n\
+                    baselines = { iterations = 1, outer_rate = 1e-3 }\n";
+        let config = Config::parse(Path::new("run.toml"), text, &[]).unwrap();
+        let world = GraspWorld::open(&GraspConfig { also: vec![Quantity::Width], ..GraspConfig::default() }).unwrap();
+        let (folder, stop) = (tempfile::tempdir().unwrap(), AtomicBool::new(false));
+        let (progress, device) = (Progress::Hidden, DeviceChoice::Cpu);
+        let options = Options { folder: folder.path(), resume: false, stop: &stop, stop_after: None, progress, device };
+        let refused = train(&config, &world, &options).unwrap_err();
+        assert!(matches!(refused, TrainError::MixedHeads { .. }), "{refused}");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was written");
     }
 }

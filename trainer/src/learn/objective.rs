@@ -11,10 +11,12 @@ pub(super) fn objective(heads: &[Head], z: &DMatrix<f64>, y: &DMatrix<f64>) -> (
     for head in heads {
         let outputs = head.outputs();
         let share = f64::from(head.weight) / terms(head.loss, z.nrows(), outputs);
-        let values = |of: &DMatrix<f64>, row| of.view((row, first), (1, outputs)).iter().copied().collect::<Vec<_>>();
-        let mut slopes = vec![0.0; outputs];
+        let [mut of_z, mut of_y, mut slopes] = [(); 3].map(|()| vec![0.0; outputs]);
         for row in 0..z.nrows() {
-            sum += share * of_row(head.loss, &values(z, row), &values(y, row), &mut slopes);
+            for place in 0..outputs {
+                (of_z[place], of_y[place]) = (z[(row, first + place)], y[(row, first + place)]);
+            }
+            sum += share * of_row(head.loss, &of_z, &of_y, &mut slopes);
             slopes.iter().enumerate().for_each(|(place, slope)| gradient[(row, first + place)] = share * slope);
         }
         first += outputs;

@@ -23,7 +23,7 @@
 //!
 //! The slow ones creep through the valleys, where the last bit of the arithmetic changes the number by ten thousand. 35 000 and 50 000
 //! steps, as in the later papers, are not enough for PCGrad and CAGrad to reach the front from there, and the 100 000 of the first paper
-//! are. The plain sum is still in both valleys after 150 000 steps at s = 1, and in the right one at s = 0.1. FAMO needs two settings of
+//! are. The plain sum is still in both valleys after those at s = 1, and in the right one at s = 0.1. FAMO needs two settings of
 //! its authors' experiment: losses are counted from −21 s and −21, since they fall below 0 here, and γ = 0, since the objectives do not
 //! change. With γ = 0.001 it stays in the valleys as the plain sum does.
 //!

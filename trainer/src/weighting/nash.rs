@@ -24,7 +24,7 @@ use super::{Needs, Seen, SettingsError, Weighting, Weights, check_seen, field, p
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// α is solved for every so many iterations, and stays between.
+    /// α is solved for every so many iterations, and stays between; gradients of each task are asked for all the same.
     #[serde(default = "one")]
     pub every: u64,
     /// Most that ‖Σ αᵢ gᵢ‖ may be; 1 in the authors' code. No limit where it is missing.
