@@ -28,6 +28,9 @@ pub struct ImagesConfig {
     /// Whether characters turned by right angles are classes of their own, in training.
     #[serde(default = "yes")]
     pub rotations: bool,
+    /// Whether each drawing is pulled a little out of shape, in training.
+    #[serde(default)]
+    pub distortions: bool,
     /// The alphabets to choose on.
     #[serde(default = "validation")]
     pub validation: Vec<String>,
@@ -74,6 +77,7 @@ impl ImagesConfig {
             evaluation_query: fifteen(),
             within_alphabet: false,
             rotations: true,
+            distortions: false,
             validation: validation(),
             test: test(),
         }

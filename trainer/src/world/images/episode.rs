@@ -6,6 +6,7 @@ use rand::seq::{IndexedRandom, index};
 use rand_chacha::ChaCha8Rng;
 
 use super::Images;
+use super::distort::Distortion;
 use super::shrink::{PIXELS, turned};
 use crate::episode::{Episode, Samples};
 use crate::metric;
@@ -84,14 +85,19 @@ impl World for Images {
                 if place < shots { support.push((place, row)) } else { query.push((place - shots, row)) }
             }
         }
-        let samples = |mut rows: Vec<(usize, (usize, u8, usize))>| {
+        let distorts = self.config.distortions && task.split == Split::Train;
+        let mut samples = |mut rows: Vec<(usize, (usize, u8, usize))>| {
             rows.sort_by_key(|(round, (label, ..))| (*round, *label));
             let mut samples = Samples { rows: rows.len(), ..Samples::default() };
             samples.inputs.reserve_exact(rows.len() * PIXELS);
             samples.targets.resize(rows.len() * classes.len(), 0.0);
             for (row, (_, (label, quarter_turns, drawing))) in rows.into_iter().enumerate() {
-                let image = self.collection.drawing(drawing);
-                samples.inputs.extend(turned(image, quarter_turns).map(|ink| f32::from(ink) / 255.0));
+                let ink = turned(self.collection.drawing(drawing), quarter_turns).map(|ink| f32::from(ink) / 255.0);
+                if distorts {
+                    Distortion::draw(rng).apply(&ink.collect::<Vec<_>>(), &mut samples.inputs);
+                } else {
+                    samples.inputs.extend(ink);
+                }
                 samples.targets[row * classes.len() + label] = 1.0;
             }
             samples

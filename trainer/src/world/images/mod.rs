@@ -14,6 +14,7 @@
 //! | `evaluation_query` | the same in validation and test | 15 |
 //! | `within_alphabet` | whether all characters of an episode are of one alphabet, each alphabet as often as any other | `false` |
 //! | `rotations` | whether turned characters are classes, in training; within an alphabet all are turned alike | `true` |
+//! | `distortions` | whether each drawing is pulled a little out of shape (module [`distort`]), in training | `false` |
 //! | `validation` | alphabets to choose on | [`VALIDATION`]: Armenian, Grantha, Mkhedruli_(Georgian) |
 //! | `test` | alphabets to test on | [`TEST`]: Alphabet_of_the_Magi, Bengali, Futurama, Japanese_(hiragana), N_Ko |
 //!
@@ -26,6 +27,7 @@
 pub mod archive;
 mod collection;
 mod config;
+mod distort;
 mod episode;
 mod error;
 pub mod folders;

@@ -218,6 +218,19 @@ fn no_alphabet_is_on_two_sides_and_only_training_turns() {
 }
 
 #[test]
+fn drawings_are_distorted_in_training_alone() {
+    let folder = archive();
+    let [plain, distorting] =
+        [false, true].map(|distortions| opened(&ImagesConfig { distortions, ..config() }, folder.path()).unwrap());
+    for (split, distorted) in SPLITS.into_iter().zip([true, false, false]) {
+        let ((_, plain), (_, other)) = (one(&plain, split, 1, 3), one(&distorting, split, 1, 3));
+        assert_eq!(plain.support.targets, other.support.targets);
+        assert_eq!(plain.support.inputs != other.support.inputs, distorted);
+        assert!(other.support.inputs.iter().all(|ink| (0.0..=1.0).contains(ink)));
+    }
+}
+
+#[test]
 fn rows_go_round_the_classes_and_no_drawing_is_on_both_sides() {
     let folder = archive();
     let world = opened(&ImagesConfig { train_way: Some(3), ..config() }, folder.path()).unwrap();
