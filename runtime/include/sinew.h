@@ -245,9 +245,25 @@ enum sinew_code
      */
     SINEW_CODE_OBSERVE_NOT_FINITE = 500,
     /**
+     * Observing: no head of the network is labelled.
+     */
+    SINEW_CODE_OBSERVE_NO_HEAD = 501,
+    /**
+     * Observing: a label is missing, and the rule of the bundle fits all heads to the same rows.
+     */
+    SINEW_CODE_OBSERVE_ALL_HEADS = 502,
+    /**
      * Adapting: there are no support rows, or none besides those that are held back.
      */
     SINEW_CODE_ADAPT_NO_SUPPORT = 600,
+    /**
+     * Adapting: no head has a label besides those that are held back.
+     */
+    SINEW_CODE_ADAPT_NO_LABELS = 601,
+    /**
+     * Adapting: SINEW_GUARD_EACH_HEAD is for rules that take gradient steps, and that of the bundle takes none.
+     */
+    SINEW_CODE_ADAPT_GUARD_OF_STEPS = 602,
     /**
      * Predicting: the rule of the bundle knows no variance; a Bayesian one does.
      */
@@ -331,6 +347,11 @@ enum sinew_guard
      * As SINEW_GUARD_IMPROVE, on the newest support rows, which are held back from learning.
      */
     SINEW_GUARD_HELD_BACK = 2,
+    /**
+     * As SINEW_GUARD_IMPROVE, but of each head the newest labels judge and are not learned from, or all where none are held back, and no
+     * head may get worse by the labels that judge it. For rules that take gradient steps.
+     */
+    SINEW_GUARD_EACH_HEAD = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -339,6 +360,11 @@ typedef enum sinew_guard sinew_guard;
 typedef int32_t sinew_guard;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
+
+/**
+ * Some of the heads of a network, by their numbers in it.
+ */
+typedef struct HeadSet HeadSet;
 
 /**
  * An adapter in a block of the caller: opaque. The block has room for it and, behind it, for all values that it works on.
@@ -493,6 +519,17 @@ sinew_code sinew_adapter_observe(struct sinew_adapter *adapter,
                                  size_t y_len);
 
 /**
+ * As sinew_adapter_observe, of a sample that carries the labels of some heads only: bit i of labelled is for head i of the bundle, in the
+ * order of the outputs. What y has in the columns of the others is not looked at.
+ */
+sinew_code sinew_adapter_observe_heads(struct sinew_adapter *adapter,
+                                       const float *x,
+                                       size_t x_len,
+                                       const float *y,
+                                       size_t y_len,
+                                       uint32_t labelled);
+
+/**
  * Fits the network to the support rows, from the meta-learned start, and commits the result if the guard lets it; report tells.
  *
  * until is asked before each unit of work, whose cost is fixed (sinew_adapter_budget), and ends the adaptation: of what was judged so
@@ -566,7 +603,8 @@ sinew_code sinew_adapter_set_steps(struct sinew_adapter *adapter, uint32_t steps
 
 /**
  * Commits adaptations as guard says from now on: a value of sinew_guard. With SINEW_GUARD_HELD_BACK, held_back newest support rows
- * judge and are not learned from: 1 to one less than there is room for. 0 with another guard.
+ * judge and are not learned from: 1 to one less than there is room for. With SINEW_GUARD_EACH_HEAD, the held_back newest labels of each head:
+ * 0, for all of them to judge and to be learned from, to one less than there is room for. 0 with another guard.
  */
 sinew_code sinew_adapter_set_guard(struct sinew_adapter *adapter,
                                    int32_t guard,

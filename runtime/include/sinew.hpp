@@ -117,6 +117,11 @@ public:
         return sinew_adapter_observe(adapter_, x.data(), x.size(), y.data(), y.size());
     }
 
+    // Of a sample that carries the labels of some heads only: bit i of labelled is for head i of the bundle.
+    [[nodiscard]] sinew_code observe_heads(Values x, Values y, std::uint32_t labelled) noexcept {
+        return sinew_adapter_observe_heads(adapter_, x.data(), x.size(), y.data(), y.size(), labelled);
+    }
+
     // Asks until(), which must not throw, before each unit of work, and ends when it says true.
     template <class Until>
     [[nodiscard]] sinew_code adapt(const Until& until, sinew_report& report) noexcept {

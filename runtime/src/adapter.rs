@@ -2,6 +2,8 @@
 
 mod budget;
 mod error;
+#[cfg(feature = "masks")]
+mod labels;
 mod learner;
 pub(crate) mod memory;
 mod plan;
@@ -19,10 +21,14 @@ use crate::kernel::finite::{all_finite, checksum, checksum_from, square_distance
 use crate::network::{Network, Traces};
 use crate::part::{part, part_mut};
 use crate::reader::{Bundle, LengthError, Tensors};
+#[cfg(feature = "masks")]
+use crate::rule::judges::Judges;
 use crate::rule::{Fit, Trial, two};
 use crate::support::Support;
 pub use budget::Budget;
 pub use error::{AdaptError, Corrupted, ObserveError, SetupError, VarianceError};
+#[cfg(feature = "masks")]
+pub use labels::HeadSet;
 use learner::{Learner, Tools};
 #[cfg(feature = "rules")]
 use memory::RuleMemory;
@@ -86,8 +92,8 @@ impl<'m> Adapter<'m> {
     /// With P parameters, I inputs, N presented inputs, O outputs, C capacity, R numbers of the rule, K features (what the adapted part
     /// of the network takes; N where all is adapted), U and U' rows of one unit of work of the whole network and of its adapted part
     /// ([`Budget`]), and of these the forward traces F and F', the backward trace B' and the panel: for gradient descent
-    /// `4P + (P with momentum) + max(F(U), F'(U')) + B'(U') + panel + U N + C K + R + 4I + 2O + C(I + O)`. The closed forms
-    /// have 3 in place of 4, and matrices of K + 1 times K + 1; similarities have 1. A fast path rounds each part up to 16 values and adds 15, to align them.
+    /// `4P + (P with momentum) + max(F(U), F'(U')) + B'(U') + panel + U N + C K + R + 4I + 2O + C(I + O)`, and with the feature `masks`
+    /// `2 C O` more. The closed forms have 3 in place of 4 and no such targets, and matrices of K + 1 times K + 1; similarities have 1. A fast path rounds each part up to 16 values and adds 15, to align them.
     ///
     /// # Errors
     /// As [`Adapter::memory_len`].
@@ -212,11 +218,16 @@ impl<'m> Adapter<'m> {
             return Err(ObserveError::NotFinite);
         }
         self.support.push(x, self.memory.scales.scaled(y));
+        self.observed();
+        Ok(())
+    }
+
+    /// What follows a new sample.
+    fn observed(&mut self) {
         if self.form != InputForm::Plain {
             self.support.spoil();
         }
         self.awaited = self.awaited.saturating_sub(1);
-        Ok(())
     }
 
     /// Fits the network to the support rows, from the meta-learned start, and commits the result if the guard lets it.
@@ -226,7 +237,8 @@ impl<'m> Adapter<'m> {
     /// accepted parameters. What the data are changes nothing about the amount of work.
     ///
     /// # Errors
-    /// If there are no support rows, or none besides those that are held back.
+    /// If there are no support rows, or none besides those that are held back; or if [`Guard::EachHead`] finds no label to learn from, or a
+    /// rule that it is not for.
     pub fn adapt(&mut self, mut until: impl FnMut() -> bool) -> Result<Report, AdaptError> {
         self.adapt_until(&mut until)
     }
@@ -234,6 +246,10 @@ impl<'m> Adapter<'m> {
     // One copy for all callers, and none of its stack in theirs.
     #[inline(never)]
     fn adapt_until(&mut self, until: &mut dyn FnMut() -> bool) -> Result<Report, AdaptError> {
+        #[cfg(feature = "masks")]
+        if matches!(self.guard, Guard::EachHead(_)) && !self.learner.takes_steps() {
+            return Err(AdaptError::GuardOfSteps);
+        }
         let held_back = if let Guard::HeldBack(rows) = self.guard { rows } else { 0 };
         let (expected, got) = (held_back.saturating_add(1), self.support.rows());
         if got < expected {
@@ -263,15 +279,31 @@ impl<'m> Adapter<'m> {
         let memory = &mut self.memory;
         let (learn, judge) = match self.guard {
             Guard::HeldBack(rows) => (self.support.all_but_newest(rows), self.support.newest(rows, 0)),
-            Guard::Finite | Guard::Improve => (self.support.all(), self.support.all()),
+            _ => (self.support.all(), self.support.all()),
         };
+        #[cfg(feature = "masks")]
+        let (y, judges) = if let Guard::EachHead(count) = self.guard {
+            let (outputs, rows) = (memory.scales.output_mean.len(), self.support.rows());
+            let [learn, judge] = memory.labels.each_mut().map(|labels| part_mut(labels, 0, rows * outputs));
+            let split = labels::split(&self.plan.network, &self.support, count, learn, judge);
+            if split.taught == 0 {
+                return Err(AdaptError::NoLabels { expected: count.saturating_add(1), got: split.most });
+            }
+            (&*learn, Some(Judges::new(judge, split.judging, rows)))
+        } else {
+            (self.support.targets(), None)
+        };
+        #[cfg(not(feature = "masks"))]
+        let y = self.support.targets();
         let mut fit = Fit {
             network: self.plan.behind(),
             x: memory.features,
-            y: self.support.targets(),
+            y,
             guard: self.guard,
             learn,
             judge,
+            #[cfg(feature = "masks")]
+            judges,
             unit_rows: self.plan.unit_rows_behind,
             traces: Traces { forward: memory.forward, backward: memory.backward, panel: memory.panel },
         };
@@ -407,6 +439,8 @@ impl<'m> Adapter<'m> {
             guard: self.guard,
             learn: self.support.all(),
             judge: self.support.all(),
+            #[cfg(feature = "masks")]
+            judges: None,
             unit_rows: self.plan.unit_rows_behind,
             traces: Traces { forward: memory.forward, backward: memory.backward, panel: memory.panel },
         };

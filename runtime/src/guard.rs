@@ -10,6 +10,12 @@ pub enum Guard {
     Improve,
     /// As [`Guard::Improve`], on the newest so many support rows, which are held back from learning; with 0 it is [`Guard::Improve`].
     HeldBack(usize),
+    /// As [`Guard::Improve`], but labels are held back, not rows, and every head keeps what it can: of each head the newest so many labels
+    /// judge and are not learned from, or with 0 all of its labels judge and are learned from; and nothing is committed that makes the loss
+    /// of one head on the labels that judge it worse than the start's. A head that no label judges is not judged. For rules that take
+    /// gradient steps.
+    #[cfg(feature = "masks")]
+    EachHead(usize),
 }
 
 /// What bounds an update, and what happens when updates keep being refused.

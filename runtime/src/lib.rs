@@ -22,6 +22,8 @@ pub mod reader;
 pub mod rule;
 pub mod support;
 
+#[cfg(feature = "masks")]
+pub use adapter::HeadSet;
 pub use adapter::{
     AdaptError, Adapter, Budget, Corrupted, Novelty, ObserveError, Predictor, SetupError, VarianceError,
 };

@@ -162,7 +162,7 @@ fn sums<N: Number>(layer: &PlacedLayer, w: &[N], b: &[N], x: &[N], taken: &[Vec<
     z
 }
 
-/// Σ λ L over heads, the mean over rows.
+/// Σ λ L over heads, the mean over rows. A target that is NaN is missing and adds nothing; with the cross-entropy so is its row.
 pub fn loss<N: Number>(spec: &NetworkSpec, params: &[N], x: &[f64], y: &[f64], rows: usize) -> N {
     let (inputs, outs) = (spec.input.presented_len(), spec.output_len());
     let mut total = N::constant(0.0);
@@ -182,6 +182,14 @@ pub fn loss<N: Number>(spec: &NetworkSpec, params: &[N], x: &[f64], y: &[f64], r
 }
 
 fn row_loss<N: Number>(loss: Loss, z: &[N], y: &[f64]) -> N {
+    let there: Vec<_> = z.iter().zip(y).filter(|(_, y)| !y.is_nan()).map(|(z, y)| (*z, *y)).collect();
+    if there.len() < y.len() {
+        if there.is_empty() || loss == Loss::CrossEntropy {
+            return N::constant(0.0);
+        }
+        let (z, y): (Vec<N>, Vec<f64>) = there.into_iter().unzip();
+        return row_loss(loss, &z, &y);
+    }
     let one = N::constant(1.0);
     let sum = |values: &mut dyn Iterator<Item = N>| values.fold(N::constant(0.0), |a, b| a + b);
     match loss {

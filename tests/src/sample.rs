@@ -75,6 +75,20 @@ pub fn targets(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Vec<f6
     all
 }
 
+/// Leaves out a third of the labels of heads, each with all of its targets of a row: they become NaN.
+pub fn leave_out(spec: &NetworkSpec, targets: &mut [f64], numbers: &mut Numbers) {
+    for row in targets.chunks_mut(spec.output_len()) {
+        let mut rest = row;
+        for head in &spec.heads {
+            let (own, others) = rest.split_at_mut(head.outputs());
+            rest = others;
+            if numbers.next_bits() % 3 == 0 {
+                own.fill(f64::NAN);
+            }
+        }
+    }
+}
+
 /// The same numbers in f32.
 pub fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()

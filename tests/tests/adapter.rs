@@ -287,7 +287,9 @@ fn memory_is_what_the_formula_says() {
                 let forward = network.forward_len(u).max(behind.forward_len(u2));
                 let parameters = 4 * p + if momentum { p } else { 0 };
                 let traces = forward + behind.backward_len(u2) + u * n;
-                let want = parameters + traces + c * k + r + 4 * i + 2 * o + c * (i + o);
+                // The tests are built with the feature `masks`.
+                let labels = 2 * c * o;
+                let want = parameters + traces + c * k + r + 4 * i + 2 * o + c * (i + o) + labels;
                 assert_eq!(memory.len(), want);
             }
         }

@@ -6,9 +6,11 @@ use std::ptr::{null, null_mut};
 
 use serde_json::{Value, json};
 use sinew_models::bundle::{RULE_FORGETTING, RULE_NOISE, RULE_PRECISION, RULE_RATE, SUPPORT_NOVELTY};
-use sinew_models::rule::Rule;
+use sinew_models::rule::{Rate, Rule, Scope};
+use sinew_models::spec::InputForm;
 use sinew_runtime::c_api::*;
-use sinew_runtime::{Adapter, Bundle, Guard, VarianceError};
+use sinew_runtime::{Adapter, Bundle, Guard, HeadSet, VarianceError};
+use sinew_tests::bundle::{Parts, gradient, several_heads};
 
 /// Bundles to try: one output with a rate for each parameter, one network with several heads, one with every activation and loss.
 const BUNDLES: [&[u8]; 3] = [
@@ -389,6 +391,52 @@ fn pointers_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn heads_learn_from_their_own_labels_in_c_too() {
+    let parts = Parts::new(several_heads(InputForm::Plain), gradient(Rate::Constant, Scope::All), 0.1, 4);
+    let bundle = parts.bytes();
+    let parsed = Bundle::parse(&bundle).unwrap();
+    let mut memory = vec![f32::NAN; Adapter::memory_len(&parsed, CAPACITY).unwrap()];
+    let mut rust = Adapter::new(&parsed, CAPACITY, &mut memory).unwrap();
+    let mut block = Block::of(&bundle, CAPACITY);
+    let c = block.init(&bundle, CAPACITY);
+    let (x, y) = parts.samples(CAPACITY, 5);
+    let observe_heads = |x: &[f32], y: &[f32], labelled| {
+        // SAFETY: it is an adapter, and the slices have their lengths.
+        unsafe { sinew_adapter_observe_heads(c, x.as_ptr(), x.len(), y.as_ptr(), y.len(), labelled) }
+    };
+    let rows = x.chunks(rust.input_len()).zip(y.chunks(rust.output_len()));
+    for ((x, y), labelled) in rows.zip([1, 2, 5, 15, 8, 1, 3, 6].into_iter().cycle()) {
+        rust.observe_heads(x, y, HeadSet::from_bits(labelled)).unwrap();
+        assert_eq!(observe_heads(x, y, labelled), SinewCode::Ok);
+        assert_eq!(observe_heads(x, y, 16), SinewCode::ObserveNoHead);
+        assert_eq!(observe_heads(&x[1..], y, 1), SinewCode::Length);
+    }
+    rust.set_guard(Guard::EachHead(1));
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_set_guard(c, 3, 1) }, SinewCode::Ok);
+    let (code, report) = adapt(c, None, null_mut());
+    assert_eq!((code, told(report)), (SinewCode::Ok, told(rust.adapt(|| false).unwrap().into())));
+    let (mut of_c, mut of_rust) = (vec![f32::NAN; y.len()], vec![f32::NAN; y.len()]);
+    rust.predict(&x, &mut of_rust).unwrap();
+    assert_eq!(predict(c, &x, &mut of_c), SinewCode::Ok);
+    assert_eq!(bits(&of_c), bits(&of_rust));
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_set_guard(c, 3, CAPACITY - 1) }, SinewCode::Ok);
+    assert_eq!(adapt(c, None, null_mut()).0, SinewCode::AdaptNoLabels);
+
+    let bayes = bayes();
+    let mut block = Block::of(&bayes, CAPACITY);
+    let c = block.init(&bayes, CAPACITY);
+    // SAFETY: as above.
+    let code = unsafe { sinew_adapter_observe_heads(c, x.as_ptr(), 10, y.as_ptr(), 1, 0) };
+    assert_eq!(code, SinewCode::ObserveAllHeads);
+    assert_eq!(observe(c, &x[..10], &y[..1]), SinewCode::Ok);
+    // SAFETY: it is an adapter.
+    assert_eq!(unsafe { sinew_adapter_set_guard(c, 3, 0) }, SinewCode::Ok);
+    assert_eq!(adapt(c, None, null_mut()).0, SinewCode::AdaptGuardOfSteps);
+}
+
+#[test]
 fn lengths_and_values_that_do_not_fit_are_refused() {
     let mut block = Block::of(TERRAIN, CAPACITY);
     let adapter = block.init(TERRAIN, CAPACITY);
@@ -416,10 +464,10 @@ fn lengths_and_values_that_do_not_fit_are_refused() {
             assert_eq!(sinew_adapter_set_steps(adapter, wrong), SinewCode::RuleSteps);
         }
         assert_eq!(sinew_adapter_steps(adapter), steps);
-        for wrong in [-1, 3, i32::MIN, i32::MAX] {
+        for wrong in [-1, 4, i32::MIN, i32::MAX] {
             assert_eq!(sinew_adapter_set_guard(adapter, wrong, 0), SinewCode::UnknownGuard);
         }
-        for (guard, wrong) in [(0, 1), (1, 1), (2, 0), (2, CAPACITY), (2, usize::MAX)] {
+        for (guard, wrong) in [(0, 1), (1, 1), (2, 0), (2, CAPACITY), (2, usize::MAX), (3, CAPACITY)] {
             assert_eq!(sinew_adapter_set_guard(adapter, guard, wrong), SinewCode::HeldBack);
         }
         for wrong in [f32::NAN, -0.5, f32::NEG_INFINITY] {

@@ -78,7 +78,7 @@ fn event() -> impl Strategy<Value = Event> {
         12 => (fault(), any::<u64>()).prop_map(|(fault, seed)| Event::Observe(fault, seed)),
         8 => prop::option::of(0_usize..9).prop_map(Event::Adapt),
         1 => (any::<usize>(), 0_u32..32).prop_map(|(index, bit)| Event::Disturb(index, bit)),
-        2 => (0_usize..4).prop_map(Event::Guard),
+        2 => (0_usize..5).prop_map(Event::Guard),
         1 => (prop_oneof![Just(f32::INFINITY), Just(0.3), Just(0.0)], 0_u32..3, 0_usize..4)
             .prop_map(|(radius, patience, recovery)| Event::Limits(radius, patience, recovery)),
         1 => Just(Event::Rollback),
@@ -130,7 +130,8 @@ impl Known {
     fn is_no_worse(&self, parts: &Parts, parameters: &[f32]) -> Result<(), TestCaseError> {
         let judges = match self.guard {
             Guard::Finite => return Ok(()),
-            Guard::Improve => self.ring.len(),
+            // Of each head, all labels: then their sum is no worse either.
+            Guard::Improve | Guard::EachHead(_) => self.ring.len(),
             Guard::HeldBack(rows) => rows,
         };
         let (x, y) = flat(&self.ring[self.ring.len() - judges..]);
@@ -208,6 +209,7 @@ impl Known {
                 self.guard = match rows {
                     0 => Guard::Finite,
                     1 => Guard::Improve,
+                    4 if matches!(parts.rule, Rule::Gradient { .. } | Rule::MetaLstm { .. }) => Guard::EachHead(0),
                     _ => Guard::HeldBack(rows - 1),
                 };
                 adapter.set_guard(self.guard);

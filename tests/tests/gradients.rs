@@ -28,7 +28,10 @@ impl Case {
     fn draw(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Self {
         let params = numbers.values(spec.param_len(), 0.6);
         let x = numbers.values(rows * spec.input.presented_len(), 1.5);
-        let y = sample::targets(spec, rows, numbers);
+        let mut y = sample::targets(spec, rows, numbers);
+        if numbers.next_value() > 0.0 {
+            sample::leave_out(spec, &mut y, numbers);
+        }
         let v = numbers.values(params.len(), 1.0);
         Self { rows, params, x, y, v }
     }

@@ -35,6 +35,8 @@ impl Budget {
             Guard::Finite => 0,
             Guard::Improve => capacity,
             Guard::HeldBack(_) => held_back,
+            #[cfg(feature = "masks")]
+            Guard::EachHead(_) => capacity,
         };
         let learn = capacity - held_back;
         let units_of = |rows: usize, most: usize| rows.div_ceil(most.max(1));
@@ -136,6 +138,8 @@ fn descent(
         Guard::Finite => (0, 0),
         Guard::Improve => (1, learn),
         Guard::HeldBack(_) => (steps.saturating_add(1), judge),
+        #[cfg(feature = "masks")]
+        Guard::EachHead(_) => (1, learn),
     };
     let units = if matches!(guard, Guard::HeldBack(_)) {
         // Either of the two parts of the ring may lie around its end, but not both.

@@ -63,6 +63,12 @@ pub enum ObserveError {
     Length(LengthError),
     /// A value is NaN or infinite.
     NotFinite,
+    /// No head of the network is labelled.
+    #[cfg(feature = "masks")]
+    NoHead,
+    /// The rule fits all heads to the same rows, and a label is missing.
+    #[cfg(feature = "masks")]
+    AllHeads,
 }
 
 impl From<LengthError> for ObserveError {
@@ -76,6 +82,13 @@ impl fmt::Display for ObserveError {
         match self {
             Self::Length(error) => error.fmt(f),
             Self::NotFinite => f.write_str("expected finite values, got NaN or infinity"),
+            #[cfg(feature = "masks")]
+            Self::NoHead => f.write_str("expected the label of one head of the network at least, got none"),
+            #[cfg(feature = "masks")]
+            Self::AllHeads => f.write_str(
+                "expected the labels of all heads: the rule of this bundle fits all of them to the same rows; one that takes gradient \
+                 steps does not",
+            ),
         }
     }
 }
@@ -92,12 +105,34 @@ pub enum AdaptError {
         /// Rows that there are.
         got: usize,
     },
+    /// No head has a label besides those that are held back.
+    #[cfg(feature = "masks")]
+    NoLabels {
+        /// Labels that one head needs at least: one, and those that are held back.
+        expected: usize,
+        /// Most labels that a head has.
+        got: usize,
+    },
+    /// The rule takes no gradient steps, which [`crate::Guard::EachHead`] is for.
+    #[cfg(feature = "masks")]
+    GuardOfSteps,
 }
 
 impl fmt::Display for AdaptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::NoSupport { expected, got } = self;
-        write!(f, "expected at least {expected} support rows, got {got}: observe before adapting")
+        match self {
+            Self::NoSupport { expected, got } => {
+                write!(f, "expected at least {expected} support rows, got {got}: observe before adapting")
+            }
+            #[cfg(feature = "masks")]
+            Self::NoLabels { expected, got } => {
+                write!(f, "expected a head with at least {expected} labels, got {got}: observe before adapting")
+            }
+            #[cfg(feature = "masks")]
+            Self::GuardOfSteps => f.write_str(
+                "the guard of each head is for rules that take gradient steps; the rule of this bundle takes none: choose another guard",
+            ),
+        }
     }
 }
 

@@ -129,6 +129,18 @@ impl Learner {
         }
     }
 
+    /// Whether it takes gradient steps.
+    #[cfg(feature = "masks")]
+    pub(super) fn takes_steps(&self) -> bool {
+        match self {
+            Self::Gradient { .. } => true,
+            #[cfg(feature = "rules")]
+            Self::MetaLstm { .. } => true,
+            #[cfg(feature = "rules")]
+            Self::Ridge | Self::Recursive { .. } | Self::Prototype { .. } | Self::Siamese => false,
+        }
+    }
+
     /// Samples that are worked in but not judged, because time was up.
     pub(super) fn is_in_progress(&self) -> bool {
         match self {

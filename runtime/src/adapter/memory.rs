@@ -11,7 +11,7 @@ use crate::reader::{Bundle, LengthError, View};
 const ALIGNMENT: usize = 16;
 
 /// Parts in all.
-const PARTS: usize = if cfg!(feature = "rules") { 23 } else { 18 };
+const PARTS: usize = 18 + if cfg!(feature = "rules") { 5 } else { 0 } + if cfg!(feature = "masks") { 2 } else { 0 };
 
 /// Values of each part, and of all together.
 pub(super) struct Sizes {
@@ -36,6 +36,9 @@ pub(super) struct Memory<'m> {
     /// The numbers of the rule, one tensor after another.
     pub numbers: &'m mut [f32],
     pub rule: RuleMemory<'m>,
+    /// Targets that teach and targets that judge, by place in the support ring.
+    #[cfg(feature = "masks")]
+    pub labels: [&'m mut [f32]; 2],
     pub scales: Scales<'m>,
 }
 
@@ -97,6 +100,8 @@ impl Sizes {
         let rule = RuleSizes::of(bundle, plan, capacity)?;
         let buffer = |index: usize| if index < rule.buffers { params } else { 0 };
         let (input, output) = (spec.input.len, outputs);
+        #[cfg(feature = "masks")]
+        let labels = if rule.buffers == 3 { ring_targets } else { 0 };
         let parts = [
             params,
             buffer(0),
@@ -126,6 +131,10 @@ impl Sizes {
             2 * output,
             ring_inputs,
             ring_targets,
+            #[cfg(feature = "masks")]
+            labels,
+            #[cfg(feature = "masks")]
+            labels,
         ];
         Some(Self { total: total(network.path(), parts.iter().copied())?, parts })
     }
@@ -136,7 +145,20 @@ impl Sizes {
     pub(super) fn carve<'m>(&self, path: Path, memory: &'m mut [f32]) -> Option<(Memory<'m>, Ring<'m>)> {
         let (mut carved, mut ring) = (Memory::default(), Ring::default());
         let mut output: &mut [f32] = &mut [];
-        let Memory { live, work, forward, backward, panel, presented, features, numbers, rule, scales } = &mut carved;
+        let Memory {
+            live,
+            work,
+            forward,
+            backward,
+            panel,
+            presented,
+            features,
+            numbers,
+            rule,
+            #[cfg(feature = "masks")]
+                labels: [learn, judge],
+            scales,
+        } = &mut carved;
         let [first, second, third] = work;
         // In the order of the sizes.
         let parts: [&mut &'m mut [f32]; PARTS] = [
@@ -168,6 +190,10 @@ impl Sizes {
             &mut output,
             &mut ring.inputs,
             &mut ring.targets,
+            #[cfg(feature = "masks")]
+            learn,
+            #[cfg(feature = "masks")]
+            judge,
         ];
         let mut rest = aligned(path, memory);
         for (part, len) in parts.into_iter().zip(&self.parts) {

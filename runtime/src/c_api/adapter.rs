@@ -7,7 +7,7 @@ use sinew_models::rule::{MAX_STEPS, RuleError};
 use super::block::{SinewAdapter, array, array_mut, overlap, span};
 use super::code::SinewCode;
 use super::report::{SinewBudget, SinewGuard, SinewNovelty, SinewReport};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, HeadSet};
 use crate::guard::Limits;
 
 /// Asked before each unit of work, with the context that was given to sinew_adapter_adapt: anything but 0 ends the adaptation. It must
@@ -33,6 +33,30 @@ pub unsafe extern "C" fn sinew_adapter_observe(
         // SAFETY: the contract of this module; neither lies in what the adapter writes to.
         let (x, y) = unsafe { (array(x, x_len)?, array(y, y_len)?) };
         Ok(adapter.observe(x, y)?)
+    };
+    observe().into()
+}
+
+/// As sinew_adapter_observe, of a sample that carries the labels of some heads only: bit i of labelled is for head i of the bundle, in the
+/// order of the outputs. What y has in the columns of the others is not looked at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sinew_adapter_observe_heads(
+    adapter: *mut SinewAdapter,
+    x: *const f32,
+    x_len: usize,
+    y: *const f32,
+    y_len: usize,
+    labelled: u32,
+) -> SinewCode {
+    let observe = || {
+        // SAFETY: the contract of this module.
+        let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
+        if overlap(block, span(x, x_len)?) || overlap(block, span(y, y_len)?) {
+            return Err(SinewCode::Overlap);
+        }
+        // SAFETY: the contract of this module; neither lies in what the adapter writes to.
+        let (x, y) = unsafe { (array(x, x_len)?, array(y, y_len)?) };
+        Ok(adapter.observe_heads(x, y, HeadSet::from_bits(labelled))?)
     };
     observe().into()
 }
@@ -199,7 +223,8 @@ pub unsafe extern "C" fn sinew_adapter_set_steps(adapter: *mut SinewAdapter, ste
 }
 
 /// Commits adaptations as guard says from now on: a value of sinew_guard. With SINEW_GUARD_HELD_BACK, held_back newest support rows
-/// judge and are not learned from: 1 to one less than there is room for. 0 with another guard.
+/// judge and are not learned from: 1 to one less than there is room for. With SINEW_GUARD_EACH_HEAD, the held_back newest labels of each head:
+/// 0, for all of them to judge and to be learned from, to one less than there is room for. 0 with another guard.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sinew_adapter_set_guard(
     adapter: *mut SinewAdapter,

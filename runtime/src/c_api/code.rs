@@ -127,8 +127,17 @@ pub enum SinewCode {
     /// Observing: a value is NaN or infinite.
     ObserveNotFinite = 500,
 
+    /// Observing: no head of the network is labelled.
+    ObserveNoHead = 501,
+    /// Observing: a label is missing, and the rule of the bundle fits all heads to the same rows.
+    ObserveAllHeads = 502,
+
     /// Adapting: there are no support rows, or none besides those that are held back.
     AdaptNoSupport = 600,
+    /// Adapting: no head has a label besides those that are held back.
+    AdaptNoLabels = 601,
+    /// Adapting: SINEW_GUARD_EACH_HEAD is for rules that take gradient steps, and that of the bundle takes none.
+    AdaptGuardOfSteps = 602,
 
     /// Predicting: the rule of the bundle knows no variance; a Bayesian one does.
     PredictNoVariance = 700,
@@ -138,7 +147,7 @@ pub enum SinewCode {
 }
 
 /// All codes. A test holds it against the committed header.
-const ALL: [SinewCode; 56] = [
+const ALL: [SinewCode; 60] = [
     SinewCode::Ok,
     SinewCode::NullPointer,
     SinewCode::Misaligned,
@@ -192,7 +201,11 @@ const ALL: [SinewCode; 56] = [
     SinewCode::SetupLayerLeftOut,
     SinewCode::SetupRule,
     SinewCode::ObserveNotFinite,
+    SinewCode::ObserveNoHead,
+    SinewCode::ObserveAllHeads,
     SinewCode::AdaptNoSupport,
+    SinewCode::AdaptNoLabels,
+    SinewCode::AdaptGuardOfSteps,
     SinewCode::PredictNoVariance,
     SinewCode::VerifyCorrupted,
 ];
@@ -263,6 +276,10 @@ impl SinewCode {
             Self::SetupLayerLeftOut => c"set-up: the library was built without the kind of a layer",
             Self::SetupRule => c"set-up: the library was built without the rule, or its numbers cannot be worked with",
             Self::ObserveNotFinite => c"observe: a value is NaN or infinite",
+            Self::ObserveNoHead => c"observe: no head of the network is labelled",
+            Self::ObserveAllHeads => c"observe: a label is missing, and the rule fits all heads to the same rows",
+            Self::AdaptNoLabels => c"adapt: no head has a label besides those held back: observe before adapting",
+            Self::AdaptGuardOfSteps => c"adapt: the guard of each head is for rules that take gradient steps",
             Self::AdaptNoSupport => c"adapt: no support rows, or none besides those held back: observe before adapting",
             Self::PredictNoVariance => c"predict: the rule knows no variance; a Bayesian one does",
             Self::VerifyCorrupted => {
@@ -352,6 +369,8 @@ impl From<ObserveError> for SinewCode {
         match error {
             ObserveError::Length(error) => error.into(),
             ObserveError::NotFinite => Self::ObserveNotFinite,
+            ObserveError::NoHead => Self::ObserveNoHead,
+            ObserveError::AllHeads => Self::ObserveAllHeads,
         }
     }
 }
@@ -360,6 +379,8 @@ impl From<AdaptError> for SinewCode {
     fn from(error: AdaptError) -> Self {
         match error {
             AdaptError::NoSupport { .. } => Self::AdaptNoSupport,
+            AdaptError::NoLabels { .. } => Self::AdaptNoLabels,
+            AdaptError::GuardOfSteps => Self::AdaptGuardOfSteps,
         }
     }
 }

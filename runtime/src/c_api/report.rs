@@ -35,6 +35,9 @@ pub enum SinewGuard {
     Improve = 1,
     /// As SINEW_GUARD_IMPROVE, on the newest support rows, which are held back from learning.
     HeldBack = 2,
+    /// As SINEW_GUARD_IMPROVE, but of each head the newest labels judge and are not learned from, or all where none are held back, and no
+    /// head may get worse by the labels that judge it. For rules that take gradient steps.
+    EachHead = 3,
 }
 
 /// What an adaptation did: 64 bytes.
@@ -151,11 +154,13 @@ impl SinewGuard {
         const FINITE: i32 = SinewGuard::Finite as i32;
         const IMPROVE: i32 = SinewGuard::Improve as i32;
         const HELD_BACK: i32 = SinewGuard::HeldBack as i32;
+        const EACH_HEAD: i32 = SinewGuard::EachHead as i32;
         match (number, held_back) {
             (FINITE, 0) => Ok(Guard::Finite),
             (IMPROVE, 0) => Ok(Guard::Improve),
             (HELD_BACK, 1..) if held_back < capacity => Ok(Guard::HeldBack(held_back)),
-            (FINITE | IMPROVE | HELD_BACK, _) => Err(SinewCode::HeldBack),
+            (EACH_HEAD, _) if held_back < capacity => Ok(Guard::EachHead(held_back)),
+            (FINITE | IMPROVE | HELD_BACK | EACH_HEAD, _) => Err(SinewCode::HeldBack),
             _ => Err(SinewCode::UnknownGuard),
         }
     }

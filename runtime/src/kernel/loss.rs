@@ -1,12 +1,25 @@
 //! Losses of one head: the mean over rows, its gradient at the outputs, and that gradient's derivative along a direction.
 //!
 //! `z` and `y` are `[rows, outputs]`; rows of `y` are `y_row` values apart, so that a head finds its targets among all.
+//!
+//! With the feature `masks` a target that is NaN is missing: it adds nothing to the sum and has no gradient, whatever `z` is; with the
+//! cross-entropy that is the whole row. What the sum is divided by stays, so that every label weighs as much as any other.
 
 use sinew_models::spec::Loss;
 
 use super::activation::sigmoid;
 use super::exponential::{exp, ln_1p};
 use crate::part::part;
+
+/// Whether a target is missing.
+const fn missing(y: f32) -> bool {
+    cfg!(feature = "masks") && y.is_nan()
+}
+
+/// z − y, or 0 where there is no y.
+fn difference(z: f32, y: f32) -> f32 {
+    if missing(y) { 0.0 } else { z - y }
+}
 
 /// A head's targets among the targets of all heads.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +66,7 @@ pub fn gradient(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, output
     let (share, len) = (weight / values(loss, z.len(), outputs), outputs.max(1));
     for ((z, y), dz) in z.chunks_exact(len).zip(targets.rows(outputs)).zip(dz.chunks_exact_mut(len)) {
         for ((z, y), dz) in z.iter().zip(y).zip(dz) {
-            let e = z - y;
+            let e = difference(*z, *y);
             *dz = (e + e) * share;
         }
     }
@@ -93,17 +106,24 @@ fn values(loss: Loss, len: usize, outputs: usize) -> f32 {
 fn row_value(loss: Loss, z: &[f32], y: &[f32]) -> f32 {
     let pairs = z.iter().zip(y);
     match loss {
-        Loss::MeanSquared => pairs.map(|(z, y)| (z - y) * (z - y)).sum(),
+        Loss::MeanSquared => pairs
+            .map(|(z, y)| {
+                let e = difference(*z, *y);
+                e * e
+            })
+            .sum(),
         Loss::Huber { delta } => pairs
             .map(|(z, y)| {
-                let e = (z - y).abs();
+                let e = difference(*z, *y).abs();
                 if e <= delta { 0.5 * e * e } else { delta * (e - 0.5 * delta) }
             })
             .sum(),
         // −y ln σ(z) − (1 − y) ln(1 − σ(z)) = max(z, 0) − y z + ln(1 + exp(−|z|))
         Loss::BinaryCrossEntropy => {
-            pairs.map(|(z, y)| (if 0.0 > *z { 0.0 } else { *z }) - y * z + ln_1p(exp(-z.abs()))).sum()
+            let of = |z: f32, y: f32| (if 0.0 > z { 0.0 } else { z }) - y * z + ln_1p(exp(-z.abs()));
+            pairs.map(|(z, y)| if missing(*y) { 0.0 } else { of(*z, *y) }).sum()
         }
+        Loss::CrossEntropy if y.iter().any(|y| missing(*y)) => 0.0,
         Loss::CrossEntropy => {
             let (top, log_sum) = log_sum_exp(z);
             pairs.map(|(z, y)| y * (log_sum - (z - top))).sum()
@@ -116,7 +136,7 @@ fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f
         Loss::MeanSquared => {
             let mut sum = 0.0;
             for ((z, y), dz) in z.iter().zip(y).zip(dz) {
-                let e = z - y;
+                let e = difference(*z, *y);
                 *dz = e + e;
                 sum += e * e;
             }
@@ -124,7 +144,7 @@ fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f
         }
         Loss::Huber { delta } => {
             for ((z, y), dz) in z.iter().zip(y).zip(dz) {
-                let e = z - y;
+                let e = difference(*z, *y);
                 *dz = if e.abs() <= delta {
                     e
                 } else if e > 0.0 {
@@ -137,9 +157,10 @@ fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f
         }
         Loss::BinaryCrossEntropy => {
             for ((z, y), dz) in z.iter().zip(y).zip(dz) {
-                *dz = sigmoid(*z) - y;
+                *dz = if missing(*y) { 0.0 } else { sigmoid(*z) - y };
             }
         }
+        Loss::CrossEntropy if y.iter().any(|y| missing(*y)) => dz.fill(0.0),
         Loss::CrossEntropy => {
             let mass: f32 = y.iter().sum();
             softmax(z, dz);
@@ -153,20 +174,25 @@ fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f
 
 fn row_tangent(loss: Loss, z: &[f32], y: &[f32], rz: &mut [f32]) {
     match loss {
-        Loss::MeanSquared => rz.iter_mut().for_each(|rz| *rz *= 2.0),
+        Loss::MeanSquared => {
+            for (y, rz) in y.iter().zip(rz) {
+                *rz = if missing(*y) { 0.0 } else { 2.0 * *rz };
+            }
+        }
         Loss::Huber { delta } => {
             for ((z, y), rz) in z.iter().zip(y).zip(rz) {
-                if (z - y).abs() > delta {
+                if missing(*y) || (z - y).abs() > delta {
                     *rz = 0.0;
                 }
             }
         }
         Loss::BinaryCrossEntropy => {
-            for (z, rz) in z.iter().zip(rz) {
+            for ((z, y), rz) in z.iter().zip(y).zip(rz) {
                 let p = sigmoid(*z);
-                *rz *= p * (1.0 - p);
+                *rz = if missing(*y) { 0.0 } else { *rz * (p * (1.0 - p)) };
             }
         }
+        Loss::CrossEntropy if y.iter().any(|y| missing(*y)) => rz.fill(0.0),
         Loss::CrossEntropy => {
             let mass: f32 = y.iter().sum();
             let (top, log_sum) = log_sum_exp(z);

@@ -67,6 +67,18 @@ impl Tail<'_> {
         }
     }
 
+    /// As [`Network::loss`], of each head; 0 where there is none.
+    #[cfg(feature = "masks")]
+    pub(crate) fn losses(&self, batch: Batch<'_>, forward: &[f32]) -> [f32; sinew_models::spec::MAX_HEADS] {
+        let mut losses = [0.0; sinew_models::spec::MAX_HEADS];
+        for (loss, head) in losses.iter_mut().zip(&self.network.heads) {
+            let Some(last) = self.network.layers.get(head.last) else { continue };
+            let (a, targets) = (self.output(last, forward, batch.rows), self.targets(head, batch.y));
+            *loss = loss::value(head.loss, head.weight * batch.share(), a, targets, head.outputs);
+        }
+        losses
+    }
+
     /// As [`Network::loss`].
     pub fn loss(&self, batch: Batch<'_>, forward: &[f32]) -> f32 {
         let share = batch.share();

@@ -327,6 +327,12 @@ impl Network {
         })
     }
 
+    /// Where the outputs of each head begin among those of all, and how many there are.
+    #[cfg(feature = "masks")]
+    pub(crate) fn head_columns(&self) -> impl Iterator<Item = (usize, usize)> + Clone + '_ {
+        self.heads.iter().map(|head| (head.column, head.outputs))
+    }
+
     /// The network behind its first `first` layers, as [`Network::frozen`] allows.
     pub fn behind(&self, first: usize) -> Tail<'_> {
         Tail::new(self, first)

@@ -234,6 +234,8 @@ pub(crate) fn descend(
         let params = &*params;
         let loss = if step < steps {
             step_over_rows(fit, stepper, step, params, stepped, until)
+        } else if judges_each_head(fit) {
+            has_judged_each_head(fit, params, until).then_some(trial.last)
         } else if fit.guard == Guard::Improve {
             let learn = fit.learn;
             fit.loss(&learn, params, until)
@@ -255,11 +257,17 @@ pub(crate) fn descend(
                 let judge = fit.judge;
                 fit.loss(&judge, params, until)
             }
+            #[cfg(feature = "masks")]
+            Guard::EachHead(_) => Some(loss),
         };
         let Some(judged) = judged else { return trial };
+        #[cfg(feature = "masks")]
+        let (judged, allowed) = fit.judges.as_mut().map_or((judged, true), |judges| judges.verdict(step));
+        #[cfg(not(feature = "masks"))]
+        let allowed = true;
         match step {
             0 => trial.start(judged),
-            _ if judges => trial.judge(here, step, judged),
+            _ if judges => trial.judge_if(allowed, here, step, judged),
             _ => {
                 trial.last = judged;
                 trial.not_finite |= !judged.is_finite();
@@ -269,6 +277,28 @@ pub(crate) fn descend(
         next = (0..work.len()).find(|which| *which != here && Some(*which) != trial.best).unwrap_or(0);
     }
     trial
+}
+
+/// Whether labels of each head judge.
+fn judges_each_head(fit: &Fit<'_>) -> bool {
+    #[cfg(feature = "masks")]
+    return fit.judges.is_some();
+    #[cfg(not(feature = "masks"))]
+    {
+        let _ = fit;
+        false
+    }
+}
+
+/// Has them look at `params`, after the last step; false if time is up.
+fn has_judged_each_head(fit: &mut Fit<'_>, params: &[f32], until: Until<'_>) -> bool {
+    #[cfg(feature = "masks")]
+    return fit.have_judged(params, until).is_some();
+    #[cfg(not(feature = "masks"))]
+    {
+        let _ = (fit, params, until);
+        false
+    }
 }
 
 /// One step; the loss before it, or `None` if time is up before it is whole.
@@ -285,13 +315,21 @@ fn step_over_rows(
     let (network, rows) = (fit.network, fit.learn.len());
     let (mut loss, mut update, mut rates) = (0.0, Update::Store, [0.0; MAX_LAYERS]);
     let traces = &mut fit.traces;
+    #[cfg(feature = "masks")]
+    if let Some(judges) = &mut fit.judges {
+        judges.begin();
+    }
     for run in fit.learn.runs(fit.unit_rows) {
         if until() {
             return None;
         }
         let whole = run.len() == rows;
-        let batch = super::batch(network, fit.x, fit.y, run, rows);
+        let batch = super::batch(network, fit.x, fit.y, run.clone(), rows);
         network.forward(params, batch.x, batch.rows, traces.forward, traces.panel);
+        #[cfg(feature = "masks")]
+        if let Some(judges) = &mut fit.judges {
+            judges.look(network, fit.x, run, rows, traces.forward);
+        }
         let at_once = whole && stepper.rates_at_once(step, network.layer_count(), &mut rates);
         let destination = if at_once {
             Destination::Step { params, stepped: &mut *stepped, rates: &rates }

@@ -4,6 +4,8 @@
 #[cfg(feature = "rules")]
 pub mod bayes;
 pub mod gradient;
+#[cfg(feature = "masks")]
+pub(crate) mod judges;
 #[cfg(feature = "rules")]
 pub(crate) mod linear;
 #[cfg(feature = "rules")]
@@ -38,6 +40,9 @@ pub(crate) struct Fit<'a> {
     pub guard: Guard,
     pub learn: Places,
     pub judge: Places,
+    /// Labels that judge each head, with [`Guard::EachHead`].
+    #[cfg(feature = "masks")]
+    pub judges: Option<judges::Judges<'a>>,
     /// Most rows of one unit of work.
     pub unit_rows: usize,
     pub traces: Traces<'a>,
@@ -62,6 +67,23 @@ impl Fit<'_> {
             loss += self.network.loss(batch, self.traces.forward);
         }
         Some(loss)
+    }
+
+    /// Has the judges of each head look at `params`, in units of one forward pass each; `None` if time is up.
+    #[cfg(feature = "masks")]
+    pub(crate) fn have_judged(&mut self, params: &[f32], until: Until<'_>) -> Option<()> {
+        let (network, rows) = (self.network, self.learn.len());
+        let judges = self.judges.as_mut()?;
+        judges.begin();
+        for run in self.learn.runs(self.unit_rows) {
+            if until() {
+                return None;
+            }
+            let batch = batch(network, self.x, self.y, run.clone(), rows);
+            network.forward(params, batch.x, batch.rows, self.traces.forward, self.traces.panel);
+            judges.look(network, self.x, run, rows, self.traces.forward);
+        }
+        Some(())
     }
 }
 
@@ -109,12 +131,18 @@ impl Trial {
     }
 
     /// What lies in buffer `which`, after `steps` steps, has this loss.
+    #[cfg(feature = "rules")]
     pub(crate) fn judge(&mut self, which: usize, steps: usize, loss: f32) {
+        self.judge_if(true, which, steps, loss);
+    }
+
+    /// The same, of what can be the best only if it is `allowed` to be.
+    pub(crate) fn judge_if(&mut self, allowed: bool, which: usize, steps: usize, loss: f32) {
         self.judged = true;
         self.not_finite |= !loss.is_finite();
         let bar = if self.best.is_some() { self.last } else { self.first };
         // Two losses that are infinite cannot be compared.
-        if loss.is_finite() && loss <= bar {
+        if allowed && loss.is_finite() && loss <= bar {
             (self.best, self.steps, self.last) = (Some(which), steps, loss);
         } else if self.best.is_none() {
             (self.steps, self.last) = (steps, loss);

@@ -8,7 +8,7 @@ use expected::Expected;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use sinew_fuzz::draw::MODERATE;
 use sinew_fuzz::{Draw, Kept, change_mostly_behind};
-use sinew_runtime::{AdaptError, Adapter, Guard, Limits, ObserveError, Path, Predictor, SetupError};
+use sinew_runtime::{AdaptError, Adapter, Guard, HeadSet, Limits, ObserveError, Path, Predictor, SetupError};
 
 /// Values of the longest rows that are tried.
 const ROW: usize = 128;
@@ -59,7 +59,14 @@ fuzz_target!(|input: &[u8]| {
             }
             14 => adapter.set_steps(draw.one(&[0, 1, 2, 3, 7, usize::MAX])),
             15 => {
-                expected.guard = draw.one(&[Guard::Finite, Guard::Improve, Guard::HeldBack(1), Guard::HeldBack(2)]);
+                expected.guard = draw.one(&[
+                    Guard::Finite,
+                    Guard::Improve,
+                    Guard::HeldBack(1),
+                    Guard::HeldBack(2),
+                    Guard::EachHead(0),
+                    Guard::EachHead(1),
+                ]);
                 adapter.set_guard(expected.guard);
             }
             16 => {
@@ -102,16 +109,22 @@ fn observe(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>, expected: &mut Expect
     let x = &*row(draw, adapter.input_len(), &mut x);
     let y = &*row(draw, adapter.output_len(), &mut y);
     let (rows, inputs) = (adapter.support().rows(), checksum(adapter.support().inputs()));
-    match adapter.observe(x, y) {
+    // Mostly all heads are labelled.
+    let bits = draw.byte();
+    let labelled = if bits < 192 { HeadSet::ALL } else { HeadSet::from_bits(u32::from(bits & 15)) };
+    match adapter.observe_heads(x, y, labelled) {
         Ok(()) => {
             expected.observed();
-            assert!(x.iter().chain(y).all(|value| value.is_finite()));
+            assert!(x.iter().all(|value| value.is_finite()));
+            assert!(labelled != HeadSet::ALL || y.iter().all(|value| value.is_finite()));
             assert_eq!(adapter.support().rows(), (rows + 1).min(adapter.support().capacity()));
         }
         Err(error) => {
             match error {
                 ObserveError::Length(_) => assert!(x.len() != adapter.input_len() || y.len() != adapter.output_len()),
                 ObserveError::NotFinite => assert!(x.iter().chain(y).any(|value| !value.is_finite())),
+                ObserveError::NoHead => assert!(labelled != HeadSet::ALL && expected.takes_steps()),
+                ObserveError::AllHeads => assert!(labelled != HeadSet::ALL && !expected.takes_steps()),
             }
             assert_eq!((adapter.support().rows(), checksum(adapter.support().inputs())), (rows, inputs));
         }
@@ -141,8 +154,19 @@ fn adapt(draw: &mut Draw<'_>, adapter: &mut Adapter<'_>, start: &Parameters, exp
             }
         }
         Err(error) => {
-            assert_eq!(error, AdaptError::NoSupport { expected: expected.rows(), got: rows });
-            assert!(rows < expected.rows());
+            match error {
+                AdaptError::NoSupport { .. } => {
+                    assert_eq!(error, AdaptError::NoSupport { expected: expected.rows(), got: rows });
+                    assert!(rows < expected.rows());
+                }
+                AdaptError::NoLabels { expected: labels, got } => {
+                    assert!(expected.takes_steps() && got < labels && got <= rows);
+                    assert_eq!(expected.guard, Guard::EachHead(labels - 1));
+                }
+                AdaptError::GuardOfSteps => {
+                    assert!(!expected.takes_steps() && matches!(expected.guard, Guard::EachHead(_)));
+                }
+            }
             assert_eq!(adapter.support().rows(), rows);
             before.must_be(adapter);
         }
