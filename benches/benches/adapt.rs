@@ -1,4 +1,5 @@
-//! How long does it take to fit to a task? 16-64-64-4, 16 rows, squared error, 5 full-batch steps from the start.
+//! How long does it take to fit to a task? 16-64-64-4, 16 rows, squared error, 5 full-batch steps from the start; and with three heads,
+//! one of which learns from 16 rows while 4 labels of each judge.
 
 mod candle;
 mod timed;
@@ -13,6 +14,7 @@ fn main() {
         // Nothing else checks what it commits.
         workload::adapt("adapt/sinew", path, Guard::Finite),
         workload::adapt("adapt/sinew_guarded", path, Guard::default()),
+        workload::adapt_heads("adapt/one_head_of_three", path),
         candle::adapt(),
     ]);
 }

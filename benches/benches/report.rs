@@ -24,6 +24,7 @@ fn workloads() -> Vec<Workload> {
         candle::predict(),
         workload::adapt("adapt/sinew", path, Guard::Finite),
         workload::adapt("adapt/sinew_guarded", path, Guard::default()),
+        workload::adapt_heads("adapt/one_head_of_three", path),
         workload::adapt("adapt/scalar", Path::SCALAR, Guard::Finite),
         candle::adapt(),
         workload::adapt_images("images/all", path, Scope::All),

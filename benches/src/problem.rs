@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use sinew_models::networks;
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Head, Input, InputForm, Layer, Loss, Name, NetworkSpec, Shape, Window};
-use sinew_runtime::{Adapter, Bundle, Path};
+use sinew_runtime::{Adapter, Bundle, HeadSet, Path};
 use sinew_trainer::export::{self, About, Export};
 
 use crate::count::Count;
@@ -25,6 +25,8 @@ pub struct Problem {
     pub x: Vec<f32>,
     /// Support targets: `[rows, outputs]`.
     pub y: Vec<f32>,
+    /// Whose labels each row carries.
+    pub labelled: Vec<HeadSet>,
 }
 
 impl Problem {
@@ -36,6 +38,28 @@ impl Problem {
     /// The one that speed is claimed for: 16-64-64-4 and 16 support rows.
     pub fn standard() -> Self {
         Self::mlp(&[16, 64, 64, 4], 16, 1)
+    }
+
+    /// Several heads, one of which learns: 16-64-64-(1, 1, 1); 16 rows carry the labels of the first head, and 4 older ones those of the
+    /// others, which judge.
+    ///
+    /// # Panics
+    /// Never: there is such a network.
+    pub fn heads() -> Self {
+        let dense = |outputs, activation| Layer::Dense { outputs, activation };
+        let head = |name: &str| Head {
+            name: Name::try_from(name).expect("it is short"),
+            layers: [dense(1, Activation::Identity)].into_iter().collect(),
+            loss: Loss::MeanSquared,
+            weight: 1.0,
+        };
+        let network = NetworkSpec {
+            input: Input::vector(16, InputForm::Plain),
+            backbone: [dense(64, Activation::Relu); 2].into_iter().collect(),
+            heads: ["success", "slip", "width"].map(head).into_iter().collect(),
+        };
+        let labelled = [vec![HeadSet::NONE.with(1).with(2); 4], vec![HeadSet::NONE.with(0); 16]].concat();
+        Self { labelled, ..Self::new(network, Scope::All, 20, 1) }
     }
 
     /// The one with images that speed is claimed for: 1 × 32 × 32, three convolutions 3 × 3 of 8, 16 and 32, each rectified and pooled by
@@ -96,7 +120,7 @@ impl Problem {
             parameters.extend(uniform(layer.param_len(), 1.0 / (addends as f32).sqrt()));
         }
         let (x, y) = (uniform(rows * network.input.len, 1.7), uniform(rows * network.output_len(), 1.7));
-        Self { network, scope, parameters, rows, x, y }
+        Self { network, scope, parameters, rows, x, y, labelled: vec![HeadSet::ALL; rows] }
     }
 
     /// What it costs.
@@ -170,6 +194,8 @@ impl Problem {
     /// If it refuses one.
     pub fn observe(&self, adapter: &mut Adapter<'_>) {
         let rows = self.x.chunks_exact(adapter.input_len()).zip(self.y.chunks_exact(adapter.output_len()));
-        rows.for_each(|(x, y)| adapter.observe(x, y).expect("the rows fit"));
+        rows.zip(&self.labelled).for_each(|((x, y), labelled)| {
+            adapter.observe_heads(x, y, *labelled).expect("the rows fit");
+        });
     }
 }

@@ -72,6 +72,23 @@ pub fn adapt(id: &'static str, path: Path, guard: Guard) -> Workload {
     .beside("adapt/candle")
 }
 
+/// One adaptation to the labels of one head of three, each head judged by 4 labels that are held back. The numbers mean nothing, so that
+/// the guard may refuse what comes of it; the work is the same.
+///
+/// # Panics
+/// If it is not done.
+pub fn adapt_heads(id: &'static str, path: Path) -> Workload {
+    let problem = Problem::heads();
+    let mut adapter = problem.adapter(path);
+    adapter.set_guard(Guard::EachHead(4));
+    let operations = problem.operations();
+    Workload::new(id, operations, move || {
+        let report = black_box(&mut adapter).adapt(|| false).expect("there is support");
+        assert!(matches!(report.outcome, Outcome::Committed | Outcome::Worse));
+        black_box(adapter.parameters());
+    })
+}
+
 /// One adaptation of a convolutional network to images: of all layers, or of the head alone on features that are computed once.
 ///
 /// The head's run observes the images first, for the features of rows that were seen before are kept.
@@ -134,6 +151,7 @@ mod tests {
             for scope in [Scope::All, Scope::Heads] {
                 (adapt_images("images/it", path, scope).run)();
             }
+            (adapt_heads("heads/it", path).run)();
             (predict("predict/it", path).run)();
         }
         (peak().run)();

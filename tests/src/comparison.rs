@@ -55,7 +55,7 @@ impl Case {
         let directions = single(&numbers.values(len * sizes.len(), 1.0));
         let mut rows = |rows: usize| Rows {
             x: single(&numbers.values(rows * spec.input.presented_len(), 1.5)),
-            y: single(&sample::targets(&spec, rows, &mut numbers)),
+            y: single(&sample::some_targets(&spec, rows, &mut numbers)),
             rows,
         };
         let tasks = sizes.iter().map(|[support, query]| TaskRows { support: rows(*support), query: rows(*query) });

@@ -75,6 +75,17 @@ pub fn targets(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Vec<f6
     all
 }
 
+/// As [`targets`], every other time with labels left out.
+pub fn some_targets(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Vec<f64> {
+    let mut all = targets(spec, rows, numbers);
+    // Apart, so that the numbers that follow are the same.
+    let mut others = Numbers(!numbers.0);
+    if others.next_bits() & 1 == 1 {
+        leave_out(spec, &mut all, &mut others);
+    }
+    all
+}
+
 /// Leaves out a third of the labels of heads, each with all of its targets of a row: they become NaN.
 pub fn leave_out(spec: &NetworkSpec, targets: &mut [f64], numbers: &mut Numbers) {
     for row in targets.chunks_mut(spec.output_len()) {

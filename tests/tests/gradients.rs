@@ -28,10 +28,7 @@ impl Case {
     fn draw(spec: &NetworkSpec, rows: usize, numbers: &mut Numbers) -> Self {
         let params = numbers.values(spec.param_len(), 0.6);
         let x = numbers.values(rows * spec.input.presented_len(), 1.5);
-        let mut y = sample::targets(spec, rows, numbers);
-        if numbers.next_value() > 0.0 {
-            sample::leave_out(spec, &mut y, numbers);
-        }
+        let y = sample::some_targets(spec, rows, numbers);
         let v = numbers.values(params.len(), 1.0);
         Self { rows, params, x, y, v }
     }
@@ -273,6 +270,7 @@ fn on_kinks_and_either_side() {
     for (number, nudge) in [0.0, distance, -distance].into_iter().enumerate() {
         for spec in [&rectified, &straight] {
             let mut case = Case::draw(spec, 13, &mut Numbers(number as u64));
+            case.y = sample::targets(spec, 13, &mut Numbers(number as u64));
             for values in [&mut case.params, &mut case.x, &mut case.y] {
                 values.iter_mut().for_each(|value| *value = (4.0 * *value).round() / 4.0);
             }

@@ -256,12 +256,13 @@ struct Block {
                         }
                     }
                     mass = over_warp(mass);
+                    const bool there = mass == mass;
                     for (u32 o = lane; o < units; o += 32) {
-                        const bool counts = real && o < h.outputs;
+                        const bool counts = real && there && o < h.outputs;
                         const u32 at = place(row, o, l.out);
                         put(at, counts ? (mass * expf(z[at] - log.x - log.y) - target[o]) * share : 0.0f);
                     }
-                    loss += value * share;
+                    if (there) loss += value * share;
                 }
                 continue;
             }
@@ -282,8 +283,13 @@ struct Block {
                         value = (0.0f > out ? 0.0f : out) - target * out + log1pf(expf(-fabsf(out)));
                         d = sigmoid_of(out) - target;
                     }
-                    loss += value * share;
-                    d *= share;
+                    // A target that is NaN is missing, as in loss.cu.
+                    if (target == target) {
+                        loss += value * share;
+                        d *= share;
+                    } else {
+                        d = 0.0f;
+                    }
                 }
                 put(at, d);
             }
@@ -506,7 +512,7 @@ struct Block {
                     mass = over_warp(mass);
                     mean = over_warp(mean);
                     for (u32 o = lane; o < units; o += 32) {
-                        const bool counts = real && o < h.outputs;
+                        const bool counts = real && mass == mass && o < h.outputs;
                         const u32 at = place(row, o, l.out);
                         rdz[at] = counts ? mass * expf(z[at] - log.x - log.y) * (ra[at] - mean) * share : 0.0f;
                     }
@@ -517,11 +523,14 @@ struct Block {
                 const u32 row = i / units, o = i % units, at = place(row, o, l.out);
                 float d = 0.0f;
                 if (row < rows && o < h.outputs) {
+                    const float target = y[u64(row) * a.outputs + h.column + o];
                     d = ra[at] * share;
-                    if (h.loss == MEAN_SQUARED) {
+                    if (target != target) {
+                        d = 0.0f;
+                    } else if (h.loss == MEAN_SQUARED) {
                         d *= 2.0f;
                     } else if (h.loss == HUBER) {
-                        if (fabsf(z[at] - y[u64(row) * a.outputs + h.column + o]) > h.delta) d = 0.0f;
+                        if (fabsf(z[at] - target) > h.delta) d = 0.0f;
                     } else {
                         const float p = sigmoid_of(z[at]);
                         d *= p * (1.0f - p);

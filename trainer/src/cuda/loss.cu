@@ -1,7 +1,8 @@
 #include "sinew.cuh"
 
 // Losses of one head: the mean over the rows of a task, its gradient at the outputs, and that gradient's derivative along a direction. The
-// formulas are those of runtime/src/kernel/loss.rs. A block for each task, a thread for each row.
+// formulas are those of runtime/src/kernel/loss.rs. A block for each task, a thread for each row. A target that is NaN is missing: it adds
+// nothing and has no gradient; with the cross-entropy so is its row, whose mass is then NaN.
 
 constexpr u32 THREADS = 128;
 
@@ -19,6 +20,8 @@ struct Head {
     u32 reserved;
 };
 ARGUMENTS(Head, 6 * 8 + 8 * 4);
+
+__device__ inline bool is_nan(float value) { return value != value; }
 
 // What each row is multiplied by.
 __device__ inline float share_of(const Head& a, Span rows) {
@@ -62,6 +65,10 @@ KERNEL(loss_gradient, Head, THREADS) {
             mass = total(y, a.outputs);
         }
         for (u32 j = 0; j < a.outputs; j++) {
+            if (is_nan(a.kind == CROSS_ENTROPY ? mass : y[j])) {
+                if (a.d) a.d[row * a.outputs + j] = 0.0f;
+                continue;
+            }
             const float e = z[j] - y[j];
             float d;
             switch (a.kind) {
@@ -106,6 +113,10 @@ KERNEL(loss_tangent, Head, THREADS) {
             for (u32 j = 0; j < a.outputs; j++) mean += expf(z[j] - whole.top - whole.log_sum) * d[j];
         }
         for (u32 j = 0; j < a.outputs; j++) {
+            if (is_nan(a.kind == CROSS_ENTROPY ? mass : y[j])) {
+                d[j] = 0.0f;
+                continue;
+            }
             float factor = 1.0f;
             switch (a.kind) {
                 case MEAN_SQUARED: factor = 2.0f; break;
