@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sinew_runtime::{Adapter, Guard};
 use sinew_trainer::config::{Config, WorldConfig};
 use sinew_trainer::evaluate::{Settings, evaluate};
+use sinew_trainer::labels::Labels;
 use sinew_trainer::model::Model;
 use sinew_trainer::world::dataset::{Dataset, data_folder};
 use sinew_trainer::world::images::{Images, ImagesConfig};
@@ -22,7 +23,7 @@ fn score(name: &str, world: &dyn World, shots: usize, episodes: usize) -> f64 {
     let (model, bytes) = Model::open(&zoo().join(name)).unwrap();
     let steps = vec![model.rule.steps()];
     let (seed, guard, split) = (77, Guard::Improve, Split::Test);
-    let settings = Settings { episodes: Some(episodes), shots, steps, seed, guard, split };
+    let settings = Settings { episodes: Some(episodes), shots, steps, seed, guard, split, labels: Labels::All };
     let rows = evaluate(&bytes, None, world, &settings, &|| ()).unwrap().rows(0);
     rows.iter().find(|row| row.method == "adapted").unwrap().mean
 }

@@ -10,6 +10,7 @@ use sinew_models::rule::{Rule, RuleError};
 use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecError};
 
 use crate::engine::Kept;
+use crate::labels::{Labels, LabelsError};
 use crate::optimiser::Schedule;
 use crate::world::Signature;
 use crate::world::arm::ArmConfig;
@@ -70,10 +71,7 @@ pub enum WorldConfig {
 impl WorldConfig {
     /// Makes paths that are relative to `folder` absolute. What names the folder of shared data stays as it is.
     fn locate(&mut self, folder: &Path) {
-        let absolute = |path: &Path| {
-            let joined = folder.join(path);
-            joined.canonicalize().or_else(|_| std::path::absolute(&joined)).unwrap_or(joined)
-        };
+        let absolute = |path: &Path| absolute(folder, path);
         match self {
             Self::Dataset { file } => *file = absolute(file),
             Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
@@ -97,6 +95,12 @@ impl WorldConfig {
             Self::Sinusoid { .. } | Self::Arm(_) => {}
         }
     }
+}
+
+/// A path relative to `folder` as one from the root.
+fn absolute(folder: &Path, path: &Path) -> PathBuf {
+    let joined = folder.join(path);
+    joined.canonicalize().or_else(|_| std::path::absolute(&joined)).unwrap_or(joined)
 }
 
 /// The paths of a world of terrain.
@@ -127,6 +131,9 @@ pub struct NetworkConfig {
     /// Units of the hidden layers that each head has of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub of_each_head: Vec<usize>,
+    /// λ of each head, its weight in the sum of the losses; ones where it is missing. Multi-task training has weightings of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f32>,
     /// What follows each block and each hidden layer.
     pub activation: Activation,
     /// What follows the last hidden layer that heads share; as `activation` where it is missing.
@@ -154,6 +161,13 @@ pub struct TrainConfig {
     pub tasks: usize,
     /// Support samples (of each class, for classification): one number, or several among which each batch draws one.
     pub shots: Shots,
+    /// A bundle whose parameters and scales training begins with, relative to the configuration, `${SEED}` in it standing for the seed;
+    /// its network must be the same but for the weights of its heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Whose labels the support of each task carries, in training and validation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub labels: Labels,
     /// The outer rate β.
     pub outer_rate: f64,
     /// The outer rate of the inner rates, where they are learned; β where it is missing.
@@ -288,6 +302,9 @@ pub enum ConfigError {
     /// The rule does not fit the network.
     #[error("[learner]: {0}")]
     Rule(#[from] RuleError),
+    /// The support cannot carry such labels.
+    #[error("train.labels: {0}")]
+    Labels(#[from] LabelsError),
 }
 
 impl Config {
@@ -301,6 +318,9 @@ impl Config {
         let mut config = Self::parse(path, &text, changes)?;
         if let Some(folder) = path.parent() {
             config.world.locate(folder);
+            if let Some(start) = &mut config.train.start {
+                *start = absolute(folder, start);
+            }
         }
         Ok(config)
     }
@@ -334,6 +354,9 @@ impl Config {
     pub fn to_portable_toml(&self) -> String {
         let mut config = self.clone();
         config.world.forget_folders();
+        if let Some(start) = &mut config.train.start {
+            *start = start.file_name().map_or_else(PathBuf::new, PathBuf::from);
+        }
         config.to_toml()
     }
 
@@ -400,7 +423,7 @@ impl Config {
             (Some(_), Some(image)) => Input { image: Some(image), ..Input::vector(len, input) },
             (None, _) => Input::vector(len, input),
         };
-        Ok(networks::Plan {
+        let mut network = networks::Plan {
             input,
             convolutions: convolutions.as_ref(),
             context: *context,
@@ -409,7 +432,31 @@ impl Config {
             features: features.unwrap_or(activation),
             of_each_head,
         }
-        .network(&heads)?)
+        .network(&heads)?;
+        let weights = &self.network.weights;
+        if !weights.is_empty() {
+            let right = weights.len() == heads.len()
+                && weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite())
+                && weights.iter().any(|weight| *weight > 0.0);
+            if !right || matches!(self.learner, LearnerConfig::MultiTask(_)) {
+                return Err(ConfigError::Field {
+                    field: "network.weights",
+                    expected: "a number from 0 for each head, not all of them 0; with multi-task training none, but learner.weighting",
+                    found: format!("{weights:?} for {} heads", heads.len()),
+                });
+            }
+            network.heads.iter_mut().zip(weights).for_each(|(head, weight)| head.weight = *weight);
+        }
+        Ok(network)
+    }
+
+    /// The head that the losses leave alone, where all others weigh nothing; `None` where several are trained.
+    pub fn only_head(&self) -> Option<usize> {
+        let of_learner = self.learner.fixed_weights().unwrap_or_default();
+        let of_network = || self.network.weights.iter().map(|weight| f64::from(*weight)).collect();
+        let weights: Vec<f64> = if of_learner.is_empty() { of_network() } else { of_learner.to_vec() };
+        let mut trained = weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
+        trained.next().filter(|_| trained.next().is_none()).map(|(head, _)| head).filter(|_| weights.len() > 1)
     }
 
     /// How a device adapts `network`, for a world with this signature.
@@ -419,6 +466,7 @@ impl Config {
     pub fn rule(&self, network: &NetworkSpec, signature: &Signature) -> Result<Rule, ConfigError> {
         let rule = self.learner.rule(signature.outputs.len());
         rule.check(network)?;
+        self.train.labels.check(signature, &rule)?;
         Ok(rule)
     }
 
@@ -432,6 +480,7 @@ impl Config {
         config.train.outer_rate = baselines.outer_rate;
         config.train.weight_decay = baselines.weight_decay;
         config.train.rate_outer_rate = None;
+        config.train.labels = Labels::All;
         Some(config)
     }
 

@@ -22,6 +22,7 @@ use crate::cli::evaluate;
 use crate::config::Config;
 use crate::cuda::DeviceChoice;
 use crate::evaluate::Settings;
+use crate::labels::Labels;
 use crate::model::Model;
 use crate::table;
 use crate::train::{self, BUNDLE, CHECKPOINT, Line, METRICS, Options, Progress, TrainError, train};
@@ -89,6 +90,7 @@ pub fn run(out: &Path, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
         seed: config.seed,
         guard: Guard::Improve,
         split: Split::Test,
+        labels: Labels::All,
     };
     let evaluation = evaluate::with_bar(&bytes, Some(&baselines), &world, &settings)?;
     table::print(std::slice::from_ref(&evaluation));

@@ -10,13 +10,15 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use sinew_models::rule::Rule;
-use sinew_runtime::{Adapter, Bundle, Guard, Outcome};
+use sinew_models::spec::NetworkSpec;
+use sinew_runtime::{Adapter, Bundle, Guard, HeadSet, Outcome};
 
 use crate::aligned::Aligned;
 use crate::baseline::Baselines;
 use crate::baseline::choose::Choice;
 use crate::episode::Episode;
-use crate::streams::Purpose;
+use crate::labels::Labels;
+use crate::streams::{Purpose, rng};
 use crate::train::episodes;
 use crate::world::{Split, Task, World};
 use beside::Beside;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub guard: Guard,
     /// The part of the world whose tasks are drawn.
     pub split: Split,
+    /// Whose labels the support carries.
+    pub labels: Labels,
 }
 
 /// Episodes of a world without end, unless told otherwise.
@@ -100,6 +104,10 @@ pub fn drawn(world: &dyn World, settings: &Settings) -> Result<Vec<(Task, Episod
     let Settings { shots, split, .. } = *settings;
     let count = settings.episodes.or_else(|| world.task_count(split)).unwrap_or(EPISODES) as u64;
     let mut drawn = episodes(world, split, shots, settings.seed, Purpose::Evaluation, count);
+    for (number, (_, episode)) in drawn.iter_mut().enumerate() {
+        let mut rng = rng(settings.seed, Purpose::Labels, number as u64, 1);
+        settings.labels.mask(world.signature(), &mut episode.support, &mut rng);
+    }
     drawn.retain(|(_, episode)| episode.query.rows > 0 && (episode.support.rows > 0 || shots == 0));
     if drawn.is_empty() {
         let split = match split {
@@ -135,6 +143,10 @@ pub fn evaluate(
             bundle_inputs: got.0,
             bundle_outputs: got.1,
         });
+    }
+    settings.labels.check(signature, bundle.rule())?;
+    if baselines.is_some() && settings.labels != Labels::All {
+        return Err(EvaluateError::BaselinesOfLabels);
     }
     let drawn = drawn(world, settings)?;
     let settings = &Settings { steps: different_steps(bundle.rule(), &settings.steps), ..settings.clone() };
@@ -196,6 +208,17 @@ struct Scored {
     refused: Vec<usize>,
 }
 
+/// The heads whose targets a row has.
+fn labelled(network: &NetworkSpec, target: &[f32]) -> HeadSet {
+    let mut rest = target;
+    let heads = network.heads.iter().enumerate().filter(|(_, head)| {
+        let (own, others) = rest.split_at(head.outputs().min(rest.len()));
+        rest = others;
+        own.iter().all(|y| !y.is_nan())
+    });
+    heads.fold(HeadSet::NONE, |set, (head, _)| set.with(head))
+}
+
 /// The bundle itself, by the very adapter that a robot runs.
 fn adapted(
     bundle: &Bundle<'_>,
@@ -209,7 +232,8 @@ fn adapted(
     let mut adapter = Adapter::new(bundle, capacity, &mut memory)?;
     adapter.set_guard(settings.guard);
     for row in 0..episode.support.rows {
-        adapter.observe(episode.support.input(row), episode.support.target(row))?;
+        let target = episode.support.target(row);
+        adapter.observe_heads(episode.support.input(row), target, labelled(bundle.network(), target))?;
     }
     let mut scored = Scored { rows: Vec::new(), refused: Vec::new() };
     for &steps in &settings.steps {

@@ -17,6 +17,7 @@ pub mod export;
 pub mod files;
 pub mod fonts;
 pub mod forward;
+pub mod labels;
 pub mod learn;
 pub mod metric;
 pub mod model;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Choice = 6,
     /// The first parameters of a network that is trained from scratch on a support set.
     Scratch = 7,
+    /// Whose labels a support carries.
+    Labels = 8,
 }
 
 /// Most draws of one purpose that share a major number.

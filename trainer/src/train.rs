@@ -106,6 +106,15 @@ pub enum TrainError {
         /// Its folder.
         path: PathBuf,
     },
+    /// The bundle that training is to begin with.
+    #[error("train.start: {0}")]
+    Start(#[from] crate::model::OpenError),
+    /// It has another network.
+    #[error("train.start: {}: expected the network of this configuration, found another", path.display())]
+    OtherStart {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// The world cannot make training episodes.
     #[error("the world `{world}` has no {split} tasks with {shots} shots")]
     NoTasks {

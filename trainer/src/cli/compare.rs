@@ -16,6 +16,7 @@ use crate::compare::{self, Entry, Kind, Table, Wanted, plot};
 use crate::config::{Config, Descent, LearnerConfig, Shots, WorldConfig};
 use crate::cuda::DeviceChoice;
 use crate::evaluate::{self, BASELINES, Evaluation, Settings};
+use crate::labels::Labels;
 use crate::model::Model;
 use crate::train::{BUNDLE, Timing};
 use crate::world::dataset::Dataset;
@@ -53,6 +54,9 @@ pub struct Arguments {
     /// Inner steps, a row each, such as 0,1,5,10 [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
     steps: Vec<usize>,
+    /// Whose labels the support carries: all, one (another head from task to task), or heads [default: all]
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    labels: Vec<String>,
     /// Cross-validate over the groups of a data set, with so many folds
     #[arg(long, value_name = "N", value_parser = super::at_least_one)]
     folds: Option<usize>,
@@ -242,7 +246,8 @@ impl Runs<'_> {
     fn settings(&self, shots: usize, steps: Vec<usize>) -> Settings {
         let split = if self.arguments.tasks_from == Part::Test { Split::Test } else { Split::Validation };
         let (episodes, seed) = (self.arguments.episodes, self.arguments.seed);
-        Settings { episodes, shots, steps, seed, guard: Guard::Improve, split }
+        let labels = Labels::parse(&self.arguments.labels);
+        Settings { episodes, shots, steps, seed, guard: Guard::Improve, split, labels }
     }
 
     /// The evaluations of one configuration, one for each seed, over all folds.
@@ -296,7 +301,7 @@ impl Runs<'_> {
         let own = self.contestants[..place].iter().any(|other| other.baselines);
         for entry in &mut entries {
             entry.takes_steps = takes_steps;
-            entry.alone = contestant.config.learner.only_head().filter(|_| entry.kind == Kind::Learner);
+            entry.alone = contestant.config.only_head().filter(|_| entry.kind == Kind::Learner);
             entry.training = match entry.name.as_str() {
                 _ if entry.kind == Kind::Learner => training,
                 "unadapted" | "intercept" | "finetuned" | "gp_residual" => pooled,

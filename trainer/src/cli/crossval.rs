@@ -10,6 +10,7 @@ use super::{Answer, data_set, runs, settle};
 use crate::config::{Config, WorldConfig};
 use crate::cuda::DeviceChoice;
 use crate::evaluate::{Evaluation, Settings};
+use crate::labels::Labels;
 use crate::table;
 use crate::world::dataset::Dataset;
 use crate::world::{Split, World};
@@ -110,6 +111,7 @@ fn over_folds(
                 seed: config.seed,
                 guard: Guard::Improve,
                 split: Split::Test,
+                labels: Labels::All,
             };
             let evaluation = runs::evaluated(&folder, &world, baselines, &settings)?;
             match joined.get_mut(place) {

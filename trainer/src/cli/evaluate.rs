@@ -10,6 +10,7 @@ use super::{Answer, data_set};
 use crate::baseline::Baselines;
 use crate::config::{Config, WorldConfig};
 use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
+use crate::labels::Labels;
 use crate::model::Model;
 use crate::table;
 use crate::world::grasp::{GraspConfig, GraspWorld, Judge};
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Inner steps, a row each, such as 0,1,5,10 [default: 0 and as trained]
     #[arg(long, value_name = "S", value_delimiter = ',')]
     steps: Vec<usize>,
+    /// Whose labels the support carries: all, one (another head from task to task), or heads [default: all]
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    labels: Vec<String>,
     /// The same seed gives the same episodes
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -76,6 +80,8 @@ struct Source {
 enum GuardName {
     /// If the support loss is not worse than before
     Improve,
+    /// And no head's own support loss is
+    EachHead,
     /// If all numbers are finite
     Finite,
 }
@@ -166,7 +172,11 @@ pub fn run(arguments: &Arguments) -> Answer {
     let world = arguments.source.open(&shots, arguments.baselines, arguments.judge.map(Judge::from))?;
     let trained_steps = model.rule.steps();
     let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
-    let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };
+    let guard = match arguments.guard {
+        GuardName::Improve => Guard::Improve,
+        GuardName::EachHead => Guard::EachHead(0),
+        GuardName::Finite => Guard::Finite,
+    };
     let mut evaluations = Vec::new();
     for shots in shots {
         let settings = Settings {
@@ -176,6 +186,7 @@ pub fn run(arguments: &Arguments) -> Answer {
             seed: arguments.seed,
             guard,
             split: Split::Test,
+            labels: Labels::parse(&arguments.labels),
         };
         let mut evaluation = with_bar(&bytes, baselines.as_ref(), &*world, &settings)?;
         let beside = |rate: &f32| -> Result<_, Box<dyn std::error::Error>> {

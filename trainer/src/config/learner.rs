@@ -140,12 +140,11 @@ impl LearnerConfig {
         }
     }
 
-    /// The one head that it trains, where it trains no other.
-    pub fn only_head(&self) -> Option<usize> {
+    /// The weights of the losses of the heads, where they are fixed ones of multi-task training.
+    pub fn fixed_weights(&self) -> Option<&[f64]> {
         let Self::MultiTask(settings) = self else { return None };
         let weighting::Settings::Fixed(fixed) = &settings.weighting else { return None };
-        let mut trained = fixed.weights.iter().enumerate().filter(|(_, weight)| **weight != 0.0);
-        trained.next().filter(|_| trained.next().is_none()).map(|(head, _)| head)
+        Some(&fixed.weights)
     }
 
     /// Whether it only compares rows of classes.

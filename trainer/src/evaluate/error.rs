@@ -23,6 +23,12 @@ pub enum EvaluateError {
         /// The bundle's outputs.
         bundle_outputs: usize,
     },
+    /// Labels that cannot be.
+    #[error("--labels: {0}")]
+    Labels(#[from] crate::labels::LabelsError),
+    /// Baselines beside a support without all labels.
+    #[error("--labels: expected all labels, as the baselines are there, which need them; leave out --baselines")]
+    BaselinesOfLabels,
     /// There is nothing to evaluate on.
     #[error("the world `{world}` has no {split} episode with {shots} shots")]
     NoEpisodes {

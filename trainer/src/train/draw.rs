@@ -42,7 +42,9 @@ impl Draw<'_> {
         let one = |number: usize| {
             let mut rng = rng(seed, Purpose::Training, iteration, number as u64 + 1);
             let task = world.task(Split::Train, &mut rng);
-            self.scaling.task_rows(&world.episode(&task, shots, &mut rng))
+            let mut episode = world.episode(&task, shots, &mut rng);
+            self.config.train.labels.mask(world.signature(), &mut episode.support, &mut rng);
+            self.scaling.task_rows(&episode)
         };
         let numbers = self.numbers.clone();
         let mut batch: Vec<TaskRows> = if self.threads == 1 {

@@ -22,7 +22,7 @@ use crate::metric::Summary;
 use crate::model::Model;
 use crate::optimiser::{AdamW, Moments};
 use crate::scaling::Scaling;
-use crate::streams::Purpose;
+use crate::streams::{Purpose, rng};
 use crate::world::{Split, World};
 
 /// So many iterations in a row without a finite gradient end the run.
@@ -46,7 +46,12 @@ fn validation<V>(
         let [start, end] =
             [mine.start, mine.end].map(|at| (at.clamp(place * count, (place + 1) * count) - place * count) as u64);
         let drawn = episodes_of(world, Split::Validation, *shots, config.seed, Purpose::Validation, start..end);
-        tasks.extend(drawn.iter().map(|(_, episode)| scaling.task_rows(episode)));
+        let numbers = (place * count) as u64 + start..;
+        tasks.extend(drawn.into_iter().zip(numbers).map(|((_, mut episode), number)| {
+            let mut rng = rng(config.seed, Purpose::Labels, number, 0);
+            config.train.labels.mask(world.signature(), &mut episode.support, &mut rng);
+            scaling.task_rows(&episode)
+        }));
     }
     tasks.retain(has_rows);
     tasks

@@ -1,6 +1,7 @@
 //! Where a run starts: its checkpoint, or parameters, scales, and episodes by number.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use rayon::prelude::*;
@@ -11,6 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::episode::Episode;
 use crate::learn::State;
+use crate::model::Model;
 use crate::optimiser::Moments;
 use crate::scaling::Scaling;
 use crate::streams::{Purpose, rng};
@@ -18,6 +20,9 @@ use crate::world::{Split, World};
 
 /// Episodes from which scales are taken.
 const SCALING_EPISODES: u64 = 256;
+
+/// What stands for the seed in the path of a bundle to start with.
+const SEED: &str = "${SEED}";
 
 /// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with `rates`.
 pub(super) fn begin(
@@ -38,6 +43,11 @@ pub(super) fn begin(
     } else if path.exists() {
         return Err(TrainError::Exists { path: options.folder.into() });
     }
+    if let Some(path) = &config.train.start {
+        let path = PathBuf::from(path.to_string_lossy().replace(SEED, &config.seed.to_string()));
+        let model = started(&path, network)?;
+        return Ok(at_first(config, State { params: model.state.params, rates }, model.scaling));
+    }
     let main = config.train.shots.main();
     let samples = episodes(world, Split::Train, main, config.seed, Purpose::Scaling, SCALING_EPISODES);
     if samples.iter().all(|(_, episode)| episode.support.rows == 0 || episode.query.rows == 0) {
@@ -50,7 +60,20 @@ pub(super) fn begin(
     }
     .for_outputs(world.signature().outputs.len());
     let state = State { params: initial_parameters(network, config.seed, Purpose::Initial, 0), rates };
-    Ok(Checkpoint {
+    Ok(at_first(config, state, scaling))
+}
+
+/// The bundle that training begins with.
+fn started(path: &Path, network: &NetworkSpec) -> Result<Model, TrainError> {
+    let (model, _) = Model::open(path)?;
+    let mut same = model.network.clone();
+    same.heads.iter_mut().zip(&network.heads).for_each(|(head, other)| head.weight = other.weight);
+    if same == *network { Ok(model) } else { Err(TrainError::OtherStart { path: path.into() }) }
+}
+
+/// The run before its first iteration.
+fn at_first(config: &Config, state: State, scaling: Scaling) -> Checkpoint {
+    Checkpoint {
         iteration: 0,
         params_moments: Moments::zeros(state.params.len()),
         rates_moments: Moments::zeros(state.rates.len()),
@@ -62,7 +85,7 @@ pub(super) fn begin(
         best: None,
         scaling,
         config: config.to_toml(),
-    })
+    }
 }
 
 /// PyTorch's defaults: weights and biases of products and convolutions even in ±1/√(inputs of one sum), scales of a normalisation 1 and

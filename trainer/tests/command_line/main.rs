@@ -4,6 +4,7 @@ mod compare;
 mod dataset;
 mod devices;
 mod fixture;
+mod heads;
 mod refusals;
 mod series;
 mod show;
@@ -18,6 +19,7 @@ use sinew_trainer::baseline::Baselines;
 use sinew_trainer::config::{Config, Shots};
 use sinew_trainer::engine::Kept;
 use sinew_trainer::evaluate::{Settings, evaluate};
+use sinew_trainer::labels::Labels;
 use sinew_trainer::model::Model;
 use sinew_trainer::world::{Split, open};
 
@@ -175,7 +177,15 @@ fn evaluate_says_what_the_library_says() {
 
     let bytes = std::fs::read(trained().join(BUNDLE)).unwrap();
     let steps = vec![0, 1, 5, 10];
-    let settings = Settings { episodes: Some(50), shots: 5, steps, seed: 3, guard: Guard::Improve, split: Split::Test };
+    let settings = Settings {
+        episodes: Some(50),
+        shots: 5,
+        steps,
+        seed: 3,
+        guard: Guard::Improve,
+        split: Split::Test,
+        labels: Labels::All,
+    };
     let world = open::by_name("sinusoid").unwrap();
     let library = evaluate(&bytes, None, &*world, &settings, &|| ()).unwrap().rows(0);
     let rows = result["results"].as_array().unwrap();
@@ -237,8 +247,15 @@ fn evaluate_compares_with_every_baseline() {
 
     // `unadapted` is the pooled network here, not the bundle.
     let pooled = Baselines::beside(&trained().join(BUNDLE)).unwrap().pooled.to_bytes().unwrap();
-    let settings =
-        Settings { episodes: Some(12), shots: 5, steps: vec![0], seed: 0, guard: Guard::Improve, split: Split::Test };
+    let settings = Settings {
+        episodes: Some(12),
+        shots: 5,
+        steps: vec![0],
+        seed: 0,
+        guard: Guard::Improve,
+        split: Split::Test,
+        labels: Labels::All,
+    };
     let world = open::by_name("sinusoid").unwrap();
     let library = evaluate(&pooled, None, &*world, &settings, &|| ()).unwrap().rows(0);
     let (got, want) = (row("unadapted")["mean"].as_f64().unwrap(), library[0].mean);
