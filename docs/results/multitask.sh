@@ -1,11 +1,12 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/multitask.md; what is done already is only judged again.
-# Usage: docs/results/multitask.sh OUT [PART...], with terrain, grasp, landscape.
+# Usage: docs/results/multitask.sh OUT [PART...], with terrain, grasp, join, landscape.
 set -eu
 out=$1
 shift
 sinew="cargo run --release -q -p sinew-trainer --"
 c=trainer/configs/multitask
+j=trainer/configs/join
 
 for part in "${@:-all}"; do
     case $part in
@@ -16,6 +17,20 @@ for part in "${@:-all}"; do
     case $part in
     grasp | all)
         $sinew compare $c/grasp-*.toml --out "$out/grasp" --seeds 3 --shots 20 --steps 0 --episodes 400
+        ;;
+    esac
+    case $part in
+    join | all)
+        # What `after-famo` begins with.
+        $sinew compare $c/terrain-famo.toml --out "$out/terrain" --seeds 3 --shots 16 --steps 0 --episodes 400
+        mkdir -p "$out/join"
+        sed "/^validation_tasks/a start = \"$(cd "$out" && pwd)/terrain/terrain-famo/seed-\${SEED}/model.safetensors\"" $j/maml.toml >"$out/join/maml-after-famo.toml"
+        for head in energy slip time; do
+            $sinew compare $j/*.toml "$out/join/maml-after-famo.toml" --out "$out/join" --seeds 3 --shots 10 --labels $head --episodes 400 \
+                --reference maml-$head-alone
+            mkdir -p "$out/join/$head"
+            mv "$out"/join/compare.* "$out/join/$head/"
+        done
         ;;
     esac
     case $part in
