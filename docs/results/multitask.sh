@@ -25,9 +25,9 @@ for part in "${@:-all}"; do
         $sinew compare $c/terrain-famo.toml --out "$out/terrain" --seeds 3 --shots 16 --steps 0 --episodes 400
         mkdir -p "$out/join"
         sed "/^validation_tasks/a start = \"$(cd "$out" && pwd)/terrain/terrain-famo/seed-\${SEED}/model.safetensors\"" $j/maml.toml >"$out/join/maml-after-famo.toml"
-        for head in energy slip time; do
+        for head in log_energy slip log_time; do
             $sinew compare $j/*.toml "$out/join/maml-after-famo.toml" --out "$out/join" --seeds 3 --shots 10 --labels $head --episodes 400 \
-                --reference maml-$head-alone
+                --reference "maml-${head#log_}-alone"
             mkdir -p "$out/join/$head"
             mv "$out"/join/compare.* "$out/join/$head/"
         done

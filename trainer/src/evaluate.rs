@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use sinew_models::rule::Rule;
-use sinew_models::spec::NetworkSpec;
-use sinew_runtime::{Adapter, Bundle, Guard, HeadSet, Outcome};
+use sinew_runtime::{Adapter, Bundle, Guard, Outcome};
 
 use crate::aligned::Aligned;
 use crate::baseline::Baselines;
 use crate::baseline::choose::Choice;
 use crate::episode::Episode;
-use crate::labels::Labels;
+use crate::labels::{self, Labels};
 use crate::streams::{Purpose, rng};
 use crate::train::episodes;
 use crate::world::{Split, Task, World};
@@ -208,17 +207,6 @@ struct Scored {
     refused: Vec<usize>,
 }
 
-/// The heads whose targets a row has.
-fn labelled(network: &NetworkSpec, target: &[f32]) -> HeadSet {
-    let mut rest = target;
-    let heads = network.heads.iter().enumerate().filter(|(_, head)| {
-        let (own, others) = rest.split_at(head.outputs().min(rest.len()));
-        rest = others;
-        own.iter().all(|y| !y.is_nan())
-    });
-    heads.fold(HeadSet::NONE, |set, (head, _)| set.with(head))
-}
-
 /// The bundle itself, by the very adapter that a robot runs.
 fn adapted(
     bundle: &Bundle<'_>,
@@ -233,7 +221,7 @@ fn adapted(
     adapter.set_guard(settings.guard);
     for row in 0..episode.support.rows {
         let target = episode.support.target(row);
-        adapter.observe_heads(episode.support.input(row), target, labelled(bundle.network(), target))?;
+        adapter.observe_heads(episode.support.input(row), target, labels::of_row(bundle.network(), target))?;
     }
     let mut scored = Scored { rows: Vec::new(), refused: Vec::new() };
     for &steps in &settings.steps {

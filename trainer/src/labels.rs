@@ -4,6 +4,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use sinew_models::rule::Rule;
+use sinew_models::spec::NetworkSpec;
+use sinew_runtime::HeadSet;
 
 use crate::episode::Samples;
 use crate::world::Signature;
@@ -99,6 +101,17 @@ impl Labels {
             }
         }
     }
+}
+
+/// The heads whose targets a row has, for an adapter.
+pub fn of_row(network: &NetworkSpec, target: &[f32]) -> HeadSet {
+    let mut rest = target;
+    let heads = network.heads.iter().enumerate().filter(|(_, head)| {
+        let (own, others) = rest.split_at(head.outputs().min(rest.len()));
+        rest = others;
+        own.iter().all(|y| !y.is_nan())
+    });
+    heads.fold(HeadSet::NONE, |set, (head, _)| set.with(head))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::aligned::Aligned;
 use crate::demo::latency::Latencies;
 use crate::episode::Episode;
 use crate::evaluate::EvaluateError;
+use crate::labels;
 
 /// Episodes on which is timed.
 const EPISODES: usize = 20;
@@ -56,7 +57,8 @@ pub fn of_bundle<'e>(
             adapter.reset();
             let begun = Instant::now();
             for row in 0..support.rows {
-                adapter.observe(support.input(row), support.target(row))?;
+                let target = support.target(row);
+                adapter.observe_heads(support.input(row), target, labels::of_row(bundle.network(), target))?;
             }
             let observed = Instant::now();
             // There is support, so there is a report; whether it was kept does not matter here.

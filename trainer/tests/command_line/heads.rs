@@ -55,19 +55,24 @@ fn one_head_learns_on_the_device_and_the_others_may_gain() {
     };
     let all = evaluate(&[]);
     let slip = evaluate(&["--labels", "slip"]);
-    let both = evaluate(&["--labels", "slip,energy", "--guard", "each-head"]);
+    let both = evaluate(&["--labels", "slip,log_energy", "--guard", "each-head"]);
     assert_eq!(evaluate(&["--labels", "all"]), all);
     // What is labelled changes what is adapted, and nothing else.
     assert_eq!(score(&all, "unadapted"), score(&slip, "unadapted"));
     assert_ne!(score(&all, "adapted"), score(&slip, "adapted"));
     assert_ne!(score(&both, "adapted"), score(&slip, "adapted"));
 
+    let out = folder.join("compared");
+    let common = ["compare", config.to_str().unwrap(), "--out", out.to_str().unwrap(), "--labels", "slip"];
+    let words = run(&[&common[..], &["--episodes", "4"]].concat());
+    assert!(words.contains("maml") && words.contains("compare."), "{words}");
+
     let refused = |more: &[&str], words: &str| {
         let common = ["evaluate", bundle.to_str().unwrap(), "--config", config.to_str().unwrap(), "--episodes", "2"];
         let ended = sinew(&[&common[..], more].concat());
         assert!(ended.code == 1 && ended.stderr.contains(words), "{}", ended.stderr);
     };
-    refused(&["--labels", "grip"], "expected heads among energy, slip, time, found `grip`");
+    refused(&["--labels", "grip"], "expected heads among log_energy, slip, log_time, found `grip`");
     let wrong = |set: &[&str], words: &str| {
         let set: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
         let out = folder.join("wrong");
@@ -75,7 +80,7 @@ fn one_head_learns_on_the_device_and_the_others_may_gain() {
         let ended = sinew(&[&common[..], &set].concat());
         assert!(ended.code == 1 && ended.stderr.contains(words), "{set:?}: {}", ended.stderr);
     };
-    wrong(&["train.labels=[\"grip\"]"], "train.labels: expected heads among energy, slip, time, found `grip`");
+    wrong(&["train.labels=[\"grip\"]"], "train.labels: expected heads among log_energy, slip, log_time, found `grip`");
     wrong(&["network.weights=[1.0, 0.0]"], "network.weights");
     wrong(&["network.weights=[0.0, 0.0, 0.0]"], "network.weights");
     let bayes = "learner={kind = \"bayes\"}";
