@@ -31,12 +31,14 @@ const ROWS: [usize; 2] = [16, 64];
 pub fn all() -> Vec<Workload> {
     let sum = weighting::Settings::Fixed(fixed::Settings { weights: vec![1.0; HEADS.len()] });
     let by_default = |kind: &str| toml::from_str(&format!("kind = \"{kind}\"")).expect("all have defaults");
+    let next = toml::from_str("kind = \"famo\"\nagain = false").expect("it is a setting");
     vec![
         step("weighting/sum", sum),
         step("weighting/uncertainty", by_default("uncertainty")),
         step("weighting/dynamic_average", by_default("dynamic_average")),
         step("weighting/random", by_default("random")),
         step("weighting/famo", by_default("famo")),
+        step("weighting/famo_next", next),
         step("weighting/gradnorm", by_default("gradnorm")),
         step("weighting/pcgrad", by_default("pcgrad")),
         step("weighting/cagrad", by_default("cagrad")),

@@ -43,7 +43,7 @@ fn panels() -> Vec<Panel> {
         ("CAGrad, c = 0.5", Settings::CaGrad(cagrad::Settings { c: 0.5 })),
         ("MGDA", Settings::Mgda(mgda::Settings::default())),
         ("Nash-MTL", Settings::Nash(nash::Settings::default())),
-        ("FAMO", Settings::Famo(famo::Settings { rate: 0.025, decay: 0.0, least: vec![-21.0, -21.0] })),
+        ("FAMO", Settings::Famo(famo::Settings { rate: 0.025, decay: 0.0, again: true, least: vec![-21.0, -21.0] })),
     ];
     let way = |settings: &Settings, start| LANDSCAPE.descend(&mut *settings.open(2, 1), start, DESCENT);
     weightings

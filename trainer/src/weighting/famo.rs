@@ -22,9 +22,22 @@ pub struct Settings {
     /// γ, what pulls ξ back to 0.
     #[serde(default = "decay")]
     pub decay: f64,
+    /// Whether the same batch is looked at again after the step, as the paper has it, which takes one more pass forward; if not, the losses
+    /// of the next batch stand for what became of them.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub again: bool,
     /// The least that each loss can be: one number for each task, or none, which is 0 for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub least: Vec<f64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_yes(again: &bool) -> bool {
+    *again
 }
 
 fn rate() -> f64 {
@@ -50,11 +63,12 @@ impl Settings {
 pub struct Famo {
     rate: f64,
     decay: f64,
+    again: bool,
     least: Vec<f64>,
     /// ξ.
     logits: Vec<f64>,
     adam: Adam,
-    /// The losses that were weighed, until they are looked at again.
+    /// The losses that were weighed, until they are looked at again; NaN where there is none.
     before: Vec<f64>,
 }
 
@@ -64,7 +78,8 @@ impl Famo {
     pub fn new(tasks: usize, settings: &Settings) -> Self {
         let least = if settings.least.is_empty() { vec![0.0; tasks] } else { settings.least.clone() };
         let (logits, adam) = (vec![0.0; tasks], Adam::new(tasks));
-        Self { rate: settings.rate, decay: settings.decay, least, logits, adam, before: Vec::new() }
+        let Settings { rate, decay, again, .. } = *settings;
+        Self { rate, decay, again, least, logits, adam, before: vec![f64::NAN; tasks] }
     }
 
     /// How far a loss is above the least it can be.
@@ -90,6 +105,9 @@ impl Weighting for Famo {
     fn weigh(&mut self, seen: &Seen<'_>, into: &mut Weights) {
         let tasks = self.logits.len();
         check_seen(seen, tasks);
+        if !self.again {
+            self.looked_again(seen.losses);
+        }
         let present = seen.present();
         let shares = self.shares(&present);
         let parts: Vec<f64> =
@@ -100,13 +118,13 @@ impl Weighting for Famo {
     }
 
     fn looks_again(&self) -> bool {
-        true
+        self.again
     }
 
     fn looked_again(&mut self, losses: &[f64]) {
         assert_eq!(losses.len(), self.logits.len(), "a weighting is told a loss for each task it was opened for");
-        let before = std::mem::take(&mut self.before);
-        let both = |task: &usize| losses[*task].is_finite() && before.get(*task).is_some_and(|loss| loss.is_finite());
+        let before = std::mem::replace(&mut self.before, vec![f64::NAN; losses.len()]);
+        let both = |task: &usize| losses[*task].is_finite() && before[*task].is_finite();
         let present: Vec<usize> = (0..losses.len()).filter(both).collect();
         let shares = self.shares(&present);
         let fall = |task: usize| self.above(task, before[task]).ln() - self.above(task, losses[task]).ln();
@@ -120,17 +138,20 @@ impl Weighting for Famo {
     }
 
     fn memory(&self) -> Vec<f64> {
-        self.logits.iter().copied().chain(self.adam.memory()).collect()
+        let before: &[f64] = if self.again { &[] } else { &self.before };
+        self.logits.iter().copied().chain(self.adam.memory()).chain(before.iter().copied()).collect()
     }
 
     fn restore(&mut self, memory: &[f64]) -> bool {
         let tasks = self.logits.len();
-        if memory.len() != tasks + Adam::memory_len(tasks) {
+        let (adam, before) = (Adam::memory_len(tasks), if self.again { 0 } else { tasks });
+        if memory.len() != tasks + adam + before {
             return false;
         }
         self.logits.copy_from_slice(&memory[..tasks]);
-        self.adam.restore(&memory[tasks..]);
-        self.before.clear();
+        self.adam.restore(&memory[tasks..tasks + adam]);
+        self.before.fill(f64::NAN);
+        self.before[..before].copy_from_slice(&memory[tasks + adam..]);
         true
     }
 }
@@ -140,7 +161,7 @@ mod tests {
     use super::*;
 
     fn famo(decay: f64) -> Famo {
-        Famo::new(2, &Settings { rate: 0.025, decay, least: Vec::new() })
+        Famo::new(2, &Settings { rate: 0.025, decay, again: true, least: Vec::new() })
     }
 
     #[test]
@@ -165,6 +186,26 @@ mod tests {
         weighting.weigh(&Seen { iteration: 0, losses: &[10.0, 1.0], gram: None }, &mut weights);
         weighting.looked_again(&[5.0, 0.5]);
         assert!(weighting.logits.iter().all(|logit| logit.abs() <= 1e-6), "{:?}", weighting.logits);
+    }
+
+    #[test]
+    fn the_next_losses_can_stand_for_those_after_the_step() {
+        let next = Settings { rate: 0.025, decay: 0.01, again: false, least: Vec::new() };
+        let (mut one, mut other, mut weights) = (famo(0.01), Famo::new(2, &next), Weights::default());
+        let losses = [[10.0, 1.0], [9.0, 0.5], [8.5, 0.4], [f64::NAN, 0.3], [8.0, 0.2]];
+        for (iteration, pair) in losses.windows(2).enumerate() {
+            for (weighting, at) in [(&mut one, 0), (&mut other, 0)] {
+                weighting.weigh(&Seen { iteration: iteration as u64, losses: &pair[at], gram: None }, &mut weights);
+            }
+            one.looked_again(&pair[1]);
+            // What is remembered is all that matters.
+            let mut resumed = Famo::new(2, &next);
+            assert!(resumed.restore(&other.memory()));
+            assert_eq!(format!("{resumed:?}"), format!("{other:?}"));
+        }
+        other.weigh(&Seen { iteration: 4, losses: &losses[4], gram: None }, &mut weights);
+        assert_eq!(one.logits, other.logits);
+        assert!(one.looks_again() && !other.looks_again());
     }
 
     #[test]

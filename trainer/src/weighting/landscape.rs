@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn famo_with(decay: f64, scale: f64) -> Settings {
-        Settings::Famo(famo::Settings { rate: 0.025, decay, least: vec![-21.0 * scale, -21.0] })
+        Settings::Famo(famo::Settings { rate: 0.025, decay, again: true, least: vec![-21.0 * scale, -21.0] })
     }
 
     #[test]

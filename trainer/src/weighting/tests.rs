@@ -32,7 +32,7 @@ fn all(tasks: usize) -> Vec<Settings> {
         Settings::CaGrad(cagrad::Settings { c: 0.4 }),
         Settings::Mgda(mgda::Settings::default()),
         Settings::Nash(nash::Settings { every: 2, ..Default::default() }),
-        Settings::Famo(famo::Settings { rate: 0.025, decay: 0.01, least: Vec::new() }),
+        Settings::Famo(famo::Settings { rate: 0.025, decay: 0.01, again: true, least: Vec::new() }),
         Settings::Random(random::Settings {}),
     ]
 }
