@@ -4,6 +4,7 @@ mod draw;
 mod learner;
 mod log;
 mod outputs;
+mod pulls;
 mod run;
 mod start;
 mod timing;
@@ -11,12 +12,14 @@ mod timing;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use sinew_models::spec::NetworkSpec;
+
 use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 #[cfg(feature = "cuda")]
 use crate::collective::OnDevices;
 use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, LearnerConfig};
 use crate::cuda::{Chosen, DeviceChoice, DeviceError};
 #[cfg(feature = "cuda")]
 use crate::engine::Cuda;
@@ -27,7 +30,8 @@ use crate::model::Model;
 use crate::world::World;
 use log::Log;
 pub use log::{Line, Progress};
-pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, TIMING};
+pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, PULLS, TIMING};
+pub use pulls::{Pulls, PullsError};
 use run::{MOST_NOT_FINITE, Run};
 pub use start::{episodes, initial_parameters};
 pub use timing::Timing;
@@ -199,7 +203,7 @@ pub fn train_on<E: Engine>(
     let learner = agree(collective, learner)?;
     let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
     let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;
-    let log = run.first().then(|| open_folder(config, run.iteration(), options)).transpose();
+    let log = run.first().then(|| open_folder(config, run.network(), run.iteration(), options)).transpose();
     let mut log = run.agree(log)?;
     let stopped = run.run(options, &mut log)?;
     let trained = run.finish(options.folder, stopped)?;
@@ -237,7 +241,12 @@ fn begin_together<E: Engine>(
 }
 
 /// Makes the folder, with the configuration and the log of a run that goes on after `iteration`.
-fn open_folder(config: &Config, iteration: u64, options: &Options<'_>) -> Result<Log, TrainError> {
+fn open_folder(
+    config: &Config,
+    network: &NetworkSpec,
+    iteration: u64,
+    options: &Options<'_>,
+) -> Result<Log, TrainError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Io { path, source }
@@ -247,5 +256,10 @@ fn open_folder(config: &Config, iteration: u64, options: &Options<'_>) -> Result
     let path = folder.join(CONFIG);
     crate::files::replace(&path, config.to_toml().as_bytes()).map_err(io(&path))?;
     let path = folder.join(METRICS);
-    Log::open(&path, iteration, config.train.iterations, options.progress).map_err(io(&path))
+    let log = Log::open(&path, iteration, config.train.iterations, options.progress).map_err(io(&path))?;
+    if !matches!(config.learner, LearnerConfig::MultiTask(_)) {
+        return Ok(log);
+    }
+    let heads: Vec<String> = network.heads.iter().map(|head| head.name.as_str().into()).collect();
+    log.with_pulls(folder, &heads).map_err(io(&folder.join(PULLS)))
 }

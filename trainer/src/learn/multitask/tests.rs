@@ -134,3 +134,38 @@ fn gradients_of_heads_join_as_the_weighting_says() {
     let (want, _) = gradient(&network, learner(&network, fixed(&[1.0; 3])), tasks(3, |_, _| false));
     close(&got, &want);
 }
+
+#[test]
+fn what_is_told_of_a_step_is_of_that_step() {
+    let network = network(&LOSSES);
+    let shared = network.layers().find(|layer| matches!(layer.place, Place::Head(_))).unwrap().offset;
+    // The third head has no label in this batch.
+    let lacks = |_: usize, head: usize| head == 2;
+    let of_one = |head: usize| {
+        let mut weights = [0.0; 3];
+        weights[head] = 1.0;
+        gradient(&network, learner(&network, fixed(&weights)), tasks(3, lacks)).0[..shared].to_vec()
+    };
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (a, b) = (of_one(0), of_one(1));
+    let want = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+    let mgda = weighting::Settings::Mgda(weighting::mgda::Settings::default());
+    for (weighting, weights) in [(fixed(&[2.0, 0.5, 3.0]), Some([2.0, 0.5])), (mgda, None)] {
+        let mut engine = Cpu::new(&network, 1).unwrap();
+        let (state, mut into) = (state(&network), BatchGradient::default());
+        let mut learner = learner(&network, weighting);
+        let batch = learner.prepare(&mut engine, tasks(3, lacks), Use::Training).unwrap();
+        learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
+        let before = learner.weighting.memory();
+        let pull = Learner::<Cpu>::pull(&learner, &mut engine, &state, &batch).unwrap().unwrap();
+        assert_eq!(learner.weighting.memory(), before);
+        assert!((pull.cosines[0] - want).abs() <= 1e-6 && want.abs() > 1e-3, "{pull:?}, {want}");
+        assert!(pull.cosines[1].is_nan() && pull.cosines[2].is_nan());
+        // The shared parameters took the step that the weights tell of.
+        for ((got, a), b) in into.params.iter().zip(&a).zip(&b) {
+            let want = pull.shared[0] * f64::from(*a) + pull.shared[1] * f64::from(*b);
+            assert!((f64::from(*got) - want).abs() <= 1e-5 * (1.0 + want.abs()), "{got} for {want}");
+        }
+        assert!(weights.is_none_or(|weights| pull.shared[..2] == weights));
+    }
+}
