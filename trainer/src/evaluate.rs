@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use sinew_models::rule::Rule;
+use sinew_models::spec::InputForm;
 use sinew_runtime::{Adapter, Bundle, Guard, Outcome};
 
 use crate::aligned::Aligned;
@@ -90,6 +91,11 @@ pub fn different_steps(rule: &Rule, steps: &[usize]) -> Vec<usize> {
         }
     }
     different
+}
+
+/// The inner steps of which there are rows unless told otherwise: none, and as trained, where a device can adapt to the world's rows.
+pub fn usual_steps(rule: &Rule, world: &dyn World) -> Vec<usize> {
+    if world.lacks_labels() { vec![0] } else { vec![0, rule.steps()] }
 }
 
 /// The test, validation or training episodes that `settings` ask for, but those without rows.
@@ -208,8 +214,16 @@ fn adapted(
     let mut memory = Aligned::zeros(Adapter::memory_len(bundle, capacity)?);
     let mut adapter = Adapter::new(bundle, capacity, &mut memory)?;
     adapter.set_guard(settings.guard);
-    for row in 0..episode.support.rows {
-        adapter.observe(episode.support.input(row), episode.support.target(row))?;
+    if episode.support.targets.iter().any(|label| label.is_nan()) {
+        // Where nothing adapts, and inputs are not relative to the support, it changes nothing.
+        let (steps, form) = (settings.steps.iter().copied().max().unwrap_or(0), bundle.network().input.form);
+        if steps > 0 || form != InputForm::Plain {
+            return Err(EvaluateError::MissingLabels { world: world.name().into(), steps, form });
+        }
+    } else {
+        for row in 0..episode.support.rows {
+            adapter.observe(episode.support.input(row), episode.support.target(row))?;
+        }
     }
     let mut scored = Scored { rows: Vec::new(), refused: Vec::new() };
     for &steps in &settings.steps {

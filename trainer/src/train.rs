@@ -6,6 +6,7 @@ mod log;
 mod outputs;
 mod pulls;
 mod run;
+mod sampling;
 mod start;
 mod timing;
 
@@ -18,7 +19,7 @@ use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 #[cfg(feature = "cuda")]
 use crate::collective::OnDevices;
-use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
+use crate::collective::{Alone, Collective, CollectiveError, agree, alike, expect_same};
 use crate::config::{Config, ConfigError, LearnerConfig};
 use crate::cuda::{Chosen, DeviceChoice, DeviceError};
 #[cfg(feature = "cuda")]
@@ -33,6 +34,8 @@ pub use log::{Line, Progress};
 pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, PULLS, TIMING};
 pub use pulls::{Pulls, PullsError};
 use run::{MOST_NOT_FINITE, Run};
+use sampling::Sampler;
+pub use sampling::Sampling;
 pub use start::{episodes, initial_parameters};
 pub use timing::Timing;
 
@@ -120,6 +123,24 @@ pub enum TrainError {
         /// The shots.
         shots: usize,
     },
+    /// Rows without all labels, for what takes them for whole.
+    #[error(
+        "{what}: expected a world whose rows have all labels, found `{world}`; learner.kind = \"multitask\" without [baselines] takes those that lack some"
+    )]
+    MissingLabels {
+        /// What takes rows for whole, as a configuration has it.
+        what: String,
+        /// The world.
+        world: String,
+    },
+    /// Sampling by size where nothing has one.
+    #[error(
+        "train.sampling: expected \"balanced\" in the world `{world}`, whose tasks come from no sources of known sizes"
+    )]
+    NoSizes {
+        /// The world.
+        world: String,
+    },
     /// Several processes with a learner for one.
     #[error(
         "learner.kind = \"{learner}\": expected one process, for its weights follow from the losses of the whole batch"
@@ -201,6 +222,13 @@ pub fn train_on<E: Engine>(
 ) -> Result<Trained, TrainError> {
     let learner = learner::learner(config, world.signature(), &engine, threads);
     let learner = agree(collective, learner)?;
+    // Before anything is written.
+    let takes_all = world.lacks_labels() && !matches!(config.learner, LearnerConfig::MultiTask(_));
+    if takes_all {
+        let (what, world) = (format!("learner.kind = \"{}\"", learner.name()), world.name().into());
+        return Err(alike(&*collective, TrainError::MissingLabels { what, world }));
+    }
+    agree(collective, Sampler::open(config.train.sampling, world))?;
     let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
     let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;
     let log = run.first().then(|| open_folder(config, run.network(), run.iteration(), options)).transpose();

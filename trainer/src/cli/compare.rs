@@ -303,7 +303,8 @@ impl Runs<'_> {
     ) -> Result<(Vec<Entry>, Evaluation), Box<dyn Error>> {
         let contestant = &self.contestants[place];
         let rule = Model::open(&self.folder(contestant, 0, 0).join(BUNDLE))?.0.rule;
-        let steps = if self.arguments.steps.is_empty() { vec![0, rule.steps()] } else { self.arguments.steps.clone() };
+        let usual = evaluate::usual_steps(&rule, &*self.arena.worlds[0][1]);
+        let steps = if self.arguments.steps.is_empty() { usual } else { self.arguments.steps.clone() };
         let settings = Settings { steps, ..settings.clone() };
         let evaluations = self.evaluations(contestant, &settings)?;
         let first = evaluations.first().cloned().ok_or("expected at least one seed")?;

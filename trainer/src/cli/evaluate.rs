@@ -9,7 +9,7 @@ use sinew_runtime::Guard;
 use super::{Answer, data_set};
 use crate::baseline::Baselines;
 use crate::config::{Config, WorldConfig};
-use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
+use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate, usual_steps};
 use crate::model::Model;
 use crate::table;
 use crate::world::grasp::{GraspConfig, GraspWorld, Judge};
@@ -164,8 +164,8 @@ pub fn run(arguments: &Arguments) -> Answer {
         given => given.to_vec(),
     };
     let world = arguments.source.open(&shots, arguments.baselines, arguments.judge.map(Judge::from))?;
-    let trained_steps = model.rule.steps();
-    let steps = if arguments.steps.is_empty() { vec![0, trained_steps] } else { arguments.steps.clone() };
+    let usual = usual_steps(&model.rule, &*world);
+    let steps = if arguments.steps.is_empty() { usual } else { arguments.steps.clone() };
     let guard = if arguments.guard == GuardName::Improve { Guard::Improve } else { Guard::Finite };
     let mut evaluations = Vec::new();
     for shots in shots {

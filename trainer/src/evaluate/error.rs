@@ -1,5 +1,6 @@
 //! Why nothing could be evaluated.
 
+use sinew_models::spec::InputForm;
 use sinew_runtime::adapter::SetupError;
 use sinew_runtime::network::NetworkError;
 use sinew_runtime::reader::BundleError;
@@ -22,6 +23,18 @@ pub enum EvaluateError {
         bundle_inputs: usize,
         /// The bundle's outputs.
         bundle_outputs: usize,
+    },
+    /// A device cannot take what lacks labels.
+    #[error(
+        "support rows of the world `{world}` lack labels of some heads, so that a device cannot take them: expected --steps 0 and a network with plain inputs, found --steps {steps} and {form:?} inputs"
+    )]
+    MissingLabels {
+        /// The world.
+        world: String,
+        /// The most steps asked for.
+        steps: usize,
+        /// How the bundle's inputs are presented.
+        form: InputForm,
     },
     /// There is nothing to evaluate on.
     #[error("the world `{world}` has no {split} episode with {shots} shots")]

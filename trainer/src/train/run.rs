@@ -9,6 +9,7 @@ use std::thread;
 use sinew_models::spec::NetworkSpec;
 
 use super::draw::{Batches, Draw, has_rows};
+use super::sampling::Sampler;
 use super::start::episodes_of;
 use super::timing::Clock;
 use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, PULLS, TIMING, TrainError, Trained};
@@ -211,7 +212,8 @@ impl<'a, E: Engine> Run<'a, E> {
     pub(super) fn run(&mut self, options: &Options<'_>, log: &mut Option<Log>) -> Result<bool, TrainError> {
         let (config, world, scaling) = (self.config, self.world, self.at.scaling.clone());
         let numbers = share(config.train.tasks, self.collective.rank(), self.collective.size());
-        let draw = Draw { config, scaling, threads: self.threads, numbers };
+        let sampler = Sampler::open(config.train.sampling, world)?;
+        let draw = Draw { config, scaling, sampler, threads: self.threads, numbers };
         thread::scope(|scope| {
             // A device leaves this machine's processors free. Where they compute themselves, one more thread is only in their way: with one
             // worker thread, sine waves and terrain took 5 to 17 % more processor time so; with two, no difference could be told.
