@@ -163,7 +163,7 @@ fn recordings_are_found_from_anywhere_and_their_folder_stays_at_home() {
     for (world, words) in [
         ("kind = \"images\"", "root"),
         ("kind = \"images\"\nroot = 'drawings'\nways = 3", "ways"),
-        ("kind = \"alphabets\"\nroot = 'drawings'\nalphabets = ['Greek', 'Latin']", "alphabets"),
+        ("kind = \"alphabets\"\nroot = 'drawings'", "alphabets"),
         ("kind = \"series\"\nroot = 'drawings'\nfiles = []\nway = 2\nsplit = 'both'", "both"),
     ] {
         let why = read(world).unwrap_err().to_string();

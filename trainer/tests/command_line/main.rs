@@ -4,6 +4,7 @@ mod compare;
 mod dataset;
 mod devices;
 mod fixture;
+mod multitask;
 mod refusals;
 mod series;
 mod show;
