@@ -129,7 +129,8 @@ mod tests {
     fn run(heads: &[&str], by: f64, iterations: &[u64]) -> Pulls {
         let row = |iteration: &u64| {
             let at = *iteration as f64 / 100.0;
-            let shared = (0..heads.len()).map(|head| by + at * head as f64).collect();
+            let shared =
+                (0..heads.len()).map(|head| if head == 3 { f64::NAN } else { by + at * head as f64 }).collect();
             let cosines = pairs(heads.len()).map(|(i, j)| if j == 3 { f64::NAN } else { by * (at - (i + j) as f64) });
             (*iteration, Pull { shared, cosines: cosines.collect() })
         };

@@ -286,7 +286,9 @@ impl<E: Engine> Learner<E> for MultiTask {
     fn pull(&self, engine: &mut E, state: &State<E::Values>, batch: &Batch<E>) -> Result<Option<Pull>, EngineError> {
         let objectives = Self::objectives(engine, state, batch)?;
         let gradients = Self::of_each(engine, state, batch, &objectives)?;
-        Ok(Some(Pull::of(&self.weights.shared, &gram(engine.network(), &gradients))))
+        let shared = self.weights.shared.iter().zip(&objectives);
+        let shared: Vec<f64> = shared.map(|(weight, one)| if one.loss.is_nan() { f64::NAN } else { *weight }).collect();
+        Ok(Some(Pull::of(&shared, &gram(engine.network(), &gradients))))
     }
 
     /// The sum over heads of the query loss without adaptation, of a fixed weighting with its weights.

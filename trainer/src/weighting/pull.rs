@@ -8,7 +8,7 @@ use nalgebra::DMatrix;
 /// What one step made of T tasks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pull {
-    /// cᵢ: the shared parameters stepped along Σ cᵢ gᵢ. `[T]`
+    /// cᵢ: the shared parameters stepped along Σ cᵢ gᵢ; NaN where a task is absent from the batch. `[T]`
     pub shared: Vec<f64>,
     /// The cosine of gᵢ and gⱼ for each of [`pairs`]; NaN where a task is absent from the batch, or its gradient is 0. `[T (T − 1) / 2]`
     pub cosines: Vec<f64>,

@@ -15,13 +15,13 @@ const ROW: i32 = 22;
 pub(super) struct Weights<'a>(pub &'a PullsOfRuns);
 
 impl Weights<'_> {
-    /// Of one head the mean, lowest and highest weight over runs: `[N]`.
-    fn of_head(&self, head: usize) -> Vec<[f64; 3]> {
+    /// Of one head the mean, lowest and highest weight over runs, each with its number among the rows; without those in which it was absent.
+    fn of_head(&self, head: usize) -> Vec<(usize, [f64; 3])> {
         let at = |row: usize| {
             let runs = || self.0.weights.iter().map(|run| run[row][head]);
-            [mean(runs()), runs().fold(f64::INFINITY, f64::min), runs().fold(f64::NEG_INFINITY, f64::max)]
+            (row, [mean(runs()), runs().fold(f64::INFINITY, f64::min), runs().fold(f64::NEG_INFINITY, f64::max)])
         };
-        (0..self.0.iterations.len()).map(at).collect()
+        (0..self.0.iterations.len()).map(at).filter(|(_, [mean, ..])| mean.is_finite()).collect()
     }
 }
 
@@ -35,8 +35,8 @@ impl Picture for Weights<'_> {
     where
         B::ErrorType: 'static,
     {
-        let lines: Vec<Vec<[f64; 3]>> = (0..self.0.heads.len()).map(|head| self.of_head(head)).collect();
-        let ends = lines.iter().flatten().flat_map(|[_, low, high]| [*low, *high]).filter(|end| end.is_finite());
+        let lines: Vec<Vec<(usize, [f64; 3])>> = (0..self.0.heads.len()).map(|head| self.of_head(head)).collect();
+        let ends = lines.iter().flatten().flat_map(|(_, [_, low, high])| [*low, *high]).filter(|end| end.is_finite());
         // From 0 on, which is where a head has no say.
         let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), end| (low.min(end), high.max(end)));
         let margin = (0.06 * (high - low)).max(1e-6);
@@ -74,15 +74,14 @@ impl Picture for Weights<'_> {
         root.draw(&scale.word(title, (scale.at(MARGIN), scale.at(20)), scale.text(INK, HPos::Left)))?;
         let pixel = |number: usize, value: f64| plot.map_coordinate(&(at(number), value));
         for (head, line) in lines.iter().enumerate().filter(|_| self.0.weights.len() > 1) {
-            let below = line.iter().enumerate().map(|(number, [_, low, _])| pixel(number, *low));
-            let above = line.iter().enumerate().rev().map(|(number, [_, _, high])| pixel(number, *high));
+            let below = line.iter().map(|(number, [_, low, _])| pixel(*number, *low));
+            let above = line.iter().rev().map(|(number, [_, _, high])| pixel(*number, *high));
             let band: Vec<(i32, i32)> = below.chain(above).collect();
             root.draw(&Polygon::new(band, COLOURS[head % COLOURS.len()].mix(0.15)))?;
         }
         for (head, line) in lines.iter().enumerate() {
             let colour = COLOURS[head % COLOURS.len()];
-            let points: Vec<(i32, i32)> =
-                line.iter().enumerate().map(|(number, [mean, ..])| pixel(number, *mean)).collect();
+            let points: Vec<(i32, i32)> = line.iter().map(|(number, [mean, ..])| pixel(*number, *mean)).collect();
             root.draw(&PathElement::new(points.clone(), colour.stroke_width(scale.of(2))))?;
             // Where a head's line lies under another's, its points are seen all the same.
             if points.len() <= 40 {
