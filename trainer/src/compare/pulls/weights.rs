@@ -73,13 +73,14 @@ impl Picture for Weights<'_> {
         let title = format!("Weight λ of each head in the shared step [1]: {}", self.0.of_whom());
         root.draw(&scale.word(title, (scale.at(MARGIN), scale.at(20)), scale.text(INK, HPos::Left)))?;
         let pixel = |number: usize, value: f64| plot.map_coordinate(&(at(number), value));
-        for (head, line) in lines.iter().enumerate().filter(|_| self.0.weights.len() > 1) {
+        let drawn = || lines.iter().enumerate().filter(|(_, line)| !line.is_empty());
+        for (head, line) in drawn().filter(|_| self.0.weights.len() > 1) {
             let below = line.iter().map(|(number, [_, low, _])| pixel(*number, *low));
             let above = line.iter().rev().map(|(number, [_, _, high])| pixel(*number, *high));
             let band: Vec<(i32, i32)> = below.chain(above).collect();
             root.draw(&Polygon::new(band, COLOURS[head % COLOURS.len()].mix(0.15)))?;
         }
-        for (head, line) in lines.iter().enumerate() {
+        for (head, line) in drawn() {
             let colour = COLOURS[head % COLOURS.len()];
             let points: Vec<(i32, i32)> = line.iter().map(|(number, [mean, ..])| pixel(*number, *mean)).collect();
             root.draw(&PathElement::new(points.clone(), colour.stroke_width(scale.of(2))))?;
@@ -89,11 +90,14 @@ impl Picture for Weights<'_> {
                     root.draw(&Circle::new(point, scale.at(5 - head.min(3) as i32), colour.filled()))?;
                 }
             }
+        }
+        for (head, name) in self.0.heads.iter().enumerate() {
+            let colour = COLOURS[head % COLOURS.len()];
             let y = scale.at(40 + ROW * head as i32 + ROW / 2);
             let x = scale.at(PANEL[0] as i32 + MARGIN);
             root.draw(&PathElement::new([(x, y), (x + scale.at(30), y)], colour.stroke_width(scale.of(2))))?;
-            let name = (x + scale.at(40), y);
-            root.draw(&scale.word(self.0.heads[head].clone(), name, scale.text(INK, HPos::Left)))?;
+            let place = (x + scale.at(40), y);
+            root.draw(&scale.word(name.clone(), place, scale.text(INK, HPos::Left)))?;
         }
         Ok(())
     }

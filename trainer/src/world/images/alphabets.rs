@@ -15,7 +15,7 @@
 //!
 //! **Episodes.** A training episode is of one alphabet, each as often as any other unless `train.sampling` says otherwise. An episode of
 //! validation or test has of every character of all alphabets the one drawing with the episode's number as its query, and for the support
-//! `shots` of those that are trained on. Omniglot numbers the drawings of an alphabet by who drew them, so episodes differ as people do.
+//! `shots` of those that are trained on. No two of them have a drawing in their queries in common.
 
 mod config;
 mod episode;
