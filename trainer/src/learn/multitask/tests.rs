@@ -169,3 +169,51 @@ fn what_is_told_of_a_step_is_of_that_step() {
         assert!(weights.is_none_or(|weights| pull.shared[..2] == weights));
     }
 }
+
+#[test]
+fn classes_of_several_sizes_are_heads_like_others() {
+    let plan = Plan {
+        input: Input::vector(3, InputForm::Plain),
+        convolutions: None,
+        context: 0,
+        hidden: &[6],
+        of_each_head: &[],
+        activation: Activation::Tanh,
+        features: Activation::Tanh,
+    };
+    let head = |name, outputs| HeadPlan { name, outputs, loss: Loss::CrossEntropy };
+    let network = plan.network(&[head("a", 4), head("b", 2)]).unwrap();
+    // One-hot labels for both; without those of `lacking` heads.
+    let labelled = |lacking: &dyn Fn(usize) -> Option<usize>| {
+        let mut tasks = tasks(6, |_, _| false);
+        let rows = tasks.iter_mut().flat_map(|task| [&mut task.support, &mut task.query]);
+        for (number, label) in rows.flat_map(|rows| rows.y.chunks_exact_mut(6)).enumerate() {
+            label.fill(0.0);
+            label[number % 4] = 1.0;
+            label[4 + number / 2 % 2] = 1.0;
+            match lacking(number) {
+                Some(0) => label[..4].fill(f32::NAN),
+                Some(_) => label[4..].fill(f32::NAN),
+                None => {}
+            }
+        }
+        tasks
+    };
+    let both = || learner(&network, fixed(&[1.0, 1.0]));
+    let (got, loss) = gradient(&network, both(), labelled(&|_| None));
+    let mut engine = Cpu::new(&network, 1).unwrap();
+    let (state, mut want) = (state(&network), BatchGradient::default());
+    let all = engine.take(labelled(&|_| None)).unwrap();
+    engine.pooled_gradient(&state.params, &all, &mut want).unwrap();
+    close(&got, &want.params);
+    assert!(loss.is_finite() && got.iter().any(|value| value.abs() > 1e-3));
+    // The first task has labels for the first head alone, the second for the other: a sum of two gradients of one task each.
+    let (apart, _) = gradient(&network, both(), labelled(&|number| Some(usize::from(number < 5))));
+    let of_one = |task: usize, weights: &[f64]| {
+        let tasks = vec![labelled(&|_| None)[task].clone()];
+        gradient(&network, learner(&network, fixed(weights)), tasks).0
+    };
+    let (first, second) = (of_one(0, &[1.0, 0.0]), of_one(1, &[0.0, 1.0]));
+    let sum: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a + b).collect();
+    close(&apart, &sum);
+}
