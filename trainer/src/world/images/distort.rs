@@ -87,10 +87,10 @@ mod tests {
     fn nothing_leaves_it_and_whole_pixels_move_it() {
         assert_eq!(applied([[1.0, 0.0], [0.0, 1.0]], [0.0; 2]), drawing());
         let moved = applied([[1.0, 0.0], [0.0, 1.0]], [3.0 / SIDE as f64, -2.0 / SIDE as f64]);
-        for at in 0..PIXELS {
+        for (at, ink) in moved.iter().enumerate() {
             let (row, column) = (at / SIDE, at % SIDE);
             let from = if row + 2 < SIDE && column >= 3 { drawing()[(row + 2) * SIDE + column - 3] } else { 0.0 };
-            assert!((moved[at] - from).abs() <= 1e-6, "{row} {column}: {} {from}", moved[at]);
+            assert!((ink - from).abs() <= 1e-6, "{row} {column}: {ink} {from}");
         }
     }
 
