@@ -38,30 +38,29 @@ fn how_heads_pull_is_recorded_and_drawn() {
     let sum = write(&folder.join("sum.toml"), &sum);
     let out = folder.join("out");
     let out_path = out.to_str().unwrap();
-    let arguments = ["compare", &famo, &sum, "--out", out_path, "--seeds", "2", "--episodes", "2", "--steps", "0"];
+    let arguments = ["compare", &famo, &sum, "--out", out_path, "--episodes", "2", "--steps", "0"];
     let words = run(&arguments);
     assert!(words.contains("famo-cosines.{svg,png}") && words.contains("sum-weights.{svg,png}"), "{words}");
-    for seed in [2, 3] {
-        let text = std::fs::read_to_string(out.join(format!("sum/seed-{seed}/multitask.csv"))).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (4, "iteration,log_energy,slip,cosine_log_energy_slip"));
-        for (line, iteration) in lines[1..].iter().zip([2, 4, 6]) {
-            let cosine = line.strip_prefix(&format!("{iteration},1,0.5,")).unwrap_or_else(|| panic!("{line}"));
-            let cosine: f64 = cosine.parse().unwrap();
-            assert!((-1.0..=1.0).contains(&cosine), "{line}");
-        }
+    let record = out.join("sum/seed-2/multitask.csv");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, "iteration,log_energy,slip,cosine_log_energy_slip"));
+    for (line, iteration) in lines[1..].iter().zip([2, 4, 6]) {
+        let cosine = line.strip_prefix(&format!("{iteration},1,0.5,")).unwrap_or_else(|| panic!("{line}"));
+        let cosine: f64 = cosine.parse().unwrap();
+        assert!((-1.0..=1.0).contains(&cosine), "{line}");
     }
     let page = std::fs::read_to_string(out.join("compare.md")).unwrap();
     for name in ["famo", "sum"] {
         for kind in ["cosines", "weights"] {
             assert!(page.contains(&format!("](<{name}-{kind}.svg>)")), "{page}");
             let svg = std::fs::read_to_string(out.join(format!("{name}-{kind}.svg"))).unwrap();
-            assert!(svg.contains(&format!("{name}, 2 runs")), "{name} {kind}");
+            assert!(svg.contains(&format!(": {name}<")) || svg.contains(&format!(": {name}\n")), "{name} {kind}");
             assert!(out.join(format!("{name}-{kind}.png")).is_file());
         }
     }
     // Runs of which there is no record are compared all the same, and it is said.
-    std::fs::remove_file(out.join("sum/seed-3/multitask.csv")).unwrap();
+    std::fs::remove_file(record).unwrap();
     let ended = output(&arguments);
     assert!(ended.stderr.contains("sum: no pictures of how heads pull"), "{}", ended.stderr);
 }

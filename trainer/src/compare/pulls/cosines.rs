@@ -157,7 +157,9 @@ impl Cosines<'_> {
             let to = (scale.at(x + width - 2), scale.at(y + height - 2));
             root.draw(&filled((scale.at(x), scale.at(y)), to, diverging(cosine)))?;
             let ink = if cosine.abs() > 0.6 { WHITE } else { INK };
-            let text = if cosine.is_nan() { "?".into() } else { format!("{cosine:.2}") };
+            // Not "-0.00".
+            let rounded = (100.0 * cosine).round() / 100.0 + 0.0;
+            let text = if cosine.is_nan() { "?".into() } else { format!("{rounded:.2}") };
             let middle = (scale.at(x + width / 2), scale.at(y + height / 2));
             root.draw(&scale.word(text, middle, scale.text(ink, HPos::Center)))?;
         }

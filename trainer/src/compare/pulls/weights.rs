@@ -87,7 +87,7 @@ impl Picture for Weights<'_> {
             // Where a head's line lies under another's, its points are seen all the same.
             if points.len() <= 40 {
                 for point in points {
-                    root.draw(&Circle::new(point, scale.at(5 - head.min(3) as i32), colour.filled()))?;
+                    root.draw(&Circle::new(point, scale.at(5 - head.min(2) as i32), colour.filled()))?;
                 }
             }
         }
