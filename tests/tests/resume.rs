@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sinew_trainer::checkpoint::Checkpoint;
-use sinew_trainer::config::{Config, WorldConfig};
+use sinew_trainer::config::{Config, LearnerConfig, WorldConfig};
 use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::model::Model;
 use sinew_trainer::train::{
-    BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, TIMING, Timing, TrainError, Trained, train,
+    BUNDLE, CHECKPOINT, LAST, METRICS, Options, PULLS, Progress, TIMING, Timing, TrainError, Trained, train,
 };
 use sinew_trainer::world::World;
 use sinew_trainer::world::sinusoid::Sinusoid;
@@ -149,10 +149,17 @@ fn whole(config: &Config) -> BTreeMap<String, Vec<u8>> {
     let timing = Timing::read(folder.path()).unwrap();
     assert!(timing.iterations == config.train.iterations && timing.seconds > 0.0, "{timing:?}");
     let files = files(folder.path());
-    let names = ["checkpoint.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors"];
-    assert_eq!(files.keys().collect::<Vec<_>>(), names);
+    let mut names =
+        vec!["checkpoint.safetensors", "config.toml", "last.safetensors", "metrics.jsonl", "model.safetensors"];
     let lines = config.train.iterations.div_ceil(config.train.validation_every);
-    assert_eq!(files[METRICS].iter().filter(|byte| **byte == b'\n').count() as u64, lines);
+    let count = |name: &str| files[name].iter().filter(|byte| **byte == b'\n').count() as u64;
+    assert_eq!(count(METRICS), lines);
+    if matches!(config.learner, LearnerConfig::MultiTask(_)) {
+        names.push(PULLS);
+        assert_eq!(count(PULLS), 1 + lines);
+    }
+    names.sort_unstable();
+    assert_eq!(files.keys().collect::<Vec<_>>(), names);
     files
 }
 

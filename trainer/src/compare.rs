@@ -4,6 +4,7 @@ pub mod combine;
 pub mod cost;
 pub mod gain;
 pub mod plot;
+pub mod pulls;
 pub mod report;
 
 use crate::compare::combine::Interval;

@@ -12,10 +12,12 @@ use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec, SpecEr
 use crate::engine::Kept;
 use crate::labels::{Labels, LabelsError};
 use crate::optimiser::Schedule;
+use crate::train::Sampling;
 use crate::world::Signature;
 use crate::world::arm::ArmConfig;
 use crate::world::grasp::GraspConfig;
 use crate::world::images::ImagesConfig;
+use crate::world::images::alphabets::AlphabetsConfig;
 use crate::world::root::{forget_folder, locate};
 use crate::world::series::SeriesConfig;
 use crate::world::terrain::TerrainConfig;
@@ -64,6 +66,8 @@ pub enum WorldConfig {
     },
     /// Drawings of characters.
     Images(ImagesConfig),
+    /// Drawings of several alphabets, a head for each.
+    Alphabets(AlphabetsConfig),
     /// Recorded series.
     Series(SeriesConfig),
 }
@@ -74,7 +78,9 @@ impl WorldConfig {
         let absolute = |path: &Path| absolute(folder, path);
         match self {
             Self::Dataset { file } => *file = absolute(file),
-            Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
+            Self::Images(ImagesConfig { root, .. })
+            | Self::Alphabets(AlphabetsConfig { root, .. })
+            | Self::Series(SeriesConfig { root, .. }) => {
                 locate(root, absolute);
             }
             Self::Terrain(config) => terrain_paths(config).for_each(|path| locate(path, absolute)),
@@ -87,7 +93,9 @@ impl WorldConfig {
     fn forget_folders(&mut self) {
         match self {
             Self::Dataset { file } => *file = file.file_name().map_or_else(PathBuf::new, PathBuf::from),
-            Self::Images(ImagesConfig { root, .. }) | Self::Series(SeriesConfig { root, .. }) => {
+            Self::Images(ImagesConfig { root, .. })
+            | Self::Alphabets(AlphabetsConfig { root, .. })
+            | Self::Series(SeriesConfig { root, .. }) => {
                 forget_folder(root);
             }
             Self::Grasp(config) => config.paths().for_each(forget_folder),
@@ -168,6 +176,10 @@ pub struct TrainConfig {
     /// Whose labels the support of each task carries, in training and validation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub labels: Labels,
+    /// How often each source of tasks comes up, where sources have different numbers of samples: `"balanced"`, `"proportional"` or
+    /// `{ temperature = T }`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sampling: Sampling,
     /// The outer rate β.
     pub outer_rate: f64,
     /// The outer rate of the inner rates, where they are learned; β where it is missing.
@@ -381,6 +393,10 @@ impl Config {
         learner.check()?;
         let decay = train.weight_decay;
         field("train.weight_decay", "a number from 0", decay.to_string(), decay >= 0.0 && decay.is_finite())?;
+        if let Sampling::Temperature(temperature) = train.sampling {
+            let right = positive(temperature);
+            field("train.sampling.temperature", "a number above 0", temperature.to_string(), right)?;
+        }
         if let Some(rate) = train.rate_outer_rate {
             field("train.rate_outer_rate", "a number above 0", rate.to_string(), positive(rate))?;
         }

@@ -39,6 +39,20 @@ pub fn viridis(share: f64) -> RGBColor {
     if share.is_nan() { RGBColor(150, 150, 150) } else { ViridisRGB.get_color(share.clamp(0.0, 1.0)) }
 }
 
+/// The colour of what goes both ways, from −1 ([`BAD`]) through 0 (near white) to 1 ([`GOOD`]). What is not a number is grey.
+pub fn diverging(value: f64) -> RGBColor {
+    if value.is_nan() {
+        return viridis(value);
+    }
+    let (end, share) = (if value < 0.0 { BAD } else { GOOD }, value.abs().min(1.0));
+    let mix = |middle: u8, end: u8| (f64::from(middle) + share * (f64::from(end) - f64::from(middle))).round() as u8;
+    let RGBColor(red, green, blue) = MIDDLE;
+    RGBColor(mix(red, end.0), mix(green, end.1), mix(blue, end.2))
+}
+
+/// The middle of [`diverging`]: not white, so that a cell can be told from paper.
+const MIDDLE: RGBColor = RGBColor(245, 245, 245);
+
 /// How a picture is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
@@ -179,5 +193,13 @@ mod tests {
         assert!(lights.is_sorted_by(|dark, light| dark < light), "{lights:?}");
         assert_eq!((viridis(-1.0), viridis(2.0)), (viridis(0.0), viridis(1.0)));
         assert_eq!(viridis(f64::NAN), RGBColor(150, 150, 150));
+    }
+
+    #[test]
+    fn two_ways_part_from_a_light_middle() {
+        assert_eq!([-2.0, -1.0, 0.0, 1.0, 2.0].map(diverging), [BAD, BAD, MIDDLE, GOOD, GOOD]);
+        assert_eq!(diverging(f64::NAN), viridis(f64::NAN));
+        let steps: Vec<u8> = (0..=10).map(|tenth| diverging(f64::from(tenth) / 10.0).0).collect();
+        assert!(steps.is_sorted_by(|light, dark| light > dark), "{steps:?}");
     }
 }

@@ -4,19 +4,24 @@ mod draw;
 mod learner;
 mod log;
 mod outputs;
+mod pulls;
 mod run;
+mod sampling;
 mod start;
 mod timing;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use sinew_models::rule::Rule;
+use sinew_models::spec::NetworkSpec;
+
 use crate::aligned::Aligned;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 #[cfg(feature = "cuda")]
 use crate::collective::OnDevices;
-use crate::collective::{Alone, Collective, CollectiveError, agree, expect_same};
-use crate::config::{Config, ConfigError};
+use crate::collective::{Alone, Collective, CollectiveError, agree, alike, expect_same};
+use crate::config::{Config, ConfigError, LearnerConfig};
 use crate::cuda::{Chosen, DeviceChoice, DeviceError};
 #[cfg(feature = "cuda")]
 use crate::engine::Cuda;
@@ -27,8 +32,11 @@ use crate::model::Model;
 use crate::world::World;
 use log::Log;
 pub use log::{Line, Progress};
-pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, TIMING};
+pub use outputs::{BUNDLE, CHECKPOINT, CONFIG, LAST, METRICS, PULLS, TIMING};
+pub use pulls::{Pulls, PullsError};
 use run::{MOST_NOT_FINITE, Run};
+use sampling::Sampler;
+pub use sampling::Sampling;
 pub use start::{episodes, initial_parameters};
 pub use timing::Timing;
 
@@ -125,6 +133,24 @@ pub enum TrainError {
         /// The shots.
         shots: usize,
     },
+    /// Rows without all labels, for what takes them for whole.
+    #[error(
+        "{what}: expected a world whose rows have all labels, found `{world}`; a learner whose rule takes gradient steps, without [baselines], takes those that lack some"
+    )]
+    MissingLabels {
+        /// What takes rows for whole, as a configuration has it.
+        what: String,
+        /// The world.
+        world: String,
+    },
+    /// Sampling by size where nothing has one.
+    #[error(
+        "train.sampling: expected \"balanced\" in the world `{world}`, whose tasks come from no sources of known sizes"
+    )]
+    NoSizes {
+        /// The world.
+        world: String,
+    },
     /// Several processes with a learner for one.
     #[error(
         "learner.kind = \"{learner}\": expected one process, for its weights follow from the losses of the whole batch"
@@ -206,9 +232,16 @@ pub fn train_on<E: Engine>(
 ) -> Result<Trained, TrainError> {
     let learner = learner::learner(config, world.signature(), &engine, threads);
     let learner = agree(collective, learner)?;
+    // Before anything is written.
+    let takes_steps = matches!(learner.rule(), Rule::Gradient { .. } | Rule::MetaLstm { .. });
+    if world.lacks_labels() && !takes_steps {
+        let (what, world) = (format!("learner.kind = \"{}\"", learner.name()), world.name().into());
+        return Err(alike(&*collective, TrainError::MissingLabels { what, world }));
+    }
+    agree(collective, Sampler::open(config.train.sampling, world))?;
     let at = begin_together(config, world, (&engine, &*learner), options, collective)?;
     let mut run = Run::new(config, world, (engine, learner), threads, collective, at)?;
-    let log = run.first().then(|| open_folder(config, run.iteration(), options)).transpose();
+    let log = run.first().then(|| open_folder(config, run.network(), run.iteration(), options)).transpose();
     let mut log = run.agree(log)?;
     let stopped = run.run(options, &mut log)?;
     let trained = run.finish(options.folder, stopped)?;
@@ -246,7 +279,12 @@ fn begin_together<E: Engine>(
 }
 
 /// Makes the folder, with the configuration and the log of a run that goes on after `iteration`.
-fn open_folder(config: &Config, iteration: u64, options: &Options<'_>) -> Result<Log, TrainError> {
+fn open_folder(
+    config: &Config,
+    network: &NetworkSpec,
+    iteration: u64,
+    options: &Options<'_>,
+) -> Result<Log, TrainError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| TrainError::Io { path, source }
@@ -256,5 +294,10 @@ fn open_folder(config: &Config, iteration: u64, options: &Options<'_>) -> Result
     let path = folder.join(CONFIG);
     crate::files::replace(&path, config.to_toml().as_bytes()).map_err(io(&path))?;
     let path = folder.join(METRICS);
-    Log::open(&path, iteration, config.train.iterations, options.progress).map_err(io(&path))
+    let log = Log::open(&path, iteration, config.train.iterations, options.progress).map_err(io(&path))?;
+    if !matches!(config.learner, LearnerConfig::MultiTask(_)) {
+        return Ok(log);
+    }
+    let heads: Vec<String> = network.heads.iter().map(|head| head.name.as_str().into()).collect();
+    log.with_pulls(folder, &heads).map_err(io(&folder.join(PULLS)))
 }

@@ -90,6 +90,10 @@ pub fn train_among(
     if losses.windows(2).any(|pair| pair[0] != pair[1]) {
         return Err(alike(&*collective, TrainError::MixedHeads { world: world.name().into(), losses }));
     }
+    if world.lacks_labels() {
+        let (what, world) = ("[baselines]".into(), world.name().into());
+        return Err(alike(&*collective, TrainError::MissingLabels { what, world }));
+    }
     let folder = options.folder;
     let beside = Options { folder: &pooled_folder(folder), stop_after: None, ..*options };
     let trained = train::train_among(&pooled, world, &beside, collective)?;

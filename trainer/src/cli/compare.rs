@@ -11,6 +11,7 @@ use sinew_runtime::Guard;
 use super::{Answer, data_set, runs, settle};
 use crate::baseline;
 use crate::compare::cost::{self, Cost};
+use crate::compare::pulls::{Linked, PullsOfRuns};
 use crate::compare::report::Comparison;
 use crate::compare::{self, Entry, Kind, Table, Wanted, plot};
 use crate::config::{Config, Descent, LearnerConfig, Shots, WorldConfig};
@@ -18,7 +19,7 @@ use crate::cuda::DeviceChoice;
 use crate::evaluate::{self, BASELINES, Evaluation, Settings};
 use crate::labels::Labels;
 use crate::model::Model;
-use crate::train::{BUNDLE, Timing};
+use crate::train::{BUNDLE, PULLS, Pulls, Timing};
 use crate::world::dataset::Dataset;
 use crate::world::{Split, World, open};
 
@@ -28,7 +29,8 @@ use crate::world::{Split, World, open};
 /// gone on with, and what is done is only loaded. Then all of them adapt to the same test episodes. Prints a table for each
 /// number of shots: the score with its 95% interval over tasks and seeds, the difference to the best and to a reference,
 /// paired episode by episode, the time of an adaptation by the runtime on this machine, bytes, and seconds of training.
-/// Writes the same to DIR/compare.json and DIR/compare.md, and a picture to DIR/compare.svg and DIR/compare.png.
+/// Writes the same to DIR/compare.json and DIR/compare.md, and a picture to DIR/compare.svg and DIR/compare.png. Of runs of
+/// several heads, DIR/NAME-weights and DIR/NAME-cosines (.svg, .png) show how those were weighed, and where they conflict.
 ///
 /// A run is called by its learner, such as maml, or by STEM where two have the same one. With --baselines, the baselines
 /// of configurations with [baselines] are trained and compared, too: each set of settings once, beside the first run that
@@ -279,6 +281,24 @@ impl Runs<'_> {
         Ok(cost::of_bundle(&bytes, drawn.iter().map(|(_, episode)| episode), steps)?)
     }
 
+    /// Pictures of how heads pulled, of each configuration that weighs them.
+    fn pulls(&self, names: &[String]) -> Result<Vec<Linked>, Box<dyn Error>> {
+        let mut linked = Vec::new();
+        for (contestant, name) in self.contestants.iter().zip(names) {
+            if !matches!(contestant.config.learner, LearnerConfig::MultiTask(_)) {
+                continue;
+            }
+            let folders = self.each().map(|(seed, fold)| self.folder(contestant, seed, fold));
+            let runs = folders.map(|folder| Pulls::read(&folder)).collect::<Result<Option<Vec<_>>, _>>()?;
+            let known = runs.ok_or_else(|| format!("expected {PULLS} in every run; earlier versions wrote none"));
+            match known.and_then(|runs| PullsOfRuns::of(name, &runs)) {
+                Ok(of_runs) => linked.push(of_runs.draw(&self.arguments.out)?),
+                Err(why) => eprintln!("{name}: no pictures of how heads pull: {why}"),
+            }
+        }
+        Ok(linked)
+    }
+
     /// The rows of one configuration.
     fn entries(
         &self,
@@ -394,6 +414,7 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         evaluation_seed: arguments.seed,
         reference,
         tables,
+        pulls: runs.pulls(&names)?,
     };
     print!("{}", comparison.text());
     write(&comparison, &arguments.out)
@@ -413,5 +434,8 @@ fn write(comparison: &Comparison, folder: &Path) -> Answer {
         crate::files::replace(&path, &bytes).map_err(|why| format!("{}: {why}", path.display()))?;
     }
     println!("{}", folder.join("compare.{json,md,svg,png}").display());
+    for (_, file) in comparison.pulls.iter().flat_map(|linked| &linked.files) {
+        println!("{}", folder.join(file.replace(".svg", ".{svg,png}")).display());
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::combine::{self, Interval};
 use super::cost::Cost;
 use super::gain::{gains, metrics_of_heads};
 use super::plot::{Panel, Point};
+use super::pulls::Linked;
 use super::{Kind, Line, Table};
 use crate::table::{number, plain, with_interval};
 use crate::world::Split;
@@ -28,6 +29,8 @@ pub struct Comparison {
     pub reference: String,
     /// A table for each number of shots.
     pub tables: Vec<Table>,
+    /// Of configurations of several heads, how those pulled.
+    pub pulls: Vec<Linked>,
 }
 
 #[derive(Debug, Serialize)]
@@ -221,6 +224,11 @@ impl Comparison {
                 gains.load_preset(ASCII_MARKDOWN);
                 text += &format!("\n## {}\n\n{gains}\n", self.heading_of_gains(table));
             }
+        }
+        for Linked { title, note, files } in &self.pulls {
+            text += &format!("\n## {title}\n\n{note}\n");
+            // In angle brackets, for a name may have spaces.
+            files.iter().for_each(|(what, file)| text += &format!("\n![{what}](<{file}>)\n"));
         }
         text
     }

@@ -138,13 +138,14 @@ fn recordings_are_found_from_anywhere_and_their_folder_stays_at_home() {
     };
     for (world, kind) in [
         ("kind = \"images\"\nroot = 'drawings'", "images"),
+        ("kind = \"alphabets\"\nroot = 'drawings'\nalphabets = ['Greek', 'Latin']", "alphabets"),
         ("kind = \"series\"\nroot = 'drawings'\nfiles = ['a.ts']\nway = 2\nsplit = 'series'", "series"),
     ] {
         let config = read(world).unwrap();
         let root = |config: &Config| match &config.world {
-            WorldConfig::Images(ImagesConfig { root, .. }) | WorldConfig::Series(SeriesConfig { root, .. }) => {
-                root.clone()
-            }
+            WorldConfig::Images(ImagesConfig { root, .. })
+            | WorldConfig::Alphabets(AlphabetsConfig { root, .. })
+            | WorldConfig::Series(SeriesConfig { root, .. }) => root.clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(Path::new(&root(&config)), folder.path().join("drawings").canonicalize().unwrap());
@@ -162,6 +163,7 @@ fn recordings_are_found_from_anywhere_and_their_folder_stays_at_home() {
     for (world, words) in [
         ("kind = \"images\"", "root"),
         ("kind = \"images\"\nroot = 'drawings'\nways = 3", "ways"),
+        ("kind = \"alphabets\"\nroot = 'drawings'", "alphabets"),
         ("kind = \"series\"\nroot = 'drawings'\nfiles = []\nway = 2\nsplit = 'both'", "both"),
     ] {
         let why = read(world).unwrap_err().to_string();
@@ -213,4 +215,27 @@ fn elevation_models_and_obstacles_are_found_from_anywhere() {
     let portable = config.to_portable_toml();
     assert!(portable.contains("train = [\"a.dem\"]") && portable.contains("obstacles = \"*.map\""), "{portable}");
     assert!(read(&world.replace("train", "learn")).unwrap_err().to_string().contains("learn"));
+}
+
+#[test]
+fn tasks_are_sampled_by_size_where_that_is_asked_for() {
+    use crate::train::Sampling;
+    let plain = parse(&[]).unwrap();
+    assert!(plain.train.sampling == Sampling::Balanced && !plain.to_toml().contains("sampling"));
+    let all = [
+        ("\"balanced\"", Sampling::Balanced),
+        ("proportional", Sampling::Proportional),
+        ("{ temperature = 2.5 }", Sampling::Temperature(2.5)),
+    ];
+    for (text, want) in all {
+        let config = parse(&[&format!("train.sampling={text}")]).unwrap();
+        assert_eq!(config.train.sampling, want);
+        assert_eq!(Config::parse(Path::new("again"), &config.to_toml(), &[]).unwrap(), config);
+    }
+    for (text, words) in
+        [("{ temperature = 0 }", "above 0, found 0"), ("{ temperature = nan }", "found NaN"), ("even", "even")]
+    {
+        let why = parse(&[&format!("train.sampling={text}")]).unwrap_err();
+        assert!(why.contains(words), "{why}");
+    }
 }

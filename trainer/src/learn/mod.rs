@@ -16,6 +16,7 @@ use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
 use crate::engine::{BatchGradient, Engine, EngineError, TaskRows};
+use crate::weighting::pull::Pull;
 
 /// What is learned: in host memory, or as an engine has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,6 +79,15 @@ pub trait Learner<E: Engine> {
         iteration: u64,
         into: &mut BatchGradient<E::Values>,
     ) -> Result<(), EngineError>;
+
+    /// How the heads pulled in the step of [`Learner::gradient`], asked before the optimiser takes it and with the same state and batch;
+    /// `None` for a learner that does not weigh heads. It costs more than the step, and changes nothing that is learned.
+    ///
+    /// # Errors
+    /// If the engine failed.
+    fn pull(&self, _engine: &mut E, _state: &State<E::Values>, _batch: &Batch<E>) -> Result<Option<Pull>, EngineError> {
+        Ok(None)
+    }
 
     /// The loss of each task, to choose the best state by.
     ///

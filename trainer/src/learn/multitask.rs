@@ -17,6 +17,7 @@ use super::features::{ROWS, cut};
 use super::objective::{of_row, terms};
 use super::{Batch, Learner, State, Use};
 use crate::engine::{BatchGradient, Depth, Engine, EngineError, Parameters, Rows, Side, TaskRows};
+use crate::weighting::pull::Pull;
 use crate::weighting::{self, Needs, Seen, Weighting, Weights};
 
 /// The settings of multi-task training. A configuration has it as `kind = "multitask"`.
@@ -54,6 +55,8 @@ pub struct MultiTask {
     rule: Rule,
     inner_rate: f32,
     weighting: Box<dyn Weighting>,
+    /// What the last gradient was weighed with.
+    weights: Weights,
     /// The weights of the losses by which the best state is chosen.
     judged: Vec<f64>,
 }
@@ -111,6 +114,7 @@ impl MultiTask {
             rule,
             inner_rate: settings.inner_rate,
             weighting: settings.weighting.open(heads, seed),
+            weights: Weights::default(),
             judged: judged(&settings.weighting, heads),
         }
     }
@@ -160,15 +164,30 @@ impl MultiTask {
         engine.download(&params)
     }
 
+    /// The gradient by all parameters of each head's loss alone.
+    fn of_each<E: Engine>(
+        engine: &mut E,
+        state: &State<E::Values>,
+        batch: &Batch<E>,
+        objectives: &[Objective],
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let mut alone = vec![0.0; objectives.len()];
+        let mut gradients = Vec::new();
+        for head in 0..objectives.len() {
+            alone.fill(0.0);
+            alone[head] = 1.0;
+            gradients.push(Self::back(engine, state, batch, objectives, &alone)?);
+        }
+        Ok(gradients)
+    }
+
     /// The step by gradients of one head each: the backbone's along Σ c_i g_i, each head's along its own.
     fn joined(&mut self, network: &NetworkSpec, gradients: &[Vec<f32>], losses: &[f64], iteration: u64) -> Vec<f32> {
         let backbone = shared_len(network);
-        let dot = |a: &[f32], b: &[f32]| a[..backbone].iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-        let gram = DMatrix::from_fn(losses.len(), losses.len(), |i, j| dot(&gradients[i], &gradients[j]));
-        let mut weights = Weights::default();
-        self.weighting.weigh(&Seen { iteration, losses, gram: Some(&gram) }, &mut weights);
+        let gram = gram(network, gradients);
+        self.weighting.weigh(&Seen { iteration, losses, gram: Some(&gram) }, &mut self.weights);
         let mut sum = vec![0.0; network.param_len()];
-        for ((gradient, shared), own) in gradients.iter().zip(&weights.shared).zip(&weights.heads) {
+        for ((gradient, shared), own) in gradients.iter().zip(&self.weights.shared).zip(&self.weights.heads) {
             let (sum_shared, sum_heads) = sum.split_at_mut(backbone);
             let add = |sum: &mut [f64], part: &[f32], weight: f64| {
                 sum.iter_mut().zip(part).for_each(|(sum, value)| *sum += weight * f64::from(*value));
@@ -194,6 +213,13 @@ fn judged(weighting: &weighting::Settings, heads: usize) -> Vec<f64> {
         weighting::Settings::Fixed(fixed) => fixed.weights.clone(),
         _ => vec![1.0; heads],
     }
+}
+
+/// gᵢ·gⱼ over the parameters that heads share.
+fn gram(network: &NetworkSpec, gradients: &[Vec<f32>]) -> DMatrix<f64> {
+    let backbone = shared_len(network);
+    let dot = |a: &[f32], b: &[f32]| a[..backbone].iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    DMatrix::from_fn(gradients.len(), gradients.len(), |i, j| dot(&gradients[i], &gradients[j]))
 }
 
 /// How many parameters, at the front, the heads share.
@@ -237,18 +263,11 @@ impl<E: Engine> Learner<E> for MultiTask {
         let losses: Vec<f64> = objectives.iter().map(|objective| objective.loss).collect();
         let params = match self.weighting.needs() {
             Needs::Losses => {
-                let mut weights = Weights::default();
-                self.weighting.weigh(&Seen { iteration, losses: &losses, gram: None }, &mut weights);
-                Self::back(engine, state, batch, &objectives, &weights.shared)?
+                self.weighting.weigh(&Seen { iteration, losses: &losses, gram: None }, &mut self.weights);
+                Self::back(engine, state, batch, &objectives, &self.weights.shared)?
             }
             Needs::Gradients => {
-                let mut alone = vec![0.0; losses.len()];
-                let mut gradients = Vec::new();
-                for head in 0..losses.len() {
-                    alone.fill(0.0);
-                    alone[head] = 1.0;
-                    gradients.push(Self::back(engine, state, batch, &objectives, &alone)?);
-                }
+                let gradients = Self::of_each(engine, state, batch, &objectives)?;
                 self.joined(engine.network(), &gradients, &losses, iteration)
             }
         };
@@ -262,6 +281,14 @@ impl<E: Engine> Learner<E> for MultiTask {
             self.weighting.looked_again(&losses);
         }
         Ok(())
+    }
+
+    fn pull(&self, engine: &mut E, state: &State<E::Values>, batch: &Batch<E>) -> Result<Option<Pull>, EngineError> {
+        let objectives = Self::objectives(engine, state, batch)?;
+        let gradients = Self::of_each(engine, state, batch, &objectives)?;
+        let shared = self.weights.shared.iter().zip(&objectives);
+        let shared: Vec<f64> = shared.map(|(weight, one)| if one.loss.is_nan() { f64::NAN } else { *weight }).collect();
+        Ok(Some(Pull::of(&shared, &gram(engine.network(), &gradients))))
     }
 
     /// The sum over heads of the query loss without adaptation, of a fixed weighting with its weights.

@@ -10,6 +10,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use rand::seq::IndexedRandom;
 use rayon::prelude::*;
 
+use super::sampling::Sampler;
 use crate::config::Config;
 use crate::engine::TaskRows;
 use crate::scaling::Scaling;
@@ -28,6 +29,8 @@ pub(super) fn has_rows(task: &TaskRows) -> bool {
 pub(super) struct Draw<'a> {
     pub config: &'a Config,
     pub scaling: Scaling,
+    /// Where the world does not draw as it should by itself.
+    pub sampler: Option<Sampler>,
     pub threads: usize,
     /// This process' share of the tasks of an iteration.
     pub numbers: Range<usize>,
@@ -41,7 +44,10 @@ impl Draw<'_> {
         let shots = *list.choose(&mut rng(seed, Purpose::Training, iteration, 0)).unwrap_or(&1);
         let one = |number: usize| {
             let mut rng = rng(seed, Purpose::Training, iteration, number as u64 + 1);
-            let task = world.task(Split::Train, &mut rng);
+            let task = match &self.sampler {
+                Some(sampler) => sampler.task(world, &mut rng),
+                None => world.task(Split::Train, &mut rng),
+            };
             let mut episode = world.episode(&task, shots, &mut rng);
             self.config.train.labels.mask(world.signature(), &mut episode.support, &mut rng);
             self.scaling.task_rows(&episode)
@@ -179,7 +185,7 @@ mod tests {
 
     fn draw(config: &Config) -> Draw<'_> {
         let network = config.network(Sinusoid::new(2).signature()).unwrap();
-        Draw { config, scaling: Scaling::none(&network), threads: 2, numbers: 0..6 }
+        Draw { config, scaling: Scaling::none(&network), sampler: None, threads: 2, numbers: 0..6 }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a person sees of a run, and what it leaves in `metrics.jsonl`.
+//! What a person sees of a run, and what it leaves in `metrics.jsonl` and `multitask.csv`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -7,6 +7,9 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
+
+use super::pulls::PullLog;
+use crate::weighting::pull::Pull;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Line {
 /// Shows and writes.
 pub(super) struct Log {
     file: File,
+    /// Of a learner that weighs heads.
+    pulls: Option<PullLog>,
     bar: Option<ProgressBar>,
     plain: bool,
     begun: Instant,
@@ -67,7 +72,17 @@ impl Log {
         let plain = bar.is_hidden();
         let bar = (progress == Progress::Shown && !plain).then_some(bar);
         let plain = progress == Progress::Shown && plain;
-        Ok(Self { file, bar, plain, begun: Instant::now(), from: iteration, to: iterations, best: f64::INFINITY })
+        let (begun, pulls, best) = (Instant::now(), None, f64::INFINITY);
+        Ok(Self { file, pulls, bar, plain, begun, from: iteration, to: iterations, best })
+    }
+
+    /// Keeps a record of how these heads pull in `folder`, too.
+    pub(super) fn with_pulls(self, folder: &Path, heads: &[String]) -> io::Result<Self> {
+        Ok(Self { pulls: Some(PullLog::open(folder, self.from, heads)?), ..self })
+    }
+
+    pub(super) fn pull(&mut self, iteration: u64, pull: &Pull) -> io::Result<()> {
+        self.pulls.as_mut().map_or(Ok(()), |pulls| pulls.row(iteration, pull))
     }
 
     pub(super) fn tick(&mut self, loss: f64) {

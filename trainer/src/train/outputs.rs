@@ -12,3 +12,5 @@ pub const METRICS: &str = "metrics.jsonl";
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// How long the run was trained.
 pub const TIMING: &str = "timing.json";
+/// How the heads of a multi-task run pulled, a row for each line of [`METRICS`].
+pub const PULLS: &str = "multitask.csv";

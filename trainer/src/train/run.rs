@@ -9,9 +9,10 @@ use std::thread;
 use sinew_models::spec::NetworkSpec;
 
 use super::draw::{Batches, Draw, has_rows};
+use super::sampling::Sampler;
 use super::start::episodes_of;
 use super::timing::Clock;
-use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, TIMING, TrainError, Trained};
+use super::{BUNDLE, CHECKPOINT, LAST, Line, Log, METRICS, Options, PULLS, TIMING, TrainError, Trained};
 use crate::checkpoint::{Best, Checkpoint, CheckpointError};
 use crate::collective::{Collective, agree, alike, any, expect_same, gather_values, share};
 use crate::config::Config;
@@ -145,6 +146,11 @@ impl<'a, E: Engine> Run<'a, E> {
         agree(self.collective, mine)
     }
 
+    /// The network that is trained.
+    pub(super) const fn network(&self) -> &NetworkSpec {
+        &self.network
+    }
+
     /// Iterations done.
     pub(super) const fn iteration(&self) -> u64 {
         self.at.iteration
@@ -211,7 +217,8 @@ impl<'a, E: Engine> Run<'a, E> {
     pub(super) fn run(&mut self, options: &Options<'_>, log: &mut Option<Log>) -> Result<bool, TrainError> {
         let (config, world, scaling) = (self.config, self.world, self.at.scaling.clone());
         let numbers = share(config.train.tasks, self.collective.rank(), self.collective.size());
-        let draw = Draw { config, scaling, threads: self.threads, numbers };
+        let sampler = Sampler::open(config.train.sampling, world)?;
+        let draw = Draw { config, scaling, sampler, threads: self.threads, numbers };
         thread::scope(|scope| {
             // A device leaves this machine's processors free. Where they compute themselves, one more thread is only in their way: with one
             // worker thread, sine waves and terrain took 5 to 17 % more processor time so; with two, no difference could be told.
@@ -231,6 +238,9 @@ impl<'a, E: Engine> Run<'a, E> {
         batches: &mut Batches<'_, '_>,
     ) -> Result<bool, TrainError> {
         let settings = &self.config.train;
+        // Not at times that depend on where a run was interrupted, so that a resumed run logs and chooses the same.
+        let is_logged =
+            |iteration: u64| iteration.is_multiple_of(settings.validation_every) || iteration == settings.iterations;
         let mut gradient = BatchGradient::default();
         let begun_at = self.at.iteration;
         let clock = Clock::start(options.folder, begun_at);
@@ -249,6 +259,10 @@ impl<'a, E: Engine> Run<'a, E> {
                 None => self.batch(batches, self.at.iteration)?,
             };
             self.learner.gradient(&mut self.engine, &self.state, &batch, self.at.iteration, &mut gradient)?;
+            let pull = match is_logged(self.at.iteration + 1) {
+                true => self.learner.pull(&mut self.engine, &self.state, &batch)?,
+                false => None,
+            };
             heard = self.gather(&mut gradient, asked())?;
             self.update(&mut gradient)?;
             // While a device computes.
@@ -275,13 +289,14 @@ impl<'a, E: Engine> Run<'a, E> {
                 log.tick(loss);
             }
             let iteration = self.at.iteration;
-            // Not at times that depend on where a run was interrupted, so that a resumed run logs and chooses the same.
-            if iteration.is_multiple_of(settings.validation_every) || iteration == settings.iterations {
+            if is_logged(iteration) {
                 let validation = self.validate()?;
                 let loss = self.at.loss_sum / self.at.loss_count as f64;
                 let line = Line { iteration, loss, validation, skipped: self.at.not_finite };
                 let logged = log.as_mut().map_or(Ok(()), |log| log.line(&line));
                 self.agree(logged.map_err(|source| TrainError::Io { path: options.folder.join(METRICS), source }))?;
+                let logged = log.as_mut().zip(pull).map_or(Ok(()), |(log, pull)| log.pull(iteration, &pull));
+                self.agree(logged.map_err(|source| TrainError::Io { path: options.folder.join(PULLS), source }))?;
                 (self.at.loss_sum, self.at.loss_count) = (0.0, 0);
                 self.write(options.folder, &clock)?;
             }

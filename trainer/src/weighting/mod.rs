@@ -22,6 +22,7 @@ pub mod landscape;
 pub mod mgda;
 pub mod nash;
 pub mod pcgrad;
+pub mod pull;
 pub mod random;
 mod simplex;
 #[cfg(test)]

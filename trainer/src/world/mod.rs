@@ -30,6 +30,17 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    /// Its place among train, validation and test.
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::Train => 0,
+            Self::Validation => 1,
+            Self::Test => 2,
+        }
+    }
+}
+
 /// One task: one object, one terrain, one payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
@@ -146,12 +157,28 @@ pub trait World: Send + Sync {
     /// Inputs, outputs and loss.
     fn signature(&self) -> &Signature;
 
+    /// Whether rows may lack the labels of some heads, which then are NaN among the targets.
+    fn lacks_labels(&self) -> bool {
+        false
+    }
+
     /// How many tasks a split has, where the number is finite (a data set); `None` where tasks are drawn without end.
     fn task_count(&self, split: Split) -> Option<usize>;
 
     /// What cannot be told apart from chance: tasks of one cluster (of one object) are not independent of each other.
     fn cluster(&self, task: &Task) -> u64 {
         task.seed
+    }
+
+    /// How many samples each source of a split's tasks has, where tasks come from sources that are drawn from evenly and may differ in
+    /// size: the tasks of a data set, alphabets, recorded problems. `None` where there are no such sources.
+    fn source_sizes(&self, _split: Split) -> Option<Vec<usize>> {
+        None
+    }
+
+    /// From which of those sources a task comes.
+    fn source(&self, _task: &Task) -> usize {
+        0
     }
 
     /// Draws one task.

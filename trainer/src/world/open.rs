@@ -3,6 +3,7 @@
 use super::arm::{self, ArmConfig, ArmWorld};
 use super::dataset::{Dataset, DatasetError};
 use super::grasp::{self, GraspConfig, GraspError, GraspWorld};
+use super::images::alphabets::Alphabets;
 use super::images::{Images, ImagesError};
 use super::series::{Series, SeriesError};
 use super::sinusoid::Sinusoid;
@@ -59,6 +60,11 @@ pub fn open_for(config: &WorldConfig, shots: &[usize], splits: &[Split]) -> Resu
             let images = Images::open(config)?;
             images.check_shots(most)?;
             Box::new(images)
+        }
+        WorldConfig::Alphabets(config) => {
+            let alphabets = Alphabets::open(config)?;
+            alphabets.check_shots(most)?;
+            Box::new(alphabets)
         }
         WorldConfig::Series(config) => {
             let series = Series::open(config)?;

@@ -5,6 +5,7 @@ mod dataset;
 mod devices;
 mod fixture;
 mod heads;
+mod multitask;
 mod refusals;
 mod series;
 mod show;

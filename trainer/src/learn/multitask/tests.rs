@@ -134,3 +134,86 @@ fn gradients_of_heads_join_as_the_weighting_says() {
     let (want, _) = gradient(&network, learner(&network, fixed(&[1.0; 3])), tasks(3, |_, _| false));
     close(&got, &want);
 }
+
+#[test]
+fn what_is_told_of_a_step_is_of_that_step() {
+    let network = network(&LOSSES);
+    let shared = network.layers().find(|layer| matches!(layer.place, Place::Head(_))).unwrap().offset;
+    // The third head has no label in this batch.
+    let lacks = |_: usize, head: usize| head == 2;
+    let of_one = |head: usize| {
+        let mut weights = [0.0; 3];
+        weights[head] = 1.0;
+        gradient(&network, learner(&network, fixed(&weights)), tasks(3, lacks)).0[..shared].to_vec()
+    };
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (a, b) = (of_one(0), of_one(1));
+    let want = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+    let mgda = weighting::Settings::Mgda(weighting::mgda::Settings::default());
+    for (weighting, weights) in [(fixed(&[2.0, 0.5, 3.0]), Some([2.0, 0.5])), (mgda, None)] {
+        let mut engine = Cpu::new(&network, 1).unwrap();
+        let (state, mut into) = (state(&network), BatchGradient::default());
+        let mut learner = learner(&network, weighting);
+        let batch = learner.prepare(&mut engine, tasks(3, lacks), Use::Training).unwrap();
+        learner.gradient(&mut engine, &state, &batch, 0, &mut into).unwrap();
+        let before = learner.weighting.memory();
+        let pull = Learner::<Cpu>::pull(&learner, &mut engine, &state, &batch).unwrap().unwrap();
+        assert_eq!(learner.weighting.memory(), before);
+        assert!((pull.cosines[0] - want).abs() <= 1e-6 && want.abs() > 1e-3, "{pull:?}, {want}");
+        assert!(pull.cosines[1].is_nan() && pull.cosines[2].is_nan() && pull.shared[2].is_nan());
+        // The shared parameters took the step that the weights tell of.
+        for ((got, a), b) in into.params.iter().zip(&a).zip(&b) {
+            let want = pull.shared[0] * f64::from(*a) + pull.shared[1] * f64::from(*b);
+            assert!((f64::from(*got) - want).abs() <= 1e-5 * (1.0 + want.abs()), "{got} for {want}");
+        }
+        assert!(weights.is_none_or(|weights| pull.shared[..2] == weights));
+    }
+}
+
+#[test]
+fn classes_of_several_sizes_are_heads_like_others() {
+    let plan = Plan {
+        input: Input::vector(3, InputForm::Plain),
+        convolutions: None,
+        context: 0,
+        hidden: &[6],
+        of_each_head: &[],
+        activation: Activation::Tanh,
+        features: Activation::Tanh,
+    };
+    let head = |name, outputs| HeadPlan { name, outputs, loss: Loss::CrossEntropy };
+    let network = plan.network(&[head("a", 4), head("b", 2)]).unwrap();
+    // One-hot labels for both; without those of `lacking` heads.
+    let labelled = |lacking: &dyn Fn(usize) -> Option<usize>| {
+        let mut tasks = tasks(6, |_, _| false);
+        let rows = tasks.iter_mut().flat_map(|task| [&mut task.support, &mut task.query]);
+        for (number, label) in rows.flat_map(|rows| rows.y.chunks_exact_mut(6)).enumerate() {
+            label.fill(0.0);
+            label[number % 4] = 1.0;
+            label[4 + number / 2 % 2] = 1.0;
+            match lacking(number) {
+                Some(0) => label[..4].fill(f32::NAN),
+                Some(_) => label[4..].fill(f32::NAN),
+                None => {}
+            }
+        }
+        tasks
+    };
+    let both = || learner(&network, fixed(&[1.0, 1.0]));
+    let (got, loss) = gradient(&network, both(), labelled(&|_| None));
+    let mut engine = Cpu::new(&network, 1).unwrap();
+    let (state, mut want) = (state(&network), BatchGradient::default());
+    let all = engine.take(labelled(&|_| None)).unwrap();
+    engine.pooled_gradient(&state.params, &all, &mut want).unwrap();
+    close(&got, &want.params);
+    assert!(loss.is_finite() && got.iter().any(|value| value.abs() > 1e-3));
+    // The first task has labels for the first head alone, the second for the other: a sum of two gradients of one task each.
+    let (apart, _) = gradient(&network, both(), labelled(&|number| Some(usize::from(number < 5))));
+    let of_one = |task: usize, weights: &[f64]| {
+        let tasks = vec![labelled(&|_| None)[task].clone()];
+        gradient(&network, learner(&network, fixed(weights)), tasks).0
+    };
+    let (first, second) = (of_one(0, &[1.0, 0.0]), of_one(1, &[0.0, 1.0]));
+    let sum: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a + b).collect();
+    close(&apart, &sum);
+}

@@ -42,6 +42,15 @@ impl World for Dataset {
         self.rows_of(task).map_or(u64::MAX, |rows| rows.group as u64)
     }
 
+    /// The rows of each task.
+    fn source_sizes(&self, split: Split) -> Option<Vec<usize>> {
+        Some(self.members[place(split)].iter().map(|task| self.tasks[*task].rows.len()).collect())
+    }
+
+    fn source(&self, task: &Task) -> usize {
+        task.seed as usize
+    }
+
     /// Draws evenly from the tasks of the split. From an empty split comes a task whose episodes are empty.
     fn task(&self, split: Split, rng: &mut ChaCha8Rng) -> Task {
         let count = self.members[place(split)].len() as u64;

@@ -270,3 +270,16 @@ fn real_grasps() {
     let left = all_tasks(&null.without_short_tasks(5)).len();
     assert!(left > 200, "{left}");
 }
+
+#[test]
+fn sources_are_the_tasks_by_their_rows() {
+    let dataset = cups("split = { validation = 0.2, test = 0.2 }");
+    for split in SPLITS {
+        let sizes = dataset.source_sizes(split).unwrap();
+        assert_eq!(sizes.len(), dataset.task_count(split).unwrap());
+        for task in dataset.tasks(split) {
+            let episode = dataset.episode(&task, 1, &mut rng());
+            assert_eq!(sizes[dataset.source(&task)], episode.support.rows + episode.query.rows);
+        }
+    }
+}

@@ -22,20 +22,23 @@ pub struct Class {
 }
 
 impl Images {
+    /// The place of the set of characters out of which a task's classes come, and what draws them after it.
+    fn pool(&self, task: &Task) -> Option<(usize, ChaCha8Rng)> {
+        let mut rng = ChaCha8Rng::seed_from_u64(task.seed);
+        rng.set_stream(task.split.place() as u64 + 1);
+        let places: Vec<usize> = (0..self.pools[task.split.place()].len()).collect();
+        Some((*places.choose(&mut rng)?, rng))
+    }
+
     /// The classes of a task, in the order of the targets' columns.
     pub fn classes(&self, task: &Task) -> Vec<Class> {
-        let mut rng = ChaCha8Rng::seed_from_u64(task.seed);
         let training = task.split == Split::Train;
-        let (place, way) = match task.split {
-            Split::Train => (0, self.config.train_way.unwrap_or(self.config.way)),
-            Split::Validation => (1, self.config.way),
-            Split::Test => (2, self.config.way),
-        };
-        rng.set_stream(place as u64 + 1);
-        // No set is smaller than an episode: `split::pools` saw to that.
-        let Some(pool) = self.pools[place].choose(&mut rng) else {
+        let way = if training { self.config.train_way.unwrap_or(self.config.way) } else { self.config.way };
+        let Some((pool, mut rng)) = self.pool(task) else {
             return Vec::new();
         };
+        // No set is smaller than an episode: `split::pools` saw to that.
+        let pool = &self.pools[task.split.place()][pool];
         let turns = if training && self.config.rotations { 4 } else { 1 };
         if self.config.within_alphabet {
             let quarter_turns = rng.random_range(0..turns) as u8;
@@ -64,6 +67,16 @@ impl World for Images {
 
     fn task_count(&self, _split: Split) -> Option<usize> {
         None
+    }
+
+    /// The drawings of each alphabet, where the characters of an episode are of one.
+    fn source_sizes(&self, split: Split) -> Option<Vec<usize>> {
+        let drawings = |pool: &Vec<usize>| pool.iter().map(|at| self.collection.characters[*at].drawings).sum();
+        self.config.within_alphabet.then(|| self.pools[split.place()].iter().map(drawings).collect())
+    }
+
+    fn source(&self, task: &Task) -> usize {
+        self.pool(task).map_or(0, |(pool, _)| pool)
     }
 
     /// The seed draws the characters.

@@ -120,7 +120,7 @@ pub enum ImagesError {
     /// The configuration names an alphabet that is not there.
     #[error("field `world.{field}`: there is no alphabet `{alphabet}`; there are {known}")]
     Unknown {
-        /// `validation` or `test`.
+        /// `validation`, `test` or `alphabets`.
         field: &'static str,
         /// The alphabet.
         alphabet: String,
@@ -157,6 +157,18 @@ pub enum ImagesError {
         /// Shots asked for.
         shots: usize,
         /// Drawings that there are.
+        found: usize,
+    },
+    /// Characters have too few drawings to train on.
+    #[error(
+        "there are {found} drawings of each character to train on, and an episode takes {shots} shot(s) and {query} for the query"
+    )]
+    TooFewToTrain {
+        /// Shots asked for.
+        shots: usize,
+        /// Query drawings.
+        query: usize,
+        /// Drawings to train on.
         found: usize,
     },
 }

@@ -24,6 +24,7 @@
 //! Rows go round the classes: one drawing of each, then the next of each, so that every first part of the support is balanced.
 //! A class with fewer drawings than support and query ask for gives fewer to the query, but one at least.
 
+pub mod alphabets;
 pub mod archive;
 mod collection;
 mod config;
@@ -58,6 +59,23 @@ pub struct Images {
     pools: [Vec<Vec<usize>>; 3],
 }
 
+/// All drawings of the folder `root`, with `data` for `${SINEW_DATA}`.
+fn read(root: &str, data: &Path) -> Result<Collection, ImagesError> {
+    let root = root::expand(root, data)?;
+    let mut collector = Collector::default();
+    if root.join(archive::TABLE).is_file() {
+        archive::read(&root, &mut collector)?;
+    } else {
+        folders::read(&root, &mut collector)?;
+    }
+    collector.collect()
+}
+
+/// The names of the pixels of a row of inputs.
+fn pixels() -> impl Iterator<Item = String> {
+    (0..SIDE).flat_map(|row| (0..SIDE).map(move |across| format!("pixel_{row}_{across}")))
+}
+
 impl Images {
     /// Reads all drawings of a folder. `${SINEW_DATA}` stands for [`data_folder`].
     ///
@@ -73,20 +91,12 @@ impl Images {
     /// As [`Images::open`].
     pub fn open_in(config: &ImagesConfig, data: &Path) -> Result<Self, ImagesError> {
         config.check()?;
-        let root = root::expand(&config.root, data)?;
-        let mut collector = Collector::default();
-        if root.join(archive::TABLE).is_file() {
-            archive::read(&root, &mut collector)?;
-        } else {
-            folders::read(&root, &mut collector)?;
-        }
-        let collection = collector.collect()?;
+        let collection = read(&config.root, data)?;
         let pools = split::pools(config, &collection)?;
         let column = |name: String| Column { name, unit: "1".into() };
-        let pixels = (0..SIDE).flat_map(|row| (0..SIDE).map(move |across| format!("pixel_{row}_{across}")));
         let image = Some(Shape { height: SIDE, width: SIDE, channels: 1 });
         let outputs = (0..config.way).map(|class| column(format!("class_{class}"))).collect();
-        let signature = Signature::of_one_head(pixels.map(column).collect(), image, outputs, Loss::CrossEntropy);
+        let signature = Signature::of_one_head(pixels().map(column).collect(), image, outputs, Loss::CrossEntropy);
         Ok(Self { config: config.clone(), signature, collection, pools })
     }
 

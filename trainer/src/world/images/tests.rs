@@ -21,7 +21,7 @@ const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
 /// Alphabets with so many characters.
 const ALPHABETS: [(&str, usize); 5] = [("Alpha", 3), ("Beta", 4), ("Gamma", 2), ("Delta", 3), ("Omega", 5)];
 
-const DRAWINGS: usize = 4;
+pub(super) const DRAWINGS: usize = 4;
 
 /// Sides of the drawings.
 const LARGE: usize = 35;
@@ -83,7 +83,7 @@ fn archive_with(table: &str, arrays: &[(&str, Vec<u8>)]) -> TempDir {
     folder
 }
 
-fn archive() -> TempDir {
+pub(super) fn archive() -> TempDir {
     archive_with(&table(), &[("images", images()), ("labels", labels())])
 }
 
@@ -180,6 +180,25 @@ fn ink_is_one_and_paper_is_zero() {
         (PIXELS, 2, "pixel_1_1")
     );
     assert_eq!(signature.image.map(Shape::len), Some(PIXELS));
+}
+
+#[test]
+fn sources_are_alphabets_by_their_drawings() {
+    let folder = archive();
+    let world = opened(&ImagesConfig { within_alphabet: true, ..config() }, folder.path()).unwrap();
+    // Alpha and Omega are left to learn from.
+    assert_eq!(world.source_sizes(Split::Train), Some(vec![3 * DRAWINGS, 5 * DRAWINGS]));
+    let names = ["Alpha", "Omega"];
+    let mut counts = [0; 2];
+    for seed in 0..200 {
+        let task = Task { split: Split::Train, seed };
+        let source = world.source(&task);
+        counts[source] += 1;
+        let alphabets = world.classes(&task).into_iter().map(|class| world.alphabet_of(class.character));
+        assert!(alphabets.into_iter().all(|name| name == Some(names[source])));
+    }
+    assert!(counts.iter().all(|count| *count >= 70), "{counts:?}: worlds draw evenly");
+    assert_eq!(opened(&config(), folder.path()).unwrap().source_sizes(Split::Train), None, "all in one set");
 }
 
 #[test]

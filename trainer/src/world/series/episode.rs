@@ -21,22 +21,24 @@ struct Hidden<'a> {
 }
 
 impl Series {
-    fn hidden(&self, task: &Task) -> Hidden<'_> {
+    /// The place of a task's problem, and what draws the rest of it. A split that was not asked for has none.
+    fn problem(&self, task: &Task) -> (Option<usize>, ChaCha8Rng) {
         let mut rng = ChaCha8Rng::seed_from_u64(task.seed);
-        let place = match task.split {
-            Split::Train => 0,
-            Split::Validation => 1,
-            Split::Test => 2,
-        };
-        rng.set_stream(place as u64 + 1);
+        rng.set_stream(task.split.place() as u64 + 1);
+        let places: Vec<usize> = (0..self.pools[task.split.place()].len()).collect();
+        (places.choose(&mut rng).copied(), rng)
+    }
+
+    fn hidden(&self, task: &Task) -> Hidden<'_> {
+        let (problem, mut rng) = self.problem(task);
         let turned = match self.config.augment {
             Augment::Never => false,
             Augment::Training => task.split == Split::Train,
             Augment::Always => true,
         };
-        // A split that was not asked for is empty, and so are its episodes.
-        let pool = self.pools[place].choose(&mut rng);
-        let parts = pool.map_or_else(Vec::new, |pool| {
+        // Without a problem episodes are empty.
+        let parts = problem.map_or_else(Vec::new, |problem| {
+            let pool = &self.pools[task.split.place()][problem];
             index::sample(&mut rng, pool.len(), self.config.way).into_iter().map(|at| &pool[at]).collect()
         });
         Hidden { parts, frame: turned.then(|| random_rotation(&mut rng)) }
@@ -88,6 +90,16 @@ impl World for Series {
 
     fn task_count(&self, _split: Split) -> Option<usize> {
         None
+    }
+
+    /// The series of each problem.
+    fn source_sizes(&self, split: Split) -> Option<Vec<usize>> {
+        let series = |pool: &Vec<Part>| pool.iter().map(|part| part.recordings.len()).sum();
+        Some(self.pools[split.place()].iter().map(series).collect())
+    }
+
+    fn source(&self, task: &Task) -> usize {
+        self.problem(task).0.unwrap_or(0)
     }
 
     /// The seed draws problem, classes and their order, and how the sensor is worn.

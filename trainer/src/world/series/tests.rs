@@ -165,6 +165,25 @@ fn by_class_no_class_is_on_two_sides_and_a_task_is_of_one_problem() {
 }
 
 #[test]
+fn sources_are_problems_by_their_series() {
+    let world = opened(&by_class()).unwrap();
+    for split in SPLITS {
+        let sizes = world.source_sizes(split).unwrap();
+        let pools = &world.pools[split.place()];
+        assert_eq!(sizes.len(), pools.len());
+        for seed in 0..40 {
+            let task = Task { split, seed };
+            let pool = &pools[world.source(&task)];
+            let names = pool.iter().map(|part| world.recordings.classes[part.class].name.as_str());
+            let names: Vec<&str> = names.collect();
+            assert!(world.classes_of(&task).iter().all(|name| names.contains(name)));
+        }
+    }
+    let series = world.pools[2][0].iter().map(|part| part.recordings.len()).sum::<usize>();
+    assert_eq!(world.source_sizes(Split::Test), Some(vec![series]));
+}
+
+#[test]
 fn rows_go_round_the_classes_in_an_order_that_the_seed_draws() {
     let world = opened(&by_series()).unwrap();
     let mut orders = HashSet::new();
