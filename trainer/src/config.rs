@@ -122,7 +122,7 @@ pub struct NetworkConfig {
     /// Context values beside the inputs of the first dense layer (CAVIA); 0 for none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub context: usize,
-    /// Units of the hidden layers.
+    /// Units of the hidden layers; of one tower or expert, where a multi-task architecture has several.
     pub hidden: Vec<usize>,
     /// Units of the hidden layers that each head has of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -240,6 +240,9 @@ pub enum ConfigError {
     /// How the losses of several heads are weighed.
     #[error(transparent)]
     Weighting(#[from] crate::weighting::SettingsError),
+    /// How they share a network.
+    #[error(transparent)]
+    Architecture(#[from] crate::learn::multitask::architecture::Unfit),
     /// It could not be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -400,7 +403,7 @@ impl Config {
             (Some(_), Some(image)) => Input { image: Some(image), ..Input::vector(len, input) },
             (None, _) => Input::vector(len, input),
         };
-        Ok(networks::Plan {
+        let plan = networks::Plan {
             input,
             convolutions: convolutions.as_ref(),
             context: *context,
@@ -408,8 +411,12 @@ impl Config {
             activation,
             features: features.unwrap_or(activation),
             of_each_head,
+        };
+        if let LearnerConfig::MultiTask(settings) = &self.learner {
+            settings.architecture.check(&plan)?;
+            return Ok(settings.architecture.network(&plan, &heads)?);
         }
-        .network(&heads)?)
+        Ok(plan.network(&heads)?)
     }
 
     /// How a device adapts `network`, for a world with this signature.

@@ -19,12 +19,13 @@ use crate::world::{Split, World};
 /// Episodes from which scales are taken.
 const SCALING_EPISODES: u64 = 256;
 
-/// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with `rates`.
+/// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with this
+/// state.
 pub(super) fn begin(
     config: &Config,
     world: &dyn World,
     network: &NetworkSpec,
-    rates: Vec<f32>,
+    state: State,
     options: &Options<'_>,
 ) -> Result<Checkpoint, TrainError> {
     let path = options.folder.join(CHECKPOINT);
@@ -33,7 +34,7 @@ pub(super) fn begin(
         if at.config != config.to_toml() {
             return Err(TrainError::OtherConfig { path });
         }
-        at.check(&path, network, rates.len())?;
+        at.check(&path, network, state.rates.len())?;
         return Ok(at);
     } else if path.exists() {
         return Err(TrainError::Exists { path: options.folder.into() });
@@ -49,7 +50,6 @@ pub(super) fn begin(
         Scaling::none(network)
     }
     .for_outputs(world.signature().outputs.len());
-    let state = State { params: initial_parameters(network, config.seed, Purpose::Initial, 0), rates };
     Ok(Checkpoint {
         iteration: 0,
         params_moments: Moments::zeros(state.params.len()),

@@ -2,6 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sinew_models::layout::Place;
 use sinew_models::networks::{HeadPlan, Plan};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Input, InputForm, Loss, NetworkSpec};
@@ -49,7 +50,8 @@ fn tasks(heads: usize, lacks: impl Fn(usize, usize) -> bool) -> Vec<TaskRows> {
 
 fn learner(network: &NetworkSpec, weighting: weighting::Settings) -> MultiTask {
     let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::Heads, momentum: false, rows: 0 };
-    let settings = Settings { weighting, steps: 1, inner_rate: 0.01, adapt: Scope::Heads };
+    let settings =
+        Settings { architecture: Default::default(), weighting, steps: 1, inner_rate: 0.01, adapt: Scope::Heads };
     MultiTask::new(network, rule, &settings, 0)
 }
 
