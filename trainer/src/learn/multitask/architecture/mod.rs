@@ -5,8 +5,10 @@
 //! that is laid out as θ, with zeros where the architecture has no number of its own, and for some a few numbers besides. What is exported
 //! is θ, so a bundle holds an ordinary network, and a runtime needs no word of architectures.
 
+pub mod cgc;
 pub mod cross_stitch;
 pub mod hard;
+pub mod mmoe;
 pub mod soft;
 #[cfg(test)]
 mod tests;
@@ -75,6 +77,10 @@ pub enum Settings {
     Soft(soft::Settings),
     /// Towers side by side that mix.
     CrossStitch(cross_stitch::Settings),
+    /// Experts that are shared, and a gate for each head.
+    Mmoe(mmoe::Settings),
+    /// Experts that are shared and others that are not.
+    Cgc(cgc::Settings),
 }
 
 impl Default for Settings {
@@ -110,6 +116,8 @@ impl Settings {
             Self::Hard(_) => Ok(()),
             Self::Soft(settings) => settings.check(plan),
             Self::CrossStitch(settings) => settings.check(plan),
+            Self::Mmoe(settings) => settings.check(plan),
+            Self::Cgc(settings) => settings.check(plan),
         }
     }
 
@@ -122,6 +130,8 @@ impl Settings {
         match self {
             Self::Hard(_) | Self::Soft(_) => plan.network(heads),
             Self::CrossStitch(_) => cross_stitch::network(plan, heads),
+            Self::Mmoe(settings) => mmoe::network(*settings, plan, heads),
+            Self::Cgc(settings) => cgc::network(*settings, plan, heads),
         }
     }
 
@@ -132,6 +142,8 @@ impl Settings {
             Self::Hard(_) => Box::new(hard::Hard::new(network)),
             Self::Soft(settings) => Box::new(soft::Soft::new(network, *settings)),
             Self::CrossStitch(settings) => Box::new(cross_stitch::CrossStitch::new(network, *settings)),
+            Self::Mmoe(_) => Box::new(mmoe::Mmoe::new(network)),
+            Self::Cgc(settings) => Box::new(cgc::Cgc::new(network, *settings)),
         }
     }
 }
