@@ -11,7 +11,7 @@ pub mod hard;
 pub mod mmoe;
 pub mod soft;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 use std::ops::Range;

@@ -10,14 +10,14 @@ use crate::engine::{Cpu, Depth, Engine, Parameters, Rows, Side, TaskRows};
 use crate::streams::Purpose;
 use crate::train::initial_parameters;
 
-const HEADS: [HeadPlan<'static>; 3] = [
+pub const HEADS: [HeadPlan<'static>; 3] = [
     HeadPlan { name: "a", outputs: 1, loss: Loss::MeanSquared },
     HeadPlan { name: "b", outputs: 2, loss: Loss::MeanSquared },
     HeadPlan { name: "c", outputs: 1, loss: Loss::Huber { delta: 0.3 } },
 ];
 const INPUTS: usize = 3;
 
-fn plan<'a>(hidden: &'a [usize], of_each_head: &'a [usize]) -> Plan<'a> {
+pub fn plan<'a>(hidden: &'a [usize], of_each_head: &'a [usize]) -> Plan<'a> {
     Plan {
         input: Input::vector(INPUTS, InputForm::Plain),
         convolutions: None,
@@ -30,7 +30,7 @@ fn plan<'a>(hidden: &'a [usize], of_each_head: &'a [usize]) -> Plan<'a> {
 }
 
 /// Each architecture on a small network of its own.
-fn all() -> Vec<(&'static str, Settings, Plan<'static>)> {
+pub fn all() -> Vec<(&'static str, Settings, Plan<'static>)> {
     let cgc = |shared_experts, own_experts| Settings::Cgc(cgc::Settings { shared_experts, own_experts });
     vec![
         ("hard", Settings::default(), plan(&[5, 4], &[3])),
@@ -68,12 +68,12 @@ fn outputs(network: &NetworkSpec, params: &[f32], x: &[f32]) -> Vec<f32> {
     into.to_vec()
 }
 
-fn drawn(count: usize, seed: u64) -> Vec<f32> {
+pub fn drawn(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
