@@ -1,5 +1,4 @@
-//! Mixtures of experts (Jacobs, Jordan, Nowlan, Hinton, *Adaptive mixtures of local experts*, 1991; several gates: Ma et al. 2018,
-//! equations 6 and 7).
+//! Mixtures of experts (Jacobs, Jordan, Nowlan, Hinton, *Adaptive mixtures of local experts*, 1991; with several gates Ma et al. 2018).
 //!
 //! A row of x is `[experts, units]` and then the logits `[gates, experts]`. With a_e the activated values of expert e and p_g = softmax(l_g),
 //! `z_g = Σ_e p_ge a_e` for each gate that is used, `[outputs, units]`. `d…` is a gradient of the loss, `r…` a derivative along a direction;

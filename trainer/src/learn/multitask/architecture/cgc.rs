@@ -1,13 +1,13 @@
 //! Customised gate control, and progressive layered extraction of several levels of it: Tang, Liu, Zhao, Gong, *Progressive layered
 //! extraction (PLE): a novel multi-task learning model for personalized recommendations* (2020), sections 4.1 and 4.2.
 //!
-//! Some experts are shared, others are of one job alone. The gate of a job sees its own and those that are shared, equations 1 to 3. Each
-//! of `hidden` is a level. Between levels there is one more gate, which sees all experts and whose mixture the shared ones of the next level take; those of a
-//! job, and its gate, take the mixture of that job (equation 4 and figure 5). With one level it is CGC.
+//! Some experts are shared, others are of one job alone, and the gate of a job sees its own and those that are shared. Each of `hidden` is
+//! a level. Between levels there is one more gate, which sees all experts, and whose mixture the shared ones of the next level take;
+//! those of a job, and its gate, take the mixture of that job. With one level it is CGC, with several PLE.
 //!
-//! A level is one dense layer, experts of the jobs, then those that are shared, then logits of the gates, and a [`Layer::Mixture`] behind it; the last mixture is in the
-//! heads. What an expert must not see has weight 0, and an expert that a gate must not see has weights 0 and [`SHUT`] as bias of its logit, so that
-//! its share is exactly 0. φ has zeros at all of these.
+//! A level is one dense layer, of the experts of the jobs, those that are shared, and the logits of the gates, and a [`Layer::Mixture`]
+//! behind it; the last mixture is in the heads. What an expert must not see has weight 0, and an expert that a gate must not see has weights
+//! 0 and [`SHUT`] as bias of its logit, so that its share is exactly 0. φ has zeros at all of these.
 
 use std::ops::Range;
 

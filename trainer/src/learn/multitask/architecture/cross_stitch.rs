@@ -3,8 +3,8 @@
 //! A tower for each job, side by side, all of which take the input. Into every later layer of tower t goes Σ_k α_tk x_k, a mixture of what
 //! the layers before it of all T towers put out, with an α `[T, T]` of its own for each layer; and so into the head of job t. With the weight W_t of
 //! that layer it is W_t Σ_k α_tk x_k = Σ_k (α_tk W_t) x_k: **a dense layer over all towers whose block (t, k) is α_tk W_t**, which is the network
-//! that is trained, exported and run. α is one number for a whole tower, as the paper has it for a dense layer; its section 3.2 begins with values near
-//! 1 for the tower itself and near 0 for the others, and with higher rates for α than for weights (`train.rate_outer_rate`).
+//! that is trained, exported and run. α is one number for a whole tower. The paper begins
+//! with values near 1 for the tower itself and near 0 for the others, and lets α learn faster than weights (`train.rate_outer_rate`).
 //!
 //! φ has W_t in block (t, t) and zeros in the others, and α as what mixes.
 

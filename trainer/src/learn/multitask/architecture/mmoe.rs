@@ -1,5 +1,5 @@
 //! Multi-gate mixture of experts: Ma, Zhao, Yi, Chen, Hong, Chi, *Modeling task relationships in multi-task learning with multi-gate
-//! mixture-of-experts* (2018), equations 5 to 7.
+//! mixture-of-experts* (2018), section 4.2.
 //!
 //! Experts are layers side by side that all jobs share. A gate for each job, softmax(V_t x) of the same inputs, says how much of each
 //! expert its head gets. Experts are the last of the layers `hidden`, which is the paper's expert of one layer; layers before it are

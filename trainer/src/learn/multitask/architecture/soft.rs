@@ -1,5 +1,5 @@
 //! Soft sharing: a tower for each job, held together by a penalty on how far their parameters are apart (Duong et al., *Low resource
-//! dependency parsing*, 2015, equation 3; in the form of Evgeniou and Pontil, *Regularized multi-task learning*, 2004, equation 12).
+//! dependency parsing*, 2015; about the mean of all as Evgeniou and Pontil, *Regularized multi-task learning*, 2004).
 //!
 //! The loss has ½ κ Σ_t ‖W_t − W̄‖² besides, with W_t the parameters of the layers of tower t and W̄ their mean over towers. A tower is a head
 //! but for its last layer, which has a job of its own to do and is free. Inputs of heads are those of the network, so `hidden` is empty, or
