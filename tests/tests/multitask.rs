@@ -13,11 +13,11 @@ use sinew_trainer::aligned::Aligned;
 use sinew_trainer::config::{Config, WorldConfig};
 use sinew_trainer::cuda::DeviceChoice;
 use sinew_trainer::streams::Purpose;
-use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, Options, Progress, Trained, episodes, train};
+use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, Trained, episodes, train};
 use sinew_trainer::world::terrain::Terrain;
 use sinew_trainer::world::{Split, World};
 
-const TASKS: u64 = 12;
+const TASKS: u64 = 8;
 const SHOTS: usize = 4;
 
 /// Each architecture, and what it has of the network; a weighting of losses and one of gradients come in turn.
@@ -35,8 +35,8 @@ fn config([architecture, network]: [&str; 2], weighting: &str) -> Config {
         "seed = 3\n[world]\nkind = \"terrain\"\ndistribution = \"soil-strength\"\nalso = [\"slip\", \"time\"]\n\
          [network]\n{network}\nactivation = \"silu\"\n\
          [learner]\nkind = \"multitask\"\narchitecture = {architecture}\nweighting = {{ kind = \"{weighting}\" }}\n\
-         [train]\niterations = 40\ntasks = 4\nshots = {SHOTS}\nouter_rate = 1e-2\nweight_decay = 0.01\n\
-         rate_outer_rate = 1e-1\nvalidation_every = 20\nvalidation_tasks = {TASKS}\nthreads = 2\n"
+         [train]\niterations = 24\ntasks = 4\nshots = {SHOTS}\nouter_rate = 1e-2\nweight_decay = 0.01\n\
+         rate_outer_rate = 1e-1\nvalidation_every = 12\nvalidation_tasks = {TASKS}\nthreads = 2\n"
     );
     Config::parse(Path::new("run.toml"), &text, &[]).unwrap()
 }
@@ -93,7 +93,10 @@ fn what_was_trained_is_what_runs() {
         }
         let (said, by_adapter) = (trained.validation.unwrap(), sum / TASKS as f64);
         assert!((said - by_adapter).abs() <= 1e-4 * (1.0 + by_adapter), "{name}: {said}, by the adapter {by_adapter}");
-        assert!(said < 3.0, "{name}: {said}, and 3 heads that say the mean have 3");
+        let log = std::fs::read_to_string(folder.path().join(METRICS)).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let losses: Vec<f64> = lines.map(|line| line["loss"].as_f64().unwrap()).collect();
+        assert!(losses.len() == 2 && losses[1] < 0.9 * losses[0], "{name}: {losses:?}");
 
         // And it adapts as any other.
         let (_, episode) = &drawn[0];
@@ -107,7 +110,8 @@ fn what_was_trained_is_what_runs() {
 
 #[test]
 fn stopped_runs_go_on_to_the_bit() {
-    for (architecture, weighting) in ALL.into_iter().zip(["pcgrad", "famo"].into_iter().cycle()) {
+    // Those that are not plain: the others are as the one of `resume.rs`.
+    for (architecture, weighting) in [(ALL[1], "pcgrad"), (ALL[2], "pcgrad"), (ALL[5], "famo")] {
         let mut config = config(architecture, weighting);
         config.train.iterations = 6;
         config.train.validation_every = 4;
