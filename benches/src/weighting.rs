@@ -70,7 +70,8 @@ fn step(id: &'static str, weighting: weighting::Settings) -> Workload {
     let tasks = (0..TASKS).map(|_| TaskRows { support: rows(ROWS[0]), query: rows(ROWS[1]) }).collect();
     let mut engine = Cpu::new(&network, 1).expect("it fits");
     let rule = Rule::Gradient { steps: 1, rate: Rate::Constant, scope: Scope::Heads, momentum: false, rows: 0 };
-    let settings = Settings { weighting, steps: 1, inner_rate: 0.01, adapt: Scope::Heads };
+    let settings =
+        Settings { architecture: Default::default(), weighting, steps: 1, inner_rate: 0.01, adapt: Scope::Heads };
     let mut learner = MultiTask::new(&network, rule, &settings, 0);
     let batch = learner.prepare(&mut engine, tasks, Use::Training).expect("rows fit the network");
     let params = initial_parameters(&network, 0, Purpose::Initial, 0);

@@ -105,7 +105,8 @@ impl Layer {
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
             | Layer::Residual { .. }
-            | Layer::Flatten => 0,
+            | Layer::Flatten
+            | Layer::Mixture { .. } => 0,
         }
     }
 
@@ -125,7 +126,8 @@ impl Layer {
             | Layer::GlobalAveragePool
             | Layer::Residual { .. }
             | Layer::Flatten
-            | Layer::Context { .. } => 0,
+            | Layer::Context { .. }
+            | Layer::Mixture { .. } => 0,
         }
     }
 }

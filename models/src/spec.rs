@@ -219,6 +219,22 @@ pub enum Layer {
         /// Values that are added.
         len: usize,
     },
+    /// A mixture of experts (Jacobs et al. 1991) for each of some gates (Ma et al. 2018): of the gate g it is
+    /// `Σ_e softmax(l_g)_e · activation(h_e)`. What comes in are the values h of `experts` experts, all as many, and then the logits l of
+    /// `gates` gates, each of them one for every expert; what goes out are the mixtures of `outputs` gates from the gate `first` on.
+    #[cfg(feature = "layers")]
+    Mixture {
+        /// Experts.
+        experts: u8,
+        /// Gates whose logits come in.
+        gates: u8,
+        /// The first gate that is used.
+        first: u8,
+        /// Gates that are used.
+        outputs: u8,
+        /// What follows the values of each expert, before they are mixed.
+        activation: Activation,
+    },
 }
 
 /// An activation, value by value.
@@ -367,7 +383,9 @@ impl Layer {
             | Layer::AveragePool { .. }
             | Layer::GlobalAveragePool
             | Layer::Flatten
-            | Layer::Context { .. } => Activation::Identity,
+            | Layer::Context { .. }
+            // Its own is not behind the sum.
+            | Layer::Mixture { .. } => Activation::Identity,
         }
     }
 
@@ -398,7 +416,23 @@ impl Layer {
             Layer::Flatten => Some(Shape::vector(input.len())),
             #[cfg(feature = "layers")]
             Layer::LayerNorm { .. } | Layer::Residual { .. } => Some(input),
+            #[cfg(feature = "layers")]
+            Layer::Mixture { outputs, .. } => {
+                let units = self.units_of_expert(input)?;
+                Some(Shape::vector(usize::from(outputs) * units))
+            }
         }
+    }
+
+    /// Values of one expert of a mixture that takes an `input`; `None` if it takes no such input, or is no mixture.
+    #[cfg(feature = "layers")]
+    pub fn units_of_expert(&self, input: Shape) -> Option<usize> {
+        let Layer::Mixture { experts, gates, first, outputs, .. } = *self else { return None };
+        let [experts, gates, first, outputs] = [experts, gates, first, outputs].map(usize::from);
+        let values = input.channels.checked_sub(gates * experts).filter(|values| *values > 0)?;
+        let uses_gates = outputs > 0 && first + outputs <= gates;
+        let fits = input.is_vector() && experts > 0 && uses_gates && values % experts == 0;
+        fits.then(|| values / experts)
     }
 }
 
@@ -575,7 +609,8 @@ pub enum SpecError {
     /// The image of the input has not as many values as the input, or is to be presented in both forms.
     Image(Shape),
     /// This layer, counted through backbone and heads, cannot take what comes to it: a dense layer or a context takes vectors, a window
-    /// must fit into the image, a residual goes around layers of its own backbone or head that keep the shape.
+    /// must fit into the image, a residual goes around layers of its own backbone or head that keep the shape, a mixture takes the values of
+    /// its experts and the logits of its gates, and uses gates that there are.
     Layer {
         /// Which layer.
         layer: usize,

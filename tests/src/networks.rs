@@ -80,6 +80,26 @@ pub fn all() -> Vec<(&'static str, NetworkSpec)> {
             ),
         ),
         (
+            "experts in the backbone and in the heads",
+            built(
+                Input::vector(4, InputForm::Plain),
+                &[
+                    // Two experts of 3 and the logits of two gates.
+                    dense(2 * 3 + 2 * 2, IDENTITY),
+                    Layer::Mixture { experts: 2, gates: 2, first: 0, outputs: 2, activation: SILU },
+                    dense(3 * 2 + 2 * 3, IDENTITY),
+                ],
+                [0, 1]
+                    .into_iter()
+                    .zip([RELU, Activation::Tanh])
+                    .map(|(first, activation)| {
+                        let mixture = Layer::Mixture { experts: 3, gates: 2, first, outputs: 1, activation };
+                        vec![mixture, dense(4, RELU), dense(3, IDENTITY)]
+                    })
+                    .collect(),
+            ),
+        ),
+        (
             "features that are images",
             built(
                 image(3, 4, 2),

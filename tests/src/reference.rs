@@ -158,6 +158,21 @@ fn sums<N: Number>(layer: &PlacedLayer, w: &[N], b: &[N], x: &[N], taken: &[Vec<
             }
         }
         Layer::Context { .. } => z.extend(x.iter().chain(w)),
+        Layer::Mixture { experts, gates, first, outputs, activation } => {
+            let [experts, gates, first, outputs] = [experts, gates, first, outputs].map(usize::from);
+            let (values, logits) = x.split_at(x.len() - gates * experts);
+            let units = values.len() / experts;
+            let values: Vec<N> = values.iter().map(|h| activate(activation, *h)).collect();
+            for logits in logits.chunks_exact(experts).skip(first).take(outputs) {
+                let top = N::constant(logits.iter().fold(f64::NEG_INFINITY, |top, l| top.max(l.value())));
+                let powers: Vec<N> = logits.iter().map(|l| (*l - top).exp()).collect();
+                let whole = sum(&mut powers.iter().copied(), zero);
+                for unit in 0..units {
+                    let of_experts = values.iter().skip(unit).step_by(units);
+                    z.push(sum(&mut of_experts.zip(&powers).map(|(a, p)| *a * *p / whole), zero));
+                }
+            }
+        }
     }
     z
 }

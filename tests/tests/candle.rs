@@ -124,6 +124,21 @@ fn networks_for_images() {
     }
 }
 
+/// Two heads, each by a gate of its own over three experts.
+#[test]
+fn mixtures_of_experts() {
+    for (number, activation) in ACTIVATIONS.into_iter().enumerate() {
+        let mut spec =
+            sample::network(5, &[(3 * 7 + 2 * 3, Activation::Identity)], &[(2, None, LOSSES[0]), (3, None, LOSSES[3])]);
+        for (first, head) in (0..).zip(&mut spec.heads) {
+            let mixture = Layer::Mixture { experts: 3, gates: 2, first, outputs: 1, activation };
+            head.layers.insert(0, mixture).unwrap();
+        }
+        assert_eq!(spec.check(), Ok(()));
+        check(&Case::new(spec, 6, 11 + number as u64));
+    }
+}
+
 /// Four heads, one for each loss, some of them deep.
 fn many_heads() -> NetworkSpec {
     let heads = [

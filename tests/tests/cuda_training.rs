@@ -18,7 +18,7 @@ mod blobs;
 use blobs::Blobs;
 
 /// Every learner of values, with every kind of rate, and what a learner can leave out.
-const LEARNERS: [&str; 11] = [
+const LEARNERS: [&str; 13] = [
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 2\nfirst_order = true",
     "kind = \"maml\"\ninner_rate = 0.02\nsteps = 3\nrate = \"per_layer_step\"\nlearn_rate = true",
@@ -30,6 +30,8 @@ const LEARNERS: [&str; 11] = [
     "kind = \"ridge\"",
     "kind = \"bayes\"",
     "kind = \"meta_lstm\"\nsteps = 2\nhidden = 3",
+    "kind = \"multitask\"\narchitecture = { kind = \"mmoe\", experts = 3 }\nweighting = { kind = \"famo\" }",
+    "kind = \"multitask\"\narchitecture = { kind = \"cgc\", shared_experts = 1, own_experts = 2 }\nweighting = { kind = \"mgda\" }",
 ];
 /// Those that only know classes.
 const OF_CLASSES: [&str; 2] = ["kind = \"prototype\"\nlearn_scale = true", "kind = \"siamese\""];

@@ -240,6 +240,10 @@ fn the_reference_agrees_with_finite_differences() {
             Layer::Context { len: 2 },
         ];
         check_reference(&images(shape, &layers, &[dense(2, IDENTITY)], loss), 2, seed);
+        let mut spec = mixtures(2, 3, [Activation::Tanh, SILU, RELU], loss);
+        // Of values that are nearly the same a norm bends more than differences can follow.
+        spec.heads[1].layers.remove(1);
+        check_reference(&spec, 2, seed);
         let layers = [
             Layer::Depthwise { window, activation: Activation::Tanh },
             Layer::GlobalAveragePool,
@@ -298,6 +302,12 @@ proptest! {
         let hidden: Vec<_> = hidden.into_iter().map(|(units, a)| (units, ACTIVATIONS[a])).collect();
         let spec = sample::network(inputs, &hidden, &[(outputs, None, LOSSES[loss])]);
         check(&spec, rows, seed);
+    }
+
+    #[test]
+    fn any_mixture(rows in 1_usize..9, experts in 1_u8..5, units in 1_usize..20, a in 0_usize..5, loss in 0_usize..4, seed: u64) {
+        let activations = [IDENTITY, ACTIVATIONS[a], ACTIVATIONS[(a + 2) % 5]];
+        check(&mixtures(experts, units, activations, LOSSES[loss]), rows, seed);
     }
 }
 
@@ -378,6 +388,33 @@ fn norms_residuals_and_contexts() {
         assert_eq!(spec.check(), Ok(()));
         check(&spec, 3, 5);
     }
+}
+
+/// Experts of a number of values, gates that are used by heads, and one that none uses.
+fn mixtures(experts: u8, units: usize, activations: [Activation; 3], loss: Loss) -> NetworkSpec {
+    let [below, first, last] = activations;
+    let mixture = |gates, first, outputs, activation| Layer::Mixture { experts, gates, first, outputs, activation };
+    let of_experts = |gates: usize| usize::from(experts) * (units + gates);
+    let layers = [dense(of_experts(2), below), mixture(2, 0, 2, first), dense(of_experts(3), IDENTITY)];
+    let mut spec = images(Shape::vector(3), &layers, &[mixture(3, 2, 1, last), dense(2, IDENTITY)], loss);
+    let both = [mixture(3, 0, 2, last), Layer::LayerNorm { activation: first }, dense(1, IDENTITY)];
+    let name = Name::try_from("both").unwrap();
+    let other = Head { name, layers: both.into_iter().collect(), loss: Loss::MeanSquared, weight: 0.5 };
+    spec.heads.push(other).unwrap();
+    assert_eq!(spec.check(), Ok(()));
+    spec
+}
+
+#[test]
+fn mixtures_of_experts() {
+    for (number, activation) in ACTIVATIONS.into_iter().enumerate() {
+        let seed = number as u64 + 1;
+        check(&mixtures(1 + number as u8, 19 - 3 * number, [IDENTITY, activation, SILU], LOSSES[number % 4]), 5, seed);
+    }
+    // What comes in may be rectified itself, or be the input.
+    check(&mixtures(3, 4, [RELU, RELU, RELU], Loss::CrossEntropy), 4, 6);
+    let mixture = Layer::Mixture { experts: 2, gates: 1, first: 0, outputs: 1, activation: RELU };
+    check(&images(Shape::vector(8), &[mixture], &[dense(2, IDENTITY)], Loss::MeanSquared), 3, 7);
 }
 
 #[test]

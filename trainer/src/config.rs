@@ -134,7 +134,7 @@ pub struct NetworkConfig {
     /// Context values beside the inputs of the first dense layer (CAVIA); 0 for none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub context: usize,
-    /// Units of the hidden layers.
+    /// Units of the hidden layers; of one tower or expert, where a multi-task architecture has several.
     pub hidden: Vec<usize>,
     /// Units of the hidden layers that each head has of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -266,6 +266,9 @@ pub enum ConfigError {
     /// How the losses of several heads are weighed.
     #[error(transparent)]
     Weighting(#[from] crate::weighting::SettingsError),
+    /// How they share a network.
+    #[error(transparent)]
+    Architecture(#[from] crate::learn::multitask::architecture::Unfit),
     /// It could not be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -403,6 +406,10 @@ impl Config {
         if let Some(clip) = train.clip {
             field("train.clip", "a number above 0", clip.to_string(), positive(clip))?;
         }
+        if let (Some(start), LearnerConfig::MultiTask(settings)) = (&train.start, learner) {
+            let expected = "none with this architecture, for a bundle does not say what was folded into its parameters";
+            field("train.start", expected, start.display().to_string(), !settings.architecture.folds())?;
+        }
         if let Some(baselines) = &self.baselines {
             let rate = baselines.outer_rate;
             field("baselines.outer_rate", "a number above 0", rate.to_string(), positive(rate))?;
@@ -439,7 +446,7 @@ impl Config {
             (Some(_), Some(image)) => Input { image: Some(image), ..Input::vector(len, input) },
             (None, _) => Input::vector(len, input),
         };
-        let mut network = networks::Plan {
+        let plan = networks::Plan {
             input,
             convolutions: convolutions.as_ref(),
             context: *context,
@@ -447,19 +454,27 @@ impl Config {
             activation,
             features: features.unwrap_or(activation),
             of_each_head,
-        }
-        .network(&heads)?;
+        };
         let weights = &self.network.weights;
+        let wrong = || ConfigError::Field {
+            field: "network.weights",
+            expected: "a number from 0 for each head, not all of them 0; with multi-task training none, but learner.weighting",
+            found: format!("{weights:?} for {} heads", heads.len()),
+        };
+        if let LearnerConfig::MultiTask(settings) = &self.learner {
+            if !weights.is_empty() {
+                return Err(wrong());
+            }
+            settings.architecture.check(&plan)?;
+            return Ok(settings.architecture.network(&plan, &heads)?);
+        }
+        let mut network = plan.network(&heads)?;
         if !weights.is_empty() {
             let right = weights.len() == heads.len()
                 && weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite())
                 && weights.iter().any(|weight| *weight > 0.0);
-            if !right || matches!(self.learner, LearnerConfig::MultiTask(_)) {
-                return Err(ConfigError::Field {
-                    field: "network.weights",
-                    expected: "a number from 0 for each head, not all of them 0; with multi-task training none, but learner.weighting",
-                    found: format!("{weights:?} for {} heads", heads.len()),
-                });
+            if !right {
+                return Err(wrong());
             }
             network.heads.iter_mut().zip(weights).for_each(|(head, weight)| head.weight = *weight);
         }

@@ -27,8 +27,9 @@ use crate::cuda::{Chosen, DeviceChoice, DeviceError};
 use crate::engine::Cuda;
 use crate::engine::{Cpu, Engine, EngineError};
 use crate::export::ExportError;
-use crate::learn::Learner;
+use crate::learn::{Learner, State};
 use crate::model::Model;
+use crate::streams::Purpose;
 use crate::world::World;
 use log::Log;
 pub use log::{Line, Progress};
@@ -261,8 +262,12 @@ fn begin_together<E: Engine>(
 ) -> Result<Checkpoint, TrainError> {
     let network = engine.network();
     let first = collective.rank() == 0;
-    let begun =
-        first.then(|| start::begin(config, world, network, learner.initial_rates(network), options)).transpose();
+    let state = || {
+        let mut params = initial_parameters(network, config.seed, Purpose::Initial, 0);
+        learner.initialise(&mut params);
+        State { params, rates: learner.initial_rates(network) }
+    };
+    let begun = first.then(|| start::begin(config, world, network, state(), options)).transpose();
     let begun = agree(collective, begun)?;
     if collective.size() == 1
         && let Some(begun) = begun

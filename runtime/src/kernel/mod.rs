@@ -18,6 +18,8 @@ pub mod finite;
 pub mod lanes;
 pub mod loss;
 #[cfg(feature = "layers")]
+pub mod mixture;
+#[cfg(feature = "layers")]
 pub mod norm;
 #[cfg(feature = "layers")]
 pub mod pool;

@@ -10,6 +10,7 @@ use crate::kernel::dense::{self, Size, Update, panel_len};
 use crate::kernel::{
     arrange,
     conv::{self, Conv},
+    mixture::{self, Mixture},
     norm,
     pool::{self, Pool},
 };
@@ -35,6 +36,8 @@ pub(super) enum Kind {
     Flatten,
     #[cfg(feature = "layers")]
     Context,
+    #[cfg(feature = "layers")]
+    Mixture(Mixture),
 }
 
 impl Kind {
@@ -65,6 +68,8 @@ impl Kind {
             Layer::Flatten => Some(Self::Flatten),
             #[cfg(feature = "layers")]
             Layer::Context { .. } => Some(Self::Context),
+            #[cfg(feature = "layers")]
+            Layer::Mixture { .. } => Mixture::new(layer).map(Self::Mixture),
         }
     }
 
@@ -214,8 +219,12 @@ impl Planned {
         needs_input(self.activation())
     }
 
-    /// Multiply-adds of its product or convolution, for one row.
+    /// Multiply-adds of its product, convolution or mixture, for one row.
     pub(super) fn multiply_adds(&self) -> u64 {
+        #[cfg(feature = "layers")]
+        if let Kind::Mixture(mixture) = self.kind {
+            return mixture.multiply_adds();
+        }
         let weight = self.weight_len() as u64;
         match self.layer.layer {
             Layer::Dense { .. } => weight,
@@ -234,6 +243,8 @@ impl Planned {
             Kind::Dense => 2 * panel_len(path, self.layer.inputs()),
             #[cfg(feature = "layers")]
             Kind::Convolution(conv) => conv::scratch_len(path, *conv),
+            #[cfg(feature = "layers")]
+            Kind::Mixture(mixture) => mixture.scratch_len(),
             #[cfg(feature = "layers")]
             _ => 0,
         }
@@ -268,6 +279,8 @@ impl Planned {
             Kind::Flatten => arrange::flatten(self.layer.input, inputs.x, z),
             #[cfg(feature = "layers")]
             Kind::Context => arrange::append(self.layer.inputs(), Some(inputs.x), w, z),
+            #[cfg(feature = "layers")]
+            Kind::Mixture(mixture) => mixture::forward(path, *mixture, inputs.x, z, scratch),
         }
     }
 
@@ -311,6 +324,9 @@ impl Planned {
                 (Kind::GlobalAveragePool, Some(rx)) => {
                     pool::global_average_forward(path, self.layer.input, rows, rx, rz);
                 }
+                (Kind::Mixture(mixture), Some(rx)) => {
+                    mixture::forward_tangent(path, *mixture, inputs.x, rx, rz, scratch);
+                }
                 (_, Some(rx)) => arrange::flatten(self.layer.input, rx, rz),
             },
         }
@@ -338,11 +354,13 @@ impl Planned {
             #[cfg(feature = "layers")]
             Kind::LayerNorm => norm::input_gradient(path, self.layer.input, rows, x, dz, w, dx, update),
             #[cfg(feature = "layers")]
+            Kind::Mixture(mixture) => mixture::input_gradient(path, *mixture, x, dz, (dx, update), scratch),
+            #[cfg(feature = "layers")]
             _ => self.linear_input_gradient(path, rows, x, a, dz, gate, (dx, update)),
         }
     }
 
-    /// The same for the layers without parameters at their products, which are linear once the largest values are known.
+    /// The same for the other layers without parameters at their products, which are linear once the largest values are known.
     #[cfg(feature = "layers")]
     fn linear_input_gradient(
         &self,
@@ -393,6 +411,11 @@ impl Planned {
             Kind::LayerNorm => {
                 let x = (inputs.x, tangents.x);
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
+            }
+            #[cfg(feature = "layers")]
+            Kind::Mixture(mixture) => {
+                let both_x = (inputs.x, tangents.x.unwrap_or_default());
+                mixture::input_gradient_tangent(path, *mixture, both_x, both, (rdx, update), scratch);
             }
             #[cfg(feature = "layers")]
             _ => self.linear_input_gradient(path, rows, inputs.x, a, rd, gate, (rdx, update)),

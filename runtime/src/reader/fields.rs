@@ -15,7 +15,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// Most fields that are known of an object.
-pub(super) const MOST: usize = if cfg!(feature = "rules") { 8 } else { 5 };
+pub(super) const MOST: usize = if cfg!(any(feature = "layers", feature = "rules")) { 8 } else { 5 };
 
 /// In place of a value; whole numbers from this one on count as the largest. A number takes less flash than an `Option`.
 const MISSING: usize = usize::MAX - 1;

@@ -202,6 +202,12 @@ fn read_layer(cursor: &mut Cursor<'_>, into: &mut Layer) -> Read<()> {
         "#len",
         #[cfg(feature = "layers")]
         "*window",
+        #[cfg(feature = "layers")]
+        "#experts",
+        #[cfg(feature = "layers")]
+        "#gates",
+        #[cfg(feature = "layers")]
+        "#first",
     ]);
     #[cfg(feature = "layers")]
     let mut window = None;
@@ -230,7 +236,7 @@ fn layer(kind: &Raw<'_>, [activation, outputs, ..]: [usize; MOST]) -> Option<Lay
 #[cfg(feature = "layers")]
 fn layer(
     kind: &Raw<'_>,
-    [activation, outputs, layers, len, ..]: [usize; MOST],
+    [activation, outputs, layers, len, _, experts, gates, first]: [usize; MOST],
     window: Option<Window>,
 ) -> Option<Layer> {
     let activation = ACTIVATIONS.get(activation);
@@ -251,6 +257,10 @@ fn layer(
         Layer::Residual { layers: layers?, activation: activation? }
     } else if kind.is("context") {
         Layer::Context { len: len? }
+    } else if kind.is("mixture") {
+        let few = |number: usize| u8::try_from(number).ok();
+        let (experts, gates, first, outputs) = (few(experts)?, few(gates)?, few(first)?, few(outputs?)?);
+        Layer::Mixture { experts, gates, first, outputs, activation: activation? }
     } else {
         return None;
     })
@@ -385,6 +395,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use sinew_models::bundle::Metadata;
+    use std::vec;
 
     fn layer() -> impl Strategy<Value = Layer> {
         let window = || {
@@ -408,6 +419,9 @@ mod tests {
             (number(), activation()).prop_map(|(layers, activation)| Layer::Residual { layers, activation }),
             Just(Layer::Flatten),
             number().prop_map(|len| Layer::Context { len }),
+            (any::<[u8; 4]>(), activation()).prop_map(|([experts, gates, first, outputs], activation)| {
+                Layer::Mixture { experts, gates, first, outputs, activation }
+            }),
         ]
     }
 

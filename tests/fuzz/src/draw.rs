@@ -95,7 +95,7 @@ impl<'a> Draw<'a> {
         let outputs = self.one(&[1, 2, 3, 4, 5, 2, 3, 17]);
         let activation = self.activation();
         let dense = Layer::Dense { outputs, activation };
-        let layer = match self.below(12) {
+        let layer = match self.below(13) {
             0 | 1 => Layer::Convolution { outputs, window: self.window(), activation },
             2 => Layer::Depthwise { window: self.window(), activation },
             3 => Layer::MaxPool { window: self.window() },
@@ -105,6 +105,10 @@ impl<'a> Draw<'a> {
             7 => Layer::Residual { layers: 1 + self.below(2), activation },
             8 => Layer::Flatten,
             9 => Layer::Context { len: 1 + self.below(3) },
+            10 => {
+                let [experts, gates, first, outputs] = [3, 3, 2, 3].map(|below| self.below(below) as u8);
+                Layer::Mixture { experts: 1 + experts, gates: 1 + gates, first, outputs, activation }
+            }
             _ => dense,
         };
         let fits = |layer: &Layer| layer.output(input).is_some_and(|output| !output.is_empty() && output.len() <= 128);

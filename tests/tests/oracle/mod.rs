@@ -119,6 +119,17 @@ fn sums<'v>(
             x.conv2d(weight, padding, stride, 1, channels)?.broadcast_add(&bias.reshape((1, channels, 1, 1))?)
         }
         Layer::Residual { layers, .. } => x + &taken[layer.index - layers],
+        Layer::Mixture { experts, gates, first, outputs, activation } => {
+            let [experts, gates, first, outputs] = [experts, gates, first, outputs].map(usize::from);
+            let (rows, units) = (x.dim(0)?, x.dim(1)? / experts - gates);
+            let values = activate(activation, x.narrow(1, 0, experts * units)?)?.reshape((rows, experts, units))?;
+            let mixtures = (first..first + outputs).map(|gate| {
+                let logits = x.narrow(1, experts * (units + gate), experts)?;
+                let shares = logits.broadcast_sub(&log_sum_exp(&logits)?)?.exp()?.reshape((rows, experts, 1))?;
+                values.broadcast_mul(&shares)?.sum(1)
+            });
+            Tensor::cat(&mixtures.collect::<Result<Vec<_>>>()?, 1)
+        }
         Layer::Context { len } => {
             let context = next()?.reshape((1, len))?.broadcast_as((x.dim(0)?, len))?;
             Tensor::cat(&[x, &context], 1)

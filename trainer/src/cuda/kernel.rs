@@ -93,6 +93,8 @@ sources! {
         NormStatistics "norm_statistics", NormForward "norm_forward", NormSums "norm_sums",
         NormInputs "norm_inputs", NormWeights "norm_weights",
     ];
+    /// Mixtures of experts.
+    Mixture, "mixture.cu", [MixtureForward "mixture_forward", MixtureInputs "mixture_inputs"];
     /// Losses.
     Loss, "loss.cu", [LossGradient "loss_gradient", LossTangent "loss_tangent"];
     /// The inner loop's steps, and the adjoint's.

@@ -24,6 +24,7 @@ pub mod device;
 pub mod driver;
 pub mod kernel;
 pub mod loss;
+pub mod mixture;
 pub mod norm;
 #[cfg(feature = "cuda")]
 pub mod nvrtc;

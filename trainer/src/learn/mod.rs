@@ -24,7 +24,8 @@ pub struct State<V = Vec<f32>> {
     /// Parameters: `[param_len]`.
     pub params: V,
     /// What is learned of the rule, such as inner rates: in training as its learner has it (a logarithm, for what must stay above 0), in a
-    /// [`Model`](crate::model::Model) the numbers of the rule's tensors, one after another.
+    /// [`Model`](crate::model::Model) the numbers of the rule's tensors, one after another. Behind them, in training, what the architecture
+    /// of a multi-task network mixes with.
     pub rates: V,
 }
 
@@ -58,6 +59,9 @@ pub trait Learner<E: Engine> {
 
     /// The rates to begin with.
     fn initial_rates(&self, network: &NetworkSpec) -> Vec<f32>;
+
+    /// Makes the parameters to begin with, from those that were drawn for the network as it stands.
+    fn initialise(&self, _params: &mut [f32]) {}
 
     /// Tasks as this learner computes on them.
     ///

@@ -24,12 +24,13 @@ const SCALING_EPISODES: u64 = 256;
 /// What stands for the seed in the path of a bundle to start with.
 const SEED: &str = "${SEED}";
 
-/// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with `rates`.
+/// The checkpoint in the folder, if the run is to go on from one; otherwise the run before its first iteration, with this
+/// state.
 pub(super) fn begin(
     config: &Config,
     world: &dyn World,
     network: &NetworkSpec,
-    rates: Vec<f32>,
+    state: State,
     options: &Options<'_>,
 ) -> Result<Checkpoint, TrainError> {
     let path = options.folder.join(CHECKPOINT);
@@ -38,7 +39,7 @@ pub(super) fn begin(
         if at.config != config.to_toml() {
             return Err(TrainError::OtherConfig { path });
         }
-        at.check(&path, network, rates.len())?;
+        at.check(&path, network, state.rates.len())?;
         return Ok(at);
     } else if path.exists() {
         return Err(TrainError::Exists { path: options.folder.into() });
@@ -46,7 +47,7 @@ pub(super) fn begin(
     if let Some(path) = &config.train.start {
         let path = PathBuf::from(path.to_string_lossy().replace(SEED, &config.seed.to_string()));
         let model = started(&path, network)?;
-        return Ok(at_first(config, State { params: model.state.params, rates }, model.scaling));
+        return Ok(at_first(config, State { params: model.state.params, ..state }, model.scaling));
     }
     let main = config.train.shots.main();
     let samples = episodes(world, Split::Train, main, config.seed, Purpose::Scaling, SCALING_EPISODES);
@@ -59,7 +60,6 @@ pub(super) fn begin(
         Scaling::none(network)
     }
     .for_outputs(world.signature().outputs.len());
-    let state = State { params: initial_parameters(network, config.seed, Purpose::Initial, 0), rates };
     Ok(at_first(config, state, scaling))
 }
 

@@ -32,6 +32,12 @@ pub(super) struct Gradient {
     pub add: bool,
 }
 
+/// What is known without parameters and without a direction.
+fn of_gradient(x: Address, dz: Address) -> Known {
+    let (none, no_params) = (Address::NONE, PerTask::default());
+    Known { x, rx: none, dz, rdz: none, w: no_params, v: no_params }
+}
+
 impl Passes<'_> {
     /// Words of scratch that the passes over such rows need.
     pub fn scratch(plan: &Plan, rows: &Ragged, multiprocessors: u32) -> usize {
@@ -70,8 +76,7 @@ impl Passes<'_> {
                     self.launches.push(Pool { geometry, max, rows: rows.rows }.forward(x, here.a));
                 }
                 Kind::Norm(norm) => {
-                    let none = (Address::NONE, PerTask::default());
-                    let known = Known { x, rx: none.0, dz: none.0, rdz: none.0, w, v: none.1 };
+                    let known = Known { w, ..of_gradient(x, Address::NONE) };
                     norm.forward(&rows, &known, false, here.a, self.scratch, self.launches);
                 }
                 Kind::Residual => {
@@ -85,6 +90,9 @@ impl Passes<'_> {
                 Kind::Context([inputs, len]) => {
                     self.put_before(x, inputs, here.a, inputs + len, false);
                     self.launches.push(arrange::context(&rows, w, inputs, len, here.a));
+                }
+                Kind::Mixture(mixture) => {
+                    self.launches.push(mixture.forward(rows.rows, &of_gradient(x, Address::NONE), here.a))
                 }
             }
             if !activated {
@@ -202,10 +210,10 @@ impl Passes<'_> {
                 self.launches.push(Pool { geometry, max, rows: rows.rows }.backward(x, a, d, to, add));
             }
             Kind::Norm(norm) => {
-                let none = (Address::NONE, PerTask::default());
-                let known = Known { x, rx: none.0, dz: d, rdz: none.0, w, v: none.1 };
+                let known = Known { w, ..of_gradient(x, d) };
                 norm.inputs(&rows, &known, to, add, self.scratch, self.launches);
             }
+            Kind::Mixture(mixture) => self.launches.push(mixture.inputs(rows.rows, &of_gradient(x, d), to, add)),
             Kind::Residual => self.launches.push(arrange::put(d, to, rows.rows, planned.outputs(), add)),
             Kind::Flatten([pixels, channels]) => {
                 self.launches.push(arrange::transpose(d, to, rows.rows, [channels, pixels], add));
@@ -226,14 +234,12 @@ impl Passes<'_> {
                 convolve.weights(&rows, pairs, to, add, self.multiprocessors, self.scratch, self.launches);
             }
             Kind::Norm(norm) => {
-                let none = (Address::NONE, PerTask::default());
-                let known = Known { x, rx: none.0, dz: here.dz, rdz: none.0, w: none.1, v: none.1 };
-                norm.weights(&rows, &known, to, add, self.scratch, self.launches);
+                norm.weights(&rows, &of_gradient(x, here.dz), to, add, self.scratch, self.launches);
             }
             Kind::Context([inputs, len]) => {
                 self.launches.push(arrange::context_gradient(&rows, here.dz, inputs, len, to, add));
             }
-            Kind::Pool { .. } | Kind::Residual | Kind::Flatten(_) => {}
+            Kind::Pool { .. } | Kind::Residual | Kind::Flatten(_) | Kind::Mixture(_) => {}
         }
     }
 

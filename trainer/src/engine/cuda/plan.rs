@@ -7,6 +7,7 @@ use sinew_runtime::kernel::activation::{is_curved, needs_input};
 use super::store::Pieces;
 use crate::cuda::Address;
 use crate::cuda::convolve::Convolve;
+use crate::cuda::mixture::Mixture;
 use crate::cuda::norm::Norm;
 use crate::cuda::window::Geometry;
 
@@ -26,6 +27,7 @@ pub(super) enum Kind {
     Flatten([usize; 2]),
     /// Inputs, and values that are added.
     Context([usize; 2]),
+    Mixture(Mixture),
 }
 
 /// One layer.
@@ -176,6 +178,11 @@ fn kind_of(layer: &PlacedLayer) -> Kind {
         Layer::Residual { .. } => Kind::Residual,
         Layer::Flatten => Kind::Flatten([layer.input.height * layer.input.width, layer.input.channels]),
         Layer::Context { len } => Kind::Context([layer.inputs(), len]),
+        Layer::Mixture { experts, gates, first, outputs, activation } => {
+            // Of a checked network it takes what comes to it.
+            let units = layer.layer.units_of_expert(layer.input).unwrap_or(0);
+            Kind::Mixture(Mixture { experts, gates, first, outputs, units, activation })
+        }
     }
 }
 

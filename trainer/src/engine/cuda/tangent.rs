@@ -77,6 +77,10 @@ impl Passes<'_> {
             Kind::Pool { geometry, max } => {
                 self.launches.push(Pool { geometry, max, rows: rows.rows }.tangent(x, of.a, rx, here.rz));
             }
+            Kind::Mixture(mixture) => {
+                let known = self.known(planned, along, [Address::NONE; 2]);
+                self.launches.push(mixture.forward(rows.rows, &known, here.rz));
+            }
             Kind::Flatten(shape) => self.launches.push(arrange::transpose(rx, here.rz, rows.rows, shape, false)),
         }
         if planned.activation() != Activation::Identity {
@@ -123,6 +127,7 @@ impl Passes<'_> {
                 self.launches.push(convolve.inputs(&rows, pairs, to, add));
             }
             Kind::Norm(norm) => norm.inputs(&rows, &known, to, add, self.scratch, self.launches),
+            Kind::Mixture(mixture) => self.launches.push(mixture.inputs(rows.rows, &known, to, add)),
             // The others are linear, once the largest values are known.
             _ => self.input_gradient(planned, (known.x, a), here.rd, known.w, (to, add)),
         }
@@ -148,7 +153,7 @@ impl Passes<'_> {
             Kind::Context([inputs, len]) => {
                 self.launches.push(arrange::context_gradient(&rows, here.rd, inputs, len, to, add));
             }
-            Kind::Pool { .. } | Kind::Residual | Kind::Flatten(_) => {}
+            Kind::Pool { .. } | Kind::Residual | Kind::Flatten(_) | Kind::Mixture(_) => {}
         }
     }
 }
