@@ -93,7 +93,7 @@ pub fn leave_out(spec: &NetworkSpec, targets: &mut [f64], numbers: &mut Numbers)
         for head in &spec.heads {
             let (own, others) = rest.split_at_mut(head.outputs());
             rest = others;
-            if numbers.next_bits() % 3 == 0 {
+            if numbers.next_bits().is_multiple_of(3) {
                 own.fill(f64::NAN);
             }
         }
