@@ -26,7 +26,8 @@ for part in "${@:-all}"; do
         mkdir -p "$out/join"
         sed "/^validation_tasks/a start = \"$(cd "$out" && pwd)/terrain/terrain-famo/seed-\${SEED}/model.safetensors\"" $j/maml.toml >"$out/join/maml-after-famo.toml"
         for head in log_energy slip log_time; do
-            $sinew compare $j/*.toml "$out/join/maml-after-famo.toml" --out "$out/join" --seeds 3 --shots 10 --labels $head --episodes 400 \
+            $sinew compare $j/maml.toml $j/anil.toml $j/meta-sgd.toml $j/cavia.toml "$out/join/maml-after-famo.toml" "$j/maml-${head#log_}-alone.toml" \
+                "$j/meta-sgd-${head#log_}-alone.toml" --out "$out/join" --seeds 3 --shots 10 --labels $head --episodes 200 \
                 --reference "maml-${head#log_}-alone"
             mkdir -p "$out/join/$head"
             mv "$out"/join/compare.* "$out/join/$head/"
