@@ -43,7 +43,9 @@ for benchmark in "${@:-all}"; do
     esac
     case $benchmark in
     omniglot | all)
-        $sinew compare $c/omniglot-maml.toml $c/omniglot-anil.toml $c/omniglot-meta-sgd.toml $c/omniglot-reptile.toml $c/omniglot-ridge.toml \
+        $sinew compare $c/omniglot-maml.toml --out "$out/omniglot" --seeds 3 --shots 1 --steps 1,3
+        mkdir -p "$out/omniglot/maml" && mv "$out"/omniglot/compare.* "$out/omniglot/maml/"
+        $sinew compare $c/omniglot-anil.toml $c/omniglot-meta-sgd.toml $c/omniglot-reptile.toml $c/omniglot-ridge.toml \
             $c/omniglot-meta-lstm.toml --out "$out/omniglot" --seeds 3 --shots 1
         $sinew compare $c/omniglot-prototype.toml --out "$out/omniglot-prototype" --seeds 3 --shots 1,5
         $sinew compare $c/omniglot-siamese.toml --out "$out/omniglot-siamese" --seeds 3 --shots 1
