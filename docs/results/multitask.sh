@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/multitask.md; what is done already is only judged again.
-# Usage: docs/results/multitask.sh OUT [PART...], with terrain, grasp, join, landscape.
+# Usage: docs/results/multitask.sh OUT [PART...], with terrain, architectures, grasp, join, landscape.
 set -eu
 out=$1
 shift
@@ -12,6 +12,13 @@ for part in "${@:-all}"; do
     case $part in
     terrain | all)
         $sinew compare $c/terrain-*.toml --out "$out/terrain" --seeds 3 --shots 16 --steps 0 --episodes 400
+        ;;
+    esac
+    case $part in
+    architectures | all)
+        t=$c/terrain
+        $sinew compare $t-alone-*.toml $t-sum.toml $t-soft.toml $t-cross-stitch.toml $t-mmoe.toml $t-cgc.toml $t-famo.toml $t-famo-next.toml \
+            --out "$out/architectures" --seeds 3 --shots 16 --steps 0 --episodes 400
         ;;
     esac
     case $part in
