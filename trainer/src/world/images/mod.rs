@@ -28,7 +28,7 @@ pub mod alphabets;
 pub mod archive;
 mod collection;
 mod config;
-mod distort;
+pub mod distort;
 mod episode;
 mod error;
 pub mod folders;
