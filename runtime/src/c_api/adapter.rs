@@ -24,17 +24,8 @@ pub unsafe extern "C" fn sinew_adapter_observe(
     y: *const f32,
     y_len: usize,
 ) -> SinewCode {
-    let observe = || {
-        // SAFETY: the contract of this module.
-        let (adapter, block) = unsafe { SinewAdapter::enter(adapter) }?;
-        if overlap(block, span(x, x_len)?) || overlap(block, span(y, y_len)?) {
-            return Err(SinewCode::Overlap);
-        }
-        // SAFETY: the contract of this module; neither lies in what the adapter writes to.
-        let (x, y) = unsafe { (array(x, x_len)?, array(y, y_len)?) };
-        Ok(adapter.observe(x, y)?)
-    };
-    observe().into()
+    // SAFETY: the contract of this module.
+    unsafe { sinew_adapter_observe_heads(adapter, x, x_len, y, y_len, u32::MAX) }
 }
 
 /// As sinew_adapter_observe, of a sample that carries the labels of some heads only: bit i of labelled is for head i of the bundle, in the
