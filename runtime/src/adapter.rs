@@ -3,7 +3,7 @@
 mod budget;
 mod error;
 #[cfg(feature = "masks")]
-mod labels;
+pub(crate) mod labels;
 mod learner;
 pub(crate) mod memory;
 mod plan;

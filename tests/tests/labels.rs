@@ -5,7 +5,8 @@ mod adapters;
 use adapters::{close, observe, on_every_path};
 use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Input, InputForm, Loss, MAX_HEADS};
-use sinew_runtime::{AdaptError, Adapter, Guard, HeadSet, ObserveError, Outcome};
+use sinew_runtime::live::Channel;
+use sinew_runtime::{AdaptError, Adapter, Bundle, Guard, HeadSet, ObserveError, Outcome};
 use sinew_tests::bundle::{Parts, gradient, several_heads};
 use sinew_tests::rules::{dense, every, head, network};
 use sinew_tests::sample::Numbers;
@@ -108,6 +109,43 @@ fn all_labels_are_those_of_observe() {
         adapter.adapt(|| false).unwrap();
         assert!(adapter.parameters().iter().map(|value| value.to_bits()).eq(plain));
     });
+}
+
+#[test]
+fn labels_of_some_heads_cross_to_another_thread() {
+    let parts = Parts::new(several_heads(InputForm::Both), gradient(Rate::Constant, Scope::All), 0.1, 13);
+    let (bytes, (x, y), labelled) = (parts.bytes(), parts.samples(6, 14), some(6, 4, 15));
+    let bundle = Bundle::parse(&bytes).unwrap();
+    let y = masked(&parts, &y, &labelled);
+    on_every_path(&parts, 6, |path, whole| {
+        let mut memory = vec![f32::NAN; Adapter::memory_len_on(path, &bundle, 6).unwrap()];
+        let adapter = Adapter::new_on(path, &bundle, 6, &mut memory).unwrap();
+        let mut memory = vec![f32::NAN; Channel::<4>::memory_len(&adapter)];
+        let mut channel = Channel::<4>::new();
+        let (mut control, mut beside) = channel.connect(adapter, &mut memory).unwrap();
+        for ((x, y), labelled) in x.chunks(whole.input_len()).zip(y.chunks(whole.output_len())).zip(&labelled) {
+            assert_eq!(control.observe_heads(x, y, HeadSet::NONE), Err(ObserveError::NoHead));
+            assert!(matches!(control.observe_heads(&x[1..], y, *labelled), Err(ObserveError::Length(_))));
+            assert!(control.observe_heads(x, y, *labelled).unwrap());
+            whole.observe_heads(x, y, *labelled).unwrap();
+            let report = whole.adapt(|| false).unwrap();
+            assert_eq!(beside.work(|| false).report, Some(report));
+            assert_eq!(beside.adapter().parameters(), whole.parameters());
+        }
+        assert_eq!(control.sent(), 6);
+    });
+    // A rule that fits all heads to the same rows gets no others, and says so on the side that has them.
+    let parts = every(9).into_iter().find(|parts| matches!(parts.rule, Rule::Ridge { .. })).unwrap();
+    let (bytes, (x, y)) = (parts.bytes(), parts.samples(1, 10));
+    let bundle = Bundle::parse(&bytes).unwrap();
+    let mut memory = vec![f32::NAN; Adapter::memory_len(&bundle, 6).unwrap()];
+    let adapter = Adapter::new(&bundle, 6, &mut memory).unwrap();
+    let mut memory = vec![f32::NAN; Channel::<4>::memory_len(&adapter)];
+    let mut channel = Channel::<4>::new();
+    let (mut control, _beside) = channel.connect(adapter, &mut memory).unwrap();
+    assert_eq!(control.observe_heads(&x, &y, HeadSet::NONE), Err(ObserveError::AllHeads));
+    assert!(control.observe_heads(&x, &y, HeadSet::ALL).unwrap());
+    assert_eq!(control.sent(), 1);
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl HeadSet {
 }
 
 impl Adapter<'_> {
+    /// Whether the rule takes gradient steps, so that samples may carry the labels of some heads only.
+    pub(crate) fn takes_steps(&self) -> bool {
+        self.learner.takes_steps()
+    }
+
     /// As [`Adapter::observe`], of a sample that carries the labels of the heads in `labelled` only: what `y` has in the columns of
     /// others is not looked at. A head learns from its own labels, and gains from those of others through layers that they share. Losses
     /// are means over all support rows, so that each label weighs as much as any other.
@@ -60,24 +65,8 @@ impl Adapter<'_> {
     pub fn observe_heads(&mut self, x: &[f32], y: &[f32], labelled: HeadSet) -> Result<(), ObserveError> {
         LengthError::check(self.input_len(), x.len())?;
         LengthError::check(self.output_len(), y.len())?;
-        let path = self.plan.network.path();
-        let (mut some, mut all, mut finite) = (false, true, all_finite(path, x));
-        for (head, (column, outputs)) in self.plan.network.head_columns().enumerate() {
-            let has = labelled.has(head);
-            (some, all) = (some | has, all & has);
-            finite &= !has || all_finite(path, part(y, column, outputs));
-        }
-        if all {
+        if is_whole(&self.plan.network, self.takes_steps(), x, y, labelled)? {
             return self.observe(x, y);
-        }
-        if !self.learner.takes_steps() {
-            return Err(ObserveError::AllHeads);
-        }
-        if !some {
-            return Err(ObserveError::NoHead);
-        }
-        if !finite {
-            return Err(ObserveError::NotFinite);
         }
         let columns = self.plan.network.head_columns().enumerate();
         let has = columns.flat_map(|(head, (_, outputs))| core::iter::repeat_n(labelled.has(head), outputs));
@@ -86,6 +75,33 @@ impl Adapter<'_> {
         self.observed();
         Ok(())
     }
+}
+
+/// Whether a sample, whose lengths are as they must be, has the labels of all heads.
+///
+/// # Errors
+/// As [`Adapter::observe_heads`].
+pub(crate) fn is_whole(
+    network: &Network,
+    takes_steps: bool,
+    x: &[f32],
+    y: &[f32],
+    labelled: HeadSet,
+) -> Result<bool, ObserveError> {
+    let path = network.path();
+    let (mut some, mut all, mut finite) = (false, true, all_finite(path, x));
+    for (head, (column, outputs)) in network.head_columns().enumerate() {
+        let has = labelled.has(head);
+        (some, all) = (some | has, all & has);
+        finite &= !has || all_finite(path, part(y, column, outputs));
+    }
+    if !all && !takes_steps {
+        return Err(ObserveError::AllHeads);
+    }
+    if !some {
+        return Err(ObserveError::NoHead);
+    }
+    if finite { Ok(all) } else { Err(ObserveError::NotFinite) }
 }
 
 /// How many labels teach and how many judge.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Drain, Filler, In, Message, Out, Snapshot, Version};
+use super::{Content, Drain, Filler, In, Message, Out, Snapshot, Version};
 use crate::adapter::{Adapter, Corrupted};
 use crate::guard::{Outcome, Report};
 
@@ -52,13 +52,18 @@ impl<'q, 'm> AdapterSide<'q, 'm> {
         let inputs = adapter.input_len();
         while read < self.most
             && self.messages.next(|message: &mut Message<'m>| {
-                if message.reset {
-                    adapter.reset();
-                } else if let Some((x, y)) = message.row.split_at_checked(inputs) {
-                    // The control side has checked it.
-                    let observed = adapter.observe(x, y);
-                    debug_assert!(observed.is_ok());
-                }
+                let (x, y) = message.row.split_at_checked(inputs).unwrap_or_default();
+                // The control side has checked samples.
+                let observed = match message.content {
+                    Content::Reset => {
+                        adapter.reset();
+                        Ok(())
+                    }
+                    Content::Sample => adapter.observe(x, y),
+                    #[cfg(feature = "masks")]
+                    Content::Heads(labelled) => adapter.observe_heads(x, y, labelled),
+                };
+                debug_assert!(observed.is_ok());
             })
         {
             read += 1;

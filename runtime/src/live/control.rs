@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use super::{Filler, In, Message, Newest, Out, Snapshot, Version};
+use super::{Content, Filler, In, Message, Newest, Out, Snapshot, Version};
+#[cfg(feature = "masks")]
+use crate::adapter::{HeadSet, labels::is_whole};
 use crate::adapter::{ObserveError, Predictor, VarianceError};
 use crate::kernel::finite::{all_finite, checksum};
 use crate::network::Network;
@@ -13,6 +15,9 @@ pub struct ControlSide<'q, 'm> {
     predictor: Predictor<'m>,
     messages: Filler<In<'q, Message<'m>>, Out<'q, Message<'m>>>,
     snapshots: Newest<Snapshot<'m>, Out<'q, Snapshot<'m>>, In<'q, Snapshot<'m>>>,
+    /// Whether the rule may be given the labels of some heads only.
+    #[cfg(feature = "masks")]
+    takes_steps: bool,
     sent: u64,
     dropped: u64,
 }
@@ -20,10 +25,19 @@ pub struct ControlSide<'q, 'm> {
 impl<'q, 'm> ControlSide<'q, 'm> {
     pub(super) const fn new(
         predictor: Predictor<'m>,
+        #[cfg(feature = "masks")] takes_steps: bool,
         messages: Filler<In<'q, Message<'m>>, Out<'q, Message<'m>>>,
         snapshots: Newest<Snapshot<'m>, Out<'q, Snapshot<'m>>, In<'q, Snapshot<'m>>>,
     ) -> Self {
-        Self { predictor, messages, snapshots, sent: 0, dropped: 0 }
+        Self {
+            predictor,
+            messages,
+            snapshots,
+            #[cfg(feature = "masks")]
+            takes_steps,
+            sent: 0,
+            dropped: 0,
+        }
     }
 
     /// The network.
@@ -53,19 +67,36 @@ impl<'q, 'm> ControlSide<'q, 'm> {
         if !(all_finite(path, x) && all_finite(path, y)) {
             return Err(ObserveError::NotFinite);
         }
+        Ok(self.send_sample(x, y, Content::Sample))
+    }
+
+    /// As [`ControlSide::observe`], of a sample that carries the labels of some heads, as
+    /// [`Adapter::observe_heads`](crate::Adapter::observe_heads) takes it.
+    ///
+    /// # Errors
+    /// As `Adapter::observe_heads`; nothing is sent then.
+    #[cfg(feature = "masks")]
+    pub fn observe_heads(&mut self, x: &[f32], y: &[f32], labelled: HeadSet) -> Result<bool, ObserveError> {
+        LengthError::check(self.input_len(), x.len())?;
+        LengthError::check(self.output_len(), y.len())?;
+        is_whole(self.network(), self.takes_steps, x, y, labelled)?;
+        Ok(self.send_sample(x, y, Content::Heads(labelled)))
+    }
+
+    fn send_sample(&mut self, x: &[f32], y: &[f32], content: Content) -> bool {
         let sent = self.send(|message| {
-            message.reset = false;
+            message.content = content;
             message.row.iter_mut().zip(x.iter().chain(y)).for_each(|(to, from)| *to = *from);
         });
         self.dropped += u64::from(!sent);
-        Ok(sent)
+        sent
     }
 
     /// Tells the adapter side that a new task begins: samples sent before count no more, and the meta-learned start comes back, in a
     /// snapshot of which [`Version::read`] is at least what [`ControlSide::sent`] says after this. False if there is no room for the
     /// word, which then has to be said again in a later cycle.
     pub fn reset(&mut self) -> bool {
-        self.send(|message| message.reset = true)
+        self.send(|message| message.content = Content::Reset)
     }
 
     fn send(&mut self, fill: impl FnOnce(&mut Message<'m>)) -> bool {

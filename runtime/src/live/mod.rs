@@ -22,6 +22,8 @@ pub use adapting::{AdapterSide, Work};
 pub use circulate::{Drain, Filler, Newest, Put, Take};
 pub use control::ControlSide;
 
+#[cfg(feature = "masks")]
+use crate::adapter::HeadSet;
 use crate::adapter::memory::{aligned, carve_one, padded};
 use crate::adapter::{Adapter, Predictor, SetupError};
 
@@ -47,10 +49,22 @@ struct Snapshot<'m> {
     values: &'m mut [f32],
 }
 
-/// A sample on its way, or the word that a new task begins.
+/// What a message says.
+#[derive(Clone, Copy, Debug)]
+enum Content {
+    /// A new task begins.
+    Reset,
+    /// A sample with the labels of all heads.
+    Sample,
+    /// A sample with the labels of some.
+    #[cfg(feature = "masks")]
+    Heads(HeadSet),
+}
+
+/// A message on its way.
 #[derive(Debug)]
 struct Message<'m> {
-    reset: bool,
+    content: Content,
     /// Inputs, then targets.
     row: &'m mut [f32],
 }
@@ -151,14 +165,20 @@ impl<'m, const N: usize> Channel<'m, N> {
         }
         for _ in 1..N {
             let row = carve_one(path, adapter.input_len() + adapter.output_len(), &mut rest).ok_or(short)?;
-            self.empty_rows.enqueue(Message { reset: false, row }).map_err(|_| short)?;
+            self.empty_rows.enqueue(Message { content: Content::Sample, row }).map_err(|_| short)?;
         }
         let (rows_in, rows_out) = self.full_rows.split();
         let (rows_back_in, rows_back_out) = self.empty_rows.split();
         let (snapshots_in, snapshots_out) = self.full_snapshots.split();
         let (snapshots_back_in, snapshots_back_out) = self.empty_snapshots.split();
         let newest = Newest::new(held, SNAPSHOTS - 1, snapshots_out, snapshots_back_in);
-        let control = ControlSide::new(predictor, Filler::new(rows_in, rows_back_out), newest);
+        let control = ControlSide::new(
+            predictor,
+            #[cfg(feature = "masks")]
+            adapter.takes_steps(),
+            Filler::new(rows_in, rows_back_out),
+            newest,
+        );
         let messages = Drain::new(rows_out, rows_back_in);
         let adapting = AdapterSide::new(adapter, messages, N, Filler::new(snapshots_in, snapshots_back_out));
         Ok((control, adapting))

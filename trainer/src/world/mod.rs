@@ -109,7 +109,7 @@ impl Signature {
 }
 
 /// A column's name as a head's: lower case, what is not a letter or digit as `_`.
-fn head_name(column: &str) -> String {
+pub(crate) fn head_name(column: &str) -> String {
     let letters = column.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
     let name: String = letters.take(sinew_models::spec::MAX_NAME).collect();
     if name.is_empty() { "output".into() } else { name }

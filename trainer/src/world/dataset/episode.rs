@@ -5,22 +5,24 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::table::TaskRows;
-use super::{Dataset, Order, Target, place};
+use super::target::Target;
+use super::{Dataset, Order, place};
 use crate::episode::{Episode, Samples};
-use crate::metric;
 use crate::world::{Metric, Predictor, Signature, Split, Task, World};
 
 impl Dataset {
     /// Appends one row of a task.
     fn push(&self, samples: &mut Samples, task: &TaskRows, position: usize) {
-        let row = |values: &[f32], length: usize| values[task.rows[position] * length..][..length].to_vec();
-        let class = task.classes[position];
-        let target = match self.target {
-            Target::Values => row(&self.table.targets, self.signature.outputs.len()),
-            Target::ZeroOrOne => vec![class as f32],
-            Target::OneHot => (0..self.class_count()).map(|other| f32::from(u8::from(other == class))).collect(),
-        };
-        samples.push(&row(&self.table.inputs, self.signature.inputs.len()), &target);
+        let row = |length: usize| task.rows[position] * length..(task.rows[position] + 1) * length;
+        let labels_of_row: usize = self.targets.iter().map(|target| target.labels()).sum();
+        let mut labels = &self.labels[row(labels_of_row)];
+        let mut outputs = Vec::with_capacity(self.signature.outputs.len());
+        for target in &self.targets {
+            let (own, others) = labels.split_at(target.labels());
+            target.push(own, &mut outputs);
+            labels = others;
+        }
+        samples.push(&self.table.inputs[row(self.signature.inputs.len())], &outputs);
     }
 }
 
@@ -31,6 +33,10 @@ impl World for Dataset {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn lacks_labels(&self) -> bool {
+        self.labels.iter().any(|label| label.is_nan())
     }
 
     fn task_count(&self, split: Split) -> Option<usize> {
@@ -95,27 +101,21 @@ impl World for Dataset {
 
     fn score(&self, _task: &Task, episode: &Episode, predictor: &mut Predictor<'_>) -> Vec<f64> {
         let Samples { inputs, targets, rows } = &episode.query;
-        if *rows == 0 {
-            return vec![f64::NAN; self.metrics.len()];
-        }
         let mut said = vec![0.0; targets.len()];
-        predictor(inputs, &mut said);
-        match self.target {
-            Target::ZeroOrOne => vec![
-                metric::balanced_accuracy(&said, targets),
-                metric::auroc(&said, targets),
-                metric::log_loss(&said, targets),
-            ],
-            Target::OneHot => {
-                let classes = self.class_count();
-                vec![
-                    metric::balanced_accuracy_of_classes(&said, targets, classes),
-                    metric::accuracy(&said, targets, classes),
-                    metric::class_log_loss(&said, targets, classes),
-                ]
-            }
-            Target::Values => vec![metric::rmse(&said, targets), metric::mae(&said, targets)],
+        if *rows > 0 {
+            predictor(inputs, &mut said);
         }
+        let width = self.signature.outputs.len();
+        let mut first = 0;
+        let of_head = |target: &Target| {
+            let columns = first..first + target.outputs();
+            first = columns.end;
+            let of_rows = targets.chunks_exact(width).zip(said.chunks_exact(width));
+            let own = of_rows.map(|(target, said)| (&target[columns.clone()], &said[columns.clone()]));
+            let (targets, said): (Vec<_>, Vec<_>) = own.filter(|(target, _)| !target[0].is_nan()).unzip();
+            target.score(&said.concat(), &targets.concat())
+        };
+        self.targets.iter().flat_map(of_head).collect()
     }
 
     fn oracle(&self, _task: &Task, _episode: &Episode) -> Option<Vec<f64>> {

@@ -101,6 +101,14 @@ pub enum DatasetError {
         /// The column.
         column: String,
     },
+    /// A column is of two heads.
+    #[error("{}: column `{column}` is in `outputs` of two heads", file.display())]
+    OutputOfTwo {
+        /// The file.
+        file: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// A cell holds what it should not.
     #[error("{}, line {line}, column `{column}`: expected {expected}, found {found}", file.display())]
     Cell {

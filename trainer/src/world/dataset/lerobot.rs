@@ -233,7 +233,7 @@ impl Meta {
     /// Says so where a description asks for an image, or for what has more than one dimension.
     fn refuse_images(&self, manifest: &Manifest) -> Result<(), DatasetError> {
         let asked =
-            manifest.inputs.iter().chain(&manifest.outputs).chain(manifest.task.names()).chain(manifest.group_names());
+            manifest.inputs.iter().chain(manifest.outputs()).chain(manifest.task.names()).chain(manifest.group_names());
         for name in asked {
             if let Some(feature) = self.info.features.get(name).filter(|feature| !feature.is_read()) {
                 let why =

@@ -58,6 +58,24 @@ impl Columns {
     }
 }
 
+/// What one head learns: a `[[heads]]`, or `outputs` and `loss` of the description itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadColumns {
+    pub name: Option<String>,
+    pub outputs: Vec<String>,
+    pub loss: LossName,
+    #[serde(default = "one")]
+    pub huber_delta: f32,
+}
+
+impl HeadColumns {
+    /// Whether its one column holds classes.
+    pub const fn has_classes(&self) -> bool {
+        matches!(self.loss, LossName::BinaryCrossEntropy | LossName::CrossEntropy)
+    }
+}
+
 /// The fields of `dataset.toml`; `Dataset` describes them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,12 +91,15 @@ pub(super) struct Manifest {
     pub every: usize,
     pub file_column: Option<String>,
     pub inputs: Vec<String>,
-    pub outputs: Vec<String>,
+    #[serde(default)]
+    outputs: Vec<String>,
     pub task: Columns,
     group: Option<Columns>,
-    pub loss: LossName,
-    #[serde(default = "one")]
-    pub huber_delta: f32,
+    loss: Option<LossName>,
+    huber_delta: Option<f32>,
+    /// One at least, once it is read.
+    #[serde(default)]
+    pub heads: Vec<HeadColumns>,
     #[serde(default = "file_order")]
     pub order: Order,
     train_order: Option<Order>,
@@ -105,16 +126,42 @@ impl Manifest {
     /// Reads and checks the description at `path`.
     pub fn read(path: &Path) -> Result<Self, DatasetError> {
         let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read { path: path.into(), source })?;
-        let manifest: Self = toml::from_str(&text)
+        let mut manifest: Self = toml::from_str(&text)
             .map_err(|source| DatasetError::Parse { path: path.into(), source: Box::new(source) })?;
+        manifest.name_heads(path)?;
         manifest.check(path)?;
         Ok(manifest)
+    }
+
+    /// Makes a head of `outputs` and `loss`, which stand alone or not at all.
+    fn name_heads(&mut self, path: &Path) -> Result<(), DatasetError> {
+        let wrong =
+            |field, expected, found: String| Err(DatasetError::Field { path: path.into(), field, expected, found });
+        let Self { outputs, loss, huber_delta, heads, .. } = self;
+        if !heads.is_empty() {
+            if outputs.is_empty() && loss.is_none() && huber_delta.is_none() {
+                return Ok(());
+            }
+            let expected = "no `outputs`, `loss` or `huber_delta` outside of `[[heads]]`, each of which has its own";
+            return wrong("heads", expected, format!("{} beside them", heads.len()));
+        }
+        let Some(loss) = *loss else {
+            return wrong("loss", "the loss of `outputs`, or `[[heads]]`", "nothing".into());
+        };
+        let (outputs, huber_delta) = (std::mem::take(outputs), huber_delta.unwrap_or_else(one));
+        heads.push(HeadColumns { name: None, outputs, loss, huber_delta });
+        Ok(())
+    }
+
+    /// The names and globs of all columns that are predicted.
+    #[cfg(feature = "parquet")]
+    pub fn outputs(&self) -> impl Iterator<Item = &String> {
+        self.heads.iter().flat_map(|head| &head.outputs)
     }
 
     fn check(&self, path: &Path) -> Result<(), DatasetError> {
         let wrong =
             |field, expected, found: String| Err(DatasetError::Field { path: path.into(), field, expected, found });
-        let classes = matches!(self.loss, LossName::BinaryCrossEntropy | LossName::CrossEntropy);
         let Shares { validation, test, .. } = self.split;
         if self.name.is_empty() {
             return wrong("name", "a name", "nothing".into());
@@ -136,22 +183,24 @@ impl Manifest {
             return wrong("every", "at least 1 row", "0".into());
         }
         let files: &[String] = if self.format == Format::Lerobot { &self.inputs } else { &self.files };
-        for (field, columns) in [
-            ("files", files),
-            ("inputs", &self.inputs),
-            ("outputs", &self.outputs),
-            ("task", self.task.names()),
-            ("group", self.group_names()),
-        ] {
+        for (field, columns) in
+            [("files", files), ("inputs", &self.inputs), ("task", self.task.names()), ("group", self.group_names())]
+        {
             if columns.is_empty() || columns.iter().any(String::is_empty) {
                 return wrong(field, "at least one name, none of them empty", format!("{columns:?}"));
             }
         }
-        if classes && self.outputs.len() != 1 {
-            return wrong("outputs", "the one column that holds the class", format!("{:?}", self.outputs));
-        }
-        if !(self.huber_delta.is_finite() && self.huber_delta > 0.0) {
-            return wrong("huber_delta", "a number above 0", self.huber_delta.to_string());
+        for head in &self.heads {
+            let HeadColumns { outputs, huber_delta, .. } = head;
+            if outputs.is_empty() || outputs.iter().any(String::is_empty) {
+                return wrong("outputs", "at least one name, none of them empty", format!("{outputs:?}"));
+            }
+            if head.has_classes() && outputs.len() != 1 {
+                return wrong("outputs", "the one column that holds the class", format!("{outputs:?}"));
+            }
+            if !(huber_delta.is_finite() && *huber_delta > 0.0) {
+                return wrong("huber_delta", "a number above 0", huber_delta.to_string());
+            }
         }
         if self.query == Some(0) {
             return wrong("query", "at least 1 row", "0".into());
@@ -272,6 +321,9 @@ mod tests {
         }
         let two = WHOLE.replace("mean_squared", "cross_entropy").replace("[\"y\"]", "[\"y\", \"z\"]");
         assert!(checked(&two).unwrap_err().contains("the one column"));
+        assert!(checked(&WHOLE.replace("loss =", "# loss =")).unwrap_err().contains("expected the loss of `outputs`"));
+        let head = "[[heads]]\noutputs = [\"z\"]\nloss = \"huber\"";
+        assert!(checked(&format!("{WHOLE}\n{head}")).unwrap_err().contains("found 1 beside them"));
         assert!(Manifest::read(Path::new("nowhere/dataset.toml")).unwrap_err().to_string().contains("nowhere"));
     }
 

@@ -16,6 +16,7 @@
 //! | `group` | a column or several that name what must not be split apart | as `task` |
 //! | `loss` | `mean_squared`, `huber`, `binary_cross_entropy` (0 or 1), `cross_entropy` (any labels) | |
 //! | `huber_delta` | where the Huber loss turns linear | 1 |
+//! | `[[heads]]` | in place of `outputs` and `loss`: several jobs of one network, each with `name` (as its column), `outputs`, `loss`, `huber_delta`; an empty cell is a label that the row lacks | |
 //! | `order` | `file`: the first K rows (of each class) are the support; `random`: any K | `file` |
 //! | `train_order` | the same for training episodes | as `order` |
 //! | `query` | most query rows of a training episode, drawn from the rest; other splits are judged on all | all |
@@ -33,6 +34,7 @@ mod parquet_rows;
 mod signature;
 mod split;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 #[cfg(all(test, feature = "parquet"))]
@@ -48,20 +50,10 @@ use super::{Column, Metric, Signature, Split, Task};
 pub use error::DatasetError;
 #[cfg(feature = "parquet")]
 use manifest::Format;
+use manifest::Manifest;
 pub use manifest::Order;
-use manifest::{LossName, Manifest};
 use table::{Table, TaskRows};
-
-/// What a row's target is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Target {
-    /// The values of the output columns.
-    Values,
-    /// One value, 0 or 1.
-    ZeroOrOne,
-    /// As many values as classes, one of them 1.
-    OneHot,
-}
+use target::Target;
 
 /// Tasks from recorded data. Cheap to clone: the rows are shared.
 #[derive(Clone, Debug)]
@@ -69,12 +61,15 @@ pub struct Dataset {
     name: String,
     signature: Signature,
     metrics: Vec<Metric>,
-    target: Target,
+    /// Of each head.
+    targets: Vec<Target>,
     order: Order,
     train_order: Order,
     query: Option<usize>,
     validation: f64,
     table: Arc<Table>,
+    /// `[rows, Σ Target::labels]`.
+    labels: Arc<[f32]>,
     tasks: Vec<TaskRows>,
     /// The split of each group.
     splits: Vec<Split>,
@@ -104,7 +99,7 @@ impl Dataset {
         let path = path.as_ref();
         let manifest = Manifest::read(path)?;
         let data = data.as_ref();
-        let (table, tasks) = match manifest.format {
+        let (mut table, tasks) = match manifest.format {
             #[cfg(feature = "parquet")]
             Format::Parquet => parquet_rows::read(&manifest, &manifest.files(path, data)?)?,
             #[cfg(feature = "parquet")]
@@ -112,22 +107,18 @@ impl Dataset {
             // Without the feature the description has been refused by now.
             _ => table::read(&manifest, &manifest.files(path, data)?)?,
         };
-        let signature = signature::of(&manifest, &table, path)?;
+        let (signature, targets) = signature::of(&manifest, &table, path)?;
         let splits = split::by_share(table.groups.len(), &manifest.split)?;
-        let (target, metrics) = match manifest.loss {
-            LossName::BinaryCrossEntropy => (Target::ZeroOrOne, signature::binary_metrics()),
-            LossName::CrossEntropy => (Target::OneHot, signature::class_metrics()),
-            LossName::MeanSquared | LossName::Huber => (Target::Values, signature::value_metrics(&signature.outputs)),
-        };
         let mut dataset = Self {
+            metrics: signature::metrics(&signature, &targets),
             signature,
-            metrics,
-            target,
+            targets,
             order: manifest.order,
             train_order: manifest.train_order(),
             query: manifest.query,
             validation: manifest.split.validation,
             name: manifest.name,
+            labels: std::mem::take(&mut table.labels).into(),
             table: Arc::new(table),
             tasks,
             splits,
@@ -162,24 +153,34 @@ impl Dataset {
     /// and protocol stay as they are. Halves have half the rows, so see [`Dataset::without_short_tasks`].
     ///
     /// # Errors
-    /// [`DatasetError::NoClasses`] for a regression, or where no class has four rows.
+    /// [`DatasetError::NoClasses`] for a regression or several heads, or where no class has four rows.
     pub fn null_test(&self) -> Result<Self, DatasetError> {
-        let classes = if self.target == Target::Values { 0 } else { self.class_count() };
-        let label = |class: usize| match self.target {
-            Target::OneHot => self.signature.outputs[class].name.clone(),
+        let classes = if self.has_classes() { self.class_count() } else { 0 };
+        let label = |class: usize| match self.targets[..] {
+            [Target::OneHot(_)] => self.signature.outputs[class].name.clone(),
             _ => format!("{}={class}", self.signature.outputs[0].name),
         };
-        let mut dataset = Self {
-            name: format!("{}-null", self.name),
-            signature: Signature::of_one_head(
+        let tasks: Vec<_> = self.tasks.iter().flat_map(|task| null_test::halves(task, classes, label)).collect();
+        let mut labels = vec![f32::NAN; self.table.rows];
+        for task in &tasks {
+            task.rows.iter().zip(&task.classes).for_each(|(row, half)| labels[*row] = *half as f32);
+        }
+        let (signature, targets) = (
+            Signature::of_one_head(
                 self.signature.inputs.clone(),
                 None,
                 vec![Column { name: "later_half".into(), unit: "1".into() }],
                 Loss::BinaryCrossEntropy,
             ),
-            metrics: signature::binary_metrics(),
-            target: Target::ZeroOrOne,
-            tasks: self.tasks.iter().flat_map(|task| null_test::halves(task, classes, label)).collect(),
+            vec![Target::ZeroOrOne],
+        );
+        let mut dataset = Self {
+            name: format!("{}-null", self.name),
+            metrics: signature::metrics(&signature, &targets),
+            signature,
+            targets,
+            labels: labels.into(),
+            tasks,
             ..self.clone()
         };
         if dataset.tasks.is_empty() {
@@ -217,9 +218,9 @@ impl Dataset {
         dataset
     }
 
-    /// Whether targets are classes.
+    /// Whether targets are classes, of which the support has `shots` rows each. Where there are several heads it has `shots` rows.
     pub fn has_classes(&self) -> bool {
-        self.target != Target::Values
+        matches!(self.targets[..], [target] if target.classes().is_some())
     }
 
     /// The tasks of a split, in the order of their first rows.
@@ -253,10 +254,9 @@ impl Dataset {
     }
 
     fn class_count(&self) -> usize {
-        match self.target {
-            Target::Values => 1,
-            Target::ZeroOrOne => 2,
-            Target::OneHot => self.table.labels.len(),
+        match self.targets[..] {
+            [target] => target.classes().unwrap_or(1),
+            _ => 1,
         }
     }
 
@@ -270,7 +270,7 @@ impl Dataset {
     fn smallest_class(&self, task: &TaskRows) -> usize {
         let mut sizes = self.class_sizes(task);
         sizes.retain(|size| *size > 0);
-        let alone = self.target != Target::Values && sizes.len() < 2;
+        let alone = self.has_classes() && sizes.len() < 2;
         if alone { 0 } else { sizes.into_iter().min().unwrap_or(0) }
     }
 }

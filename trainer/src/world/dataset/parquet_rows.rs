@@ -82,6 +82,10 @@ impl ParquetCells<'_> {
 }
 
 impl Cells for ParquetCells<'_> {
+    fn is_empty(&self, column: usize) -> bool {
+        self.cells[column] == Cell::Empty
+    }
+
     fn wrong(&self, column: usize, expected: &'static str) -> DatasetError {
         Self::complaint(self.file, self.row, &self.headers[column], expected, self.cells[column].said())
     }

@@ -1,33 +1,18 @@
-//! What a data set tells the rest of the trainer: columns, units, loss and metrics.
+//! What a data set tells the rest of the trainer: columns, units, heads and metrics.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sinew_models::spec::Loss;
+use sinew_models::spec::{Loss, MAX_HEADS};
 
 use super::DatasetError;
 use super::manifest::{self, LossName, Manifest};
 use super::table::Table;
-use crate::world::{Column, Metric, Signature};
+use super::target::Target;
+use crate::world::{Column, HeadSignature, Metric, Signature, head_name};
 
-pub(super) fn binary_metrics() -> Vec<Metric> {
-    vec![Metric::higher("balanced_accuracy", "1"), Metric::higher("auroc", "1"), Metric::lower("log_loss", "nat")]
-}
-
-pub(super) fn class_metrics() -> Vec<Metric> {
-    crate::metric::OF_UNEVEN_CLASSES.to_vec()
-}
-
-/// The unit is that of the outputs where they share one. It is leaked, once for each data set that is opened, because a metric is
-/// a constant for every other world.
-pub(super) fn value_metrics(outputs: &[Column]) -> Vec<Metric> {
-    let same = outputs.iter().all(|column| column.unit == outputs[0].unit);
-    let unit: &'static str = if same { outputs[0].unit.clone().leak() } else { "mixed" };
-    ["rmse", "mae"].map(|name| Metric::lower(name, unit)).to_vec()
-}
-
-/// The columns with their units, and the loss; a class column becomes one output for each class.
-pub(super) fn of(manifest: &Manifest, table: &Table, path: &Path) -> Result<Signature, DatasetError> {
+/// The columns with their units, the heads, and what the targets of each are; a class column becomes one output for each class.
+pub(super) fn of(manifest: &Manifest, table: &Table, path: &Path) -> Result<(Signature, Vec<Target>), DatasetError> {
     let wrong = |field, expected, found| Err(DatasetError::Field { path: path.into(), field, expected, found });
     let names = table.input_names.iter().chain(&table.output_names);
     let unused = manifest.units.keys().find(|pattern| names.clone().all(|name| !manifest::fits(pattern, name)));
@@ -35,25 +20,76 @@ pub(super) fn of(manifest: &Manifest, table: &Table, path: &Path) -> Result<Sign
         return wrong("units", "names or globs of inputs and outputs", format!("`{pattern}`, which fits none"));
     }
     let column = |name: &String| Column { name: name.clone(), unit: unit(&manifest.units, name) };
-    let mut outputs: Vec<Column> = table.output_names.iter().map(column).collect();
-    let loss = match manifest.loss {
-        LossName::MeanSquared => Loss::MeanSquared,
-        LossName::Huber => Loss::Huber { delta: manifest.huber_delta },
-        LossName::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
-        LossName::CrossEntropy => {
-            let class = |label| Column { name: format!("{}={label}", table.output_names[0]), unit: "1".into() };
-            outputs = table.labels.iter().map(class).collect();
-            Loss::CrossEntropy
-        }
+    let mut signature = Signature {
+        inputs: table.input_names.iter().map(column).collect(),
+        image: None,
+        outputs: vec![],
+        heads: vec![],
     };
-    let classes = matches!(manifest.loss, LossName::BinaryCrossEntropy | LossName::CrossEntropy);
-    if classes && table.output_names.len() != 1 {
-        return wrong("outputs", "the one column that holds the class", table.output_names.join(", "));
+    let (mut targets, mut rest) = (Vec::new(), &table.output_names[..]);
+    for ((head, words), columns) in manifest.heads.iter().zip(&table.words).zip(&table.head_columns) {
+        let (own, others) = rest.split_at(*columns);
+        rest = others;
+        if head.has_classes() && own.len() != 1 {
+            return wrong("outputs", "the one column that holds the class", own.join(", "));
+        }
+        let class = |word| Column { name: format!("{}={word}", own[0]), unit: "1".into() };
+        let (loss, target, outputs): (_, _, Vec<Column>) = match head.loss {
+            LossName::MeanSquared => (Loss::MeanSquared, Target::Values(*columns), own.iter().map(column).collect()),
+            LossName::Huber => {
+                let delta = head.huber_delta;
+                (Loss::Huber { delta }, Target::Values(*columns), own.iter().map(column).collect())
+            }
+            LossName::BinaryCrossEntropy => {
+                (Loss::BinaryCrossEntropy, Target::ZeroOrOne, own.iter().map(column).collect())
+            }
+            LossName::CrossEntropy => {
+                (Loss::CrossEntropy, Target::OneHot(words.len()), words.iter().map(class).collect())
+            }
+        };
+        if head.loss == LossName::CrossEntropy && outputs.len() < 2 {
+            return wrong("outputs", "a column of two classes or more", format!("{} class", outputs.len()));
+        }
+        // What one head alone is called has always come from its outputs; of several, each is called as its column.
+        let called = match (&head.name, own, outputs.as_slice()) {
+            (Some(name), ..) => name,
+            (None, [column], [_]) => column,
+            (None, [column], _) if manifest.heads.len() > 1 => column,
+            _ => "output",
+        };
+        let name = head_name(called);
+        if head.name.as_ref().is_some_and(|given| *given != name) {
+            return wrong("name", "lower-case letters, digits and `_`", format!("`{called}`"));
+        }
+        if signature.heads.iter().any(|other| other.name == name) {
+            return wrong("heads", "a `name` for each, no two alike", format!("`{name}` twice"));
+        }
+        signature.heads.push(HeadSignature { name, outputs: outputs.len(), loss });
+        signature.outputs.extend(outputs);
+        targets.push(target);
     }
-    if manifest.loss == LossName::CrossEntropy && outputs.len() < 2 {
-        return wrong("outputs", "a column of two classes or more", format!("{} class", outputs.len()));
+    if targets.len() > MAX_HEADS {
+        return wrong("heads", "no more than a network can have", targets.len().to_string());
     }
-    Ok(Signature::of_one_head(table.input_names.iter().map(column).collect(), None, outputs, loss))
+    Ok((signature, targets))
+}
+
+/// How each head is judged, the first before the others. Names and units are leaked, once for each data set that is opened, because a
+/// metric is a constant for every other world. The unit of values is that of their columns where they share one.
+pub(super) fn metrics(signature: &Signature, targets: &[Target]) -> Vec<Metric> {
+    let mut rest = &signature.outputs[..];
+    let mut metrics = Vec::new();
+    for (number, (head, target)) in signature.heads.iter().zip(targets).enumerate() {
+        let (own, others) = rest.split_at(head.outputs);
+        rest = others;
+        let same = own.iter().all(|column| column.unit == own[0].unit);
+        let unit: &'static str = if same { own[0].unit.clone().leak() } else { "mixed" };
+        metrics.extend(target.metrics(unit).into_iter().map(|metric| match targets {
+            [_] => metric,
+            _ => Metric { name: format!("{}_{}", head.name, metric.name).leak(), ..metric }.of_head(number),
+        }));
+    }
+    metrics
 }
 
 fn unit(units: &BTreeMap<String, String>, name: &str) -> String {

@@ -14,7 +14,7 @@ pub(super) struct TaskRows {
     pub group: usize,
     /// Rows of the table.
     pub rows: Vec<usize>,
-    /// The class of each of these rows; 0 throughout for a regression.
+    /// The class of each of these rows; 0 throughout where there are no classes, or several heads.
     pub classes: Vec<usize>,
 }
 
@@ -25,11 +25,13 @@ pub(super) struct Table {
     pub output_names: Vec<String>,
     /// `[rows, input_names.len()]`.
     pub inputs: Vec<f32>,
-    /// `[rows, output_names.len()]` for a regression, empty for classes.
-    pub targets: Vec<f32>,
+    /// Columns of each head among the outputs.
+    pub head_columns: Vec<usize>,
+    /// `[rows, output_names.len()]`: values, 0 or 1, or the number of a class; NaN where a row lacks the labels of a head.
+    pub labels: Vec<f32>,
     pub rows: usize,
-    /// The labels of a class column, by class; empty for the other losses.
-    pub labels: Vec<String>,
+    /// Of each head the words for its classes; none for values, and for 0 or 1.
+    pub words: Vec<Vec<String>>,
     pub groups: Vec<String>,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Layout {
     stem: String,
     inputs: Vec<usize>,
     outputs: Vec<usize>,
+    /// How many of the outputs are of each head, which lie one behind the other.
+    head_columns: Vec<usize>,
     task: Vec<Place>,
     group: Vec<Place>,
 }
@@ -72,12 +76,15 @@ pub(super) struct Reading<'a> {
     table: Table,
     tasks: Vec<TaskRows>,
     task_numbers: HashMap<Vec<String>, usize>,
-    labels: Names,
+    /// Of each head.
+    words: Vec<Names>,
     groups: Names,
 }
 
 /// One row of a file, each cell read with the right complaint.
 pub(super) trait Cells {
+    /// Whether nothing stands there.
+    fn is_empty(&self, column: usize) -> bool;
     fn word(&self, column: usize, expected: &'static str) -> Result<String, DatasetError>;
     fn number(&self, column: usize) -> Result<f32, DatasetError>;
     /// The complaint about a cell that could be read.
@@ -116,7 +123,7 @@ impl<'a> Reading<'a> {
             table: Table::default(),
             tasks: Vec::new(),
             task_numbers: HashMap::new(),
-            labels: Names::default(),
+            words: manifest.heads.iter().map(|_| Names::default()).collect(),
             groups: Names::default(),
         }
     }
@@ -141,20 +148,7 @@ impl<'a> Reading<'a> {
         for &column in &layout.inputs {
             self.table.inputs.push(cells.number(column)?);
         }
-        let class = match self.manifest.loss {
-            LossName::MeanSquared | LossName::Huber => {
-                for &column in &layout.outputs {
-                    self.table.targets.push(cells.number(column)?);
-                }
-                0
-            }
-            LossName::BinaryCrossEntropy => match cells.number(layout.outputs[0]) {
-                Ok(0.0) => 0,
-                Ok(1.0) => 1,
-                _ => return Err(cells.wrong(layout.outputs[0], "0 or 1")),
-            },
-            LossName::CrossEntropy => self.labels.number(&cells.word(layout.outputs[0], "a class")?),
-        };
+        self.labels(layout, cells)?;
         let group = self.groups.number(&group);
         let tasks = &mut self.tasks;
         let place = *self.task_numbers.entry(task).or_insert_with_key(|words: &Vec<String>| {
@@ -167,14 +161,49 @@ impl<'a> Reading<'a> {
             return Err(DatasetError::TwoGroups { task: task.name.clone(), first, second });
         }
         task.rows.push(self.table.rows);
-        task.classes.push(class);
         self.table.rows += 1;
         Ok(())
     }
 
+    /// The labels of a row. Where there are several heads, a row may lack those of some.
+    fn labels(&mut self, layout: &Layout, cells: &impl Cells) -> Result<(), DatasetError> {
+        let heads = &self.manifest.heads;
+        let (labels, mut first, mut any) = (&mut self.table.labels, 0, false);
+        for ((head, columns), words) in heads.iter().zip(&layout.head_columns).zip(&mut self.words) {
+            let columns = &layout.outputs[first..first + columns];
+            first += columns.len();
+            if heads.len() > 1 && columns.iter().all(|column| cells.is_empty(*column)) {
+                labels.extend(columns.iter().map(|_| f32::NAN));
+                continue;
+            }
+            any = true;
+            for &column in columns {
+                labels.push(match head.loss {
+                    LossName::MeanSquared | LossName::Huber => cells.number(column)?,
+                    LossName::BinaryCrossEntropy => match cells.number(column) {
+                        Ok(label @ (0.0 | 1.0)) => label,
+                        _ => return Err(cells.wrong(column, "0 or 1")),
+                    },
+                    LossName::CrossEntropy => words.number(&cells.word(column, "a class")?) as f32,
+                });
+            }
+        }
+        if any { Ok(()) } else { Err(cells.wrong(layout.outputs[0], "the label of one head at least")) }
+    }
+
     pub fn finish(mut self) -> (Table, Vec<TaskRows>) {
+        let Table { labels, output_names, head_columns, words: named, .. } = &mut self.table;
+        let (width, mut first) = (output_names.len(), 0);
+        for (words, columns) in self.words.into_iter().zip(&*head_columns) {
+            named.push(sort_words(words.names, labels.iter_mut().skip(first).step_by(width.max(1))));
+            first += columns;
+        }
+        let classes = matches!(&self.manifest.heads[..], [head] if head.has_classes());
+        for task in &mut self.tasks {
+            let class = |row: &usize| if classes { labels[row * width] as usize } else { 0 };
+            task.classes = task.rows.iter().map(class).collect();
+        }
         self.table.groups = self.groups.names;
-        self.table.labels = sort_labels(self.labels.names, &mut self.tasks);
         (self.table, self.tasks)
     }
 }
@@ -195,26 +224,29 @@ fn line(bytes: &[u8], position: Option<&csv::Position>) -> u64 {
     1 + bytes[..start + blank].iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// Sorts the labels, as numbers where all are, and renumbers the classes.
-fn sort_labels(labels: Vec<String>, tasks: &mut [TaskRows]) -> Vec<String> {
+/// Sorts the words for classes, as numbers where all are, and renumbers the labels.
+fn sort_words<'l>(words: Vec<String>, labels: impl Iterator<Item = &'l mut f32>) -> Vec<String> {
     let numbers: Option<Vec<f64>> =
-        labels.iter().map(|label| label.parse().ok().filter(|n: &f64| n.is_finite())).collect();
-    let mut order: Vec<usize> = (0..labels.len()).collect();
+        words.iter().map(|word| word.parse().ok().filter(|n: &f64| n.is_finite())).collect();
+    let mut order: Vec<usize> = (0..words.len()).collect();
     match numbers {
         Some(numbers) => order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b])),
-        None => order.sort_by(|a, b| labels[*a].cmp(&labels[*b])),
+        None => order.sort_by(|a, b| words[*a].cmp(&words[*b])),
     }
-    let mut renumbered = vec![0; labels.len()];
+    let mut renumbered = vec![0; words.len()];
     order.iter().enumerate().for_each(|(new, &old)| renumbered[old] = new);
-    if !labels.is_empty() {
-        tasks.iter_mut().flat_map(|task| &mut task.classes).for_each(|class| *class = renumbered[*class]);
+    if !words.is_empty() {
+        labels.filter(|label| !label.is_nan()).for_each(|label| *label = renumbered[*label as usize] as f32);
     }
-    order.iter().map(|&old| labels[old].clone()).collect()
+    order.iter().map(|&old| words[old].clone()).collect()
 }
 
 impl Table {
     /// Takes the names from the first file, and puts the columns of the others into the same order.
     fn name_columns(&mut self, file: &Path, headers: &[String], layout: &mut Layout) -> Result<(), DatasetError> {
+        if self.rows == 0 {
+            self.head_columns.clone_from(&layout.head_columns);
+        }
         for (field, names, columns) in [
             ("inputs", &mut self.input_names, &mut layout.inputs),
             ("outputs", &mut self.output_names, &mut layout.outputs),
@@ -270,13 +302,20 @@ impl Layout {
         if let Some(column) = headers.iter().find(|name| twice(name) || manifest.file_column.as_ref() == Some(*name)) {
             return Err(DatasetError::TwoColumns { file: file.into(), column: column.clone() });
         }
-        let (inputs, outputs) = (all(&manifest.inputs)?, all(&manifest.outputs)?);
+        let inputs = all(&manifest.inputs)?;
+        let heads = manifest.heads.iter().map(|head| all(&head.outputs)).collect::<Result<Vec<_>, _>>()?;
+        let head_columns = heads.iter().map(Vec::len).collect();
+        let outputs = heads.concat();
+        let shared = outputs.iter().enumerate().find(|(place, column)| outputs[..*place].contains(column));
+        if let Some((_, &column)) = shared {
+            return Err(DatasetError::OutputOfTwo { file: file.into(), column: headers[column].clone() });
+        }
         if let Some(&column) = inputs.iter().find(|column| outputs.contains(column)) {
             return Err(DatasetError::InputIsOutput { file: file.into(), column: headers[column].clone() });
         }
         let (task, group) = (places(manifest.task.names())?, places(manifest.group_names())?);
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { stem, inputs, outputs, task, group })
+        Ok(Self { stem, inputs, outputs, head_columns, task, group })
     }
 
     /// Whether a column is read at all.
@@ -296,6 +335,10 @@ struct CsvCells<'a> {
 }
 
 impl Cells for CsvCells<'_> {
+    fn is_empty(&self, column: usize) -> bool {
+        self.record[column].is_empty()
+    }
+
     fn wrong(&self, column: usize, expected: &'static str) -> DatasetError {
         let cell = &self.record[column];
         DatasetError::Cell {

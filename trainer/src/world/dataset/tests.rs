@@ -199,6 +199,81 @@ fn regressions_have_values_and_units() {
     assert!(matches!(cups.null_test(), Err(DatasetError::NoClasses { .. })));
 }
 
+const HEADS: &str = r#"
+    name = "pushes"
+    files = ["*.csv"]
+    inputs = ["touch"]
+    task = "object"
+    [[heads]]
+    outputs = ["slip", "turn"]
+    loss = "huber"
+    name = "motion"
+    [[heads]]
+    outputs = ["held"]
+    loss = "binary_cross_entropy"
+    [[heads]]
+    outputs = ["Surface"]
+    loss = "cross_entropy"
+    [units]
+    slip = "mm"
+"#;
+
+#[test]
+fn several_heads_have_labels_of_their_own() {
+    let text = "object,touch,slip,turn,held,Surface\n\
+        a,0,1,2,,wet\na,1,,,1,\na,2,3,4,0,dry\na,3,,,,wet\n\
+        b,4,5,6,1,icy\nb,5,7,8,0,\nc,6,9,8,1,dry\nc,7,7,6,,icy\n";
+    let all = "[split]\nvalidation = 0.0\ntest = 0.0";
+    let pushes = opened(&format!("{HEADS}{all}"), &[("a.csv", text)]).unwrap();
+    let heads: Vec<_> = pushes.signature().heads.iter().map(|head| (head.name.as_str(), head.outputs)).collect();
+    assert_eq!(heads, [("motion", 2), ("held", 1), ("surface", 3)]);
+    let outputs: Vec<_> = pushes.signature().outputs.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(outputs, ["slip", "turn", "held", "Surface=dry", "Surface=icy", "Surface=wet"]);
+    assert!(pushes.lacks_labels() && !pushes.has_classes() && pushes.null_test().is_err());
+    let metrics: Vec<_> = pushes.metrics().iter().map(|metric| (metric.name, metric.unit, metric.head)).collect();
+    assert_eq!(
+        metrics[..3],
+        [("motion_rmse", "mixed", 0), ("motion_mae", "mixed", 0), ("held_balanced_accuracy", "1", 1)]
+    );
+    assert_eq!(
+        metrics[5..],
+        [("surface_balanced_accuracy", "1", 2), ("surface_accuracy", "1", 2), ("surface_log_loss", "nat", 2)]
+    );
+
+    let task = Task { split: Split::Train, seed: 0 };
+    let episode = pushes.episode(&task, 1, &mut rng());
+    let rows = [episode.support.targets.clone(), episode.query.targets.clone()].concat();
+    let n = f32::NAN;
+    let want = [[1., 2., n, 0., 0., 1.], [n, n, 1., n, n, n], [3., 4., 0., 1., 0., 0.], [n, n, n, 0., 0., 1.]].concat();
+    assert_eq!(format!("{rows:?}"), format!("{want:?}"));
+    let mut judged = |x: &[f32], y: &mut [f32]| {
+        assert_eq!(x, [1.0, 2.0, 3.0]);
+        // Of the motion one row is judged, of what is held two, of the surface two, one of them taken for another.
+        y.copy_from_slice(&[9., 9., 0.9, 1., 0., 0., 3., 7., 0.2, 0.9, 0.05, 0.05, 9., 9., 0.9, 0.8, 0.1, 0.1]);
+    };
+    let score = pushes.score(&task, &episode, &mut judged);
+    assert!((score[0] - 4.5_f64.sqrt()).abs() < 1e-6 && score[1] == 1.5);
+    assert_eq!((score[2], score[3], score[5], score[6]), (1.0, 1.0, 0.5, 0.5));
+
+    for (from, to, words) in [
+        ("a,1,,,1,", "a,1,,,,", "line 3, column `slip`: expected the label of one head at least, found an empty cell"),
+        ("a,1,,,1,", "a,1,,2,1,", "line 3, column `slip`: expected a finite number, found an empty cell"),
+        ("a,2,3,4,0,", "a,2,3,4,no,", "line 4, column `held`: expected 0 or 1, found `no`"),
+    ] {
+        let error = opened(HEADS, &[("a.csv", &text.replace(from, to))]).unwrap_err();
+        assert!(error.contains(words), "{to}: {error}");
+    }
+    for (from, to, words) in [
+        ("\"held\"", "\"turn\"", "column `turn` is in `outputs` of two heads"),
+        ("\"motion\"", "\"Motion\"", "field `name`: expected lower-case letters, digits and `_`, found `Motion`"),
+        ("\"motion\"", "\"held\"", "field `heads`: expected a `name` for each, no two alike, found `held` twice"),
+        ("    inputs", "    loss = \"huber\"\n    inputs", "found 3 beside them"),
+    ] {
+        let error = opened(&HEADS.replace(from, to), &[("a.csv", text)]).unwrap_err();
+        assert!(error.contains(words), "{to}: {error}");
+    }
+}
+
 #[test]
 fn files_may_differ_in_the_order_of_columns_only() {
     let turned = "touch_b,slipped,touch_a,object\n7,0,8,cup0\n";

@@ -175,7 +175,7 @@ fn both_versions_give_the_same_tasks() {
         assert_eq!((arm.group_count(), arm.row_count(), arm.tasks.len()), (3, 30, 6));
         assert_eq!((arm.table.groups[1].as_str(), arm.tasks[3].name.as_str()), ("cup1", "3"));
         assert_eq!(arm.table.inputs[3 * 17..3 * 18], [17.0, 17.5, 17.0]);
-        assert_eq!(arm.table.targets[29], 58.0);
+        assert_eq!(arm.labels[29], 58.0);
         assert_eq!(arm.tasks[5].rows, [25, 26, 27, 28, 29]);
     }
 }
