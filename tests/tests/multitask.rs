@@ -7,13 +7,18 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::DType;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use sinew_models::spec::Layer;
 use sinew_runtime::{Adapter, Bundle, Network};
+use sinew_tests::sample::Numbers;
 use sinew_trainer::aligned::Aligned;
 use sinew_trainer::config::{Config, WorldConfig};
 use sinew_trainer::cuda::DeviceChoice;
+use sinew_trainer::labels;
 use sinew_trainer::streams::Purpose;
 use sinew_trainer::train::{BUNDLE, CHECKPOINT, LAST, METRICS, Options, Progress, Trained, episodes, train};
+use sinew_trainer::world::dataset::Dataset;
 use sinew_trainer::world::terrain::Terrain;
 use sinew_trainer::world::{Split, World};
 
@@ -47,8 +52,12 @@ fn world(config: &Config) -> Terrain {
 }
 
 fn run(config: &Config, folder: &Path, resume: bool, stop_after: Option<u64>) -> Trained {
+    run_on(config, &world(config), folder, resume, stop_after)
+}
+
+fn run_on(config: &Config, world: &dyn World, folder: &Path, resume: bool, stop_after: Option<u64>) -> Trained {
     let (stop, progress, device) = (AtomicBool::new(false), Progress::Hidden, DeviceChoice::Cpu);
-    train(config, &world(config), &Options { folder, resume, stop: &stop, stop_after, progress, device }).unwrap()
+    train(config, world, &Options { folder, resume, stop: &stop, stop_after, progress, device }).unwrap()
 }
 
 #[test]
@@ -123,6 +132,72 @@ fn stopped_runs_go_on_to_the_bit() {
             let [want, got] = [&whole, &parts].map(|folder| std::fs::read(folder.path().join(file)).unwrap());
             assert!(want == got, "{}: {file} differs", architecture[0]);
         }
+    }
+}
+
+/// Trials of somebody's robot: a torque in one row of two, whether it held in the others and now and then in the same row.
+fn trials(folder: &Path) -> Dataset {
+    let mut text = String::from("object,angle,speed,torque,held\n");
+    let mut numbers = Numbers(7);
+    for object in 0..30 {
+        let load = 1.0 + numbers.next_value();
+        for row in 0..30 {
+            let [angle, speed] = [numbers.next_value(), numbers.next_value()];
+            let torque = if row % 2 == 0 { format!("{}", 5.0 * load * angle + 0.1 * speed) } else { String::new() };
+            let held =
+                if row % 2 == 1 || row % 6 == 0 { u8::from(speed > 0.3 * (load - 1.0)).to_string() } else { String::new() };
+            text += &format!("{object},{angle},{speed},{torque},{held}\n");
+        }
+    }
+    std::fs::write(folder.join("trials.csv"), text).unwrap();
+    let description = "name = \"trials\"\nfiles = [\"trials.csv\"]\ninputs = [\"angle\", \"speed\"]\ntask = \"object\"\n\
+        [[heads]]\noutputs = [\"torque\"]\nloss = \"mean_squared\"\n\
+        [[heads]]\noutputs = [\"held\"]\nloss = \"binary_cross_entropy\"\n";
+    std::fs::write(folder.join("dataset.toml"), description).unwrap();
+    Dataset::open(folder.join("dataset.toml")).unwrap()
+}
+
+#[test]
+fn recorded_rows_may_lack_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = trials(folder.path());
+    for learner in
+        ["kind = \"multitask\"\nweighting = { kind = \"uncertainty\" }", "kind = \"maml\"\nsteps = 5\ninner_rate = 0.1"]
+    {
+        let text = format!(
+            "seed = 3\n[world]\nkind = \"dataset\"\nfile = \"dataset.toml\"\n[network]\nhidden = [16]\nactivation = \"tanh\"\n\
+             [learner]\n{learner}\n[train]\niterations = 150\ntasks = 6\nshots = 12\nouter_rate = 1e-2\nvalidation_every = 75\n\
+             validation_tasks = {TASKS}\nthreads = 2\n"
+        );
+        let config = Config::parse(Path::new("run.toml"), &text, &[]).unwrap();
+        let run_folder = tempfile::tempdir().unwrap();
+        let trained = run_on(&config, &world, run_folder.path(), false, None);
+        assert!(trained.validation.unwrap().is_finite());
+        let bytes = trained.model.to_bytes().unwrap();
+        let bundle = Bundle::parse(&bytes).unwrap();
+        let mut memory = Aligned::zeros(Adapter::memory_len(&bundle, 32).unwrap());
+        let mut adapter = Adapter::new(&bundle, 32, &mut memory).unwrap();
+        // Over the tests: the error of the torque and how often it is right about holding, before and after adapting.
+        let mut scores = [[0.0; 2]; 2];
+        let tests: Vec<_> = world.tasks(Split::Test).collect();
+        for task in &tests {
+            let episode = world.episode(task, 12, &mut ChaCha8Rng::seed_from_u64(1));
+            adapter.reset();
+            for row in 0..episode.support.rows {
+                let (x, y) = (episode.support.input(row), episode.support.target(row));
+                adapter.observe_heads(x, y, labels::of_row(bundle.network(), y)).unwrap();
+            }
+            for scores in &mut scores {
+                let score = world.score(task, &episode, &mut |x, y| adapter.predict(x, y).unwrap());
+                let accuracy = world.metrics().iter().position(|metric| metric.name == "held_auroc").unwrap();
+                scores[0] += score[0] / tests.len() as f64;
+                scores[1] += score[accuracy] / tests.len() as f64;
+                assert_eq!(adapter.adapt(|| false).unwrap().steps, if learner.contains("maml") { 5 } else { 1 });
+            }
+        }
+        println!("{learner}: {scores:?}");
+        assert!(scores[0][1] >= 0.8 && scores[0][0] <= 2.5, "{learner}: {scores:?}");
+        assert!(!learner.contains("maml") || scores[1][0] <= 0.6 * scores[0][0], "{learner}: {scores:?}");
     }
 }
 
