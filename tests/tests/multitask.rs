@@ -144,8 +144,11 @@ fn trials(folder: &Path) -> Dataset {
         for row in 0..30 {
             let [angle, speed] = [numbers.next_value(), numbers.next_value()];
             let torque = if row % 2 == 0 { format!("{}", 5.0 * load * angle + 0.1 * speed) } else { String::new() };
-            let held =
-                if row % 2 == 1 || row % 6 == 0 { u8::from(speed > 0.3 * (load - 1.0)).to_string() } else { String::new() };
+            let held = if row % 2 == 1 || row % 6 == 0 {
+                u8::from(speed > 0.3 * (load - 1.0)).to_string()
+            } else {
+                String::new()
+            };
             text += &format!("{object},{angle},{speed},{torque},{held}\n");
         }
     }

@@ -281,11 +281,12 @@ impl Runs<'_> {
         Ok(cost::of_bundle(&bytes, drawn.iter().map(|(_, episode)| episode), steps)?)
     }
 
-    /// Pictures of how heads pulled, of each configuration that weighs them.
+    /// Pictures of how heads pulled, of each configuration that weighs them and trains more than one.
     fn pulls(&self, names: &[String]) -> Result<Vec<Linked>, Box<dyn Error>> {
         let mut linked = Vec::new();
         for (contestant, name) in self.contestants.iter().zip(names) {
-            if !matches!(contestant.config.learner, LearnerConfig::MultiTask(_)) {
+            let config = &contestant.config;
+            if !matches!(config.learner, LearnerConfig::MultiTask(_)) || config.only_head().is_some() {
                 continue;
             }
             let folders = self.each().map(|(seed, fold)| self.folder(contestant, seed, fold));
