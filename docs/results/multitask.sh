@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/multitask.md; what is done already is only judged again.
-# Usage: docs/results/multitask.sh OUT [PART...], with terrain, architectures, grasp, join, landscape.
+# Usage: docs/results/multitask.sh OUT [PART...], with terrain, again, architectures, grasp, join, landscape.
 set -eu
 out=$1
 shift
@@ -15,6 +15,16 @@ for part in "${@:-all}"; do
         ;;
     esac
     case $part in
+    again | all)
+        # Other seeds and other tasks than those by which FAMO was picked.
+        mkdir -p "$out/again"
+        for name in alone-energy alone-slip alone-time famo sum; do
+            sed 's/^seed = 0/seed = 100/' "$c/terrain-$name.toml" >"$out/again/terrain-$name.toml"
+        done
+        $sinew compare "$out"/again/terrain-*.toml --out "$out/again" --seeds 10 --seed 1 --shots 16 --steps 0 --episodes 400
+        ;;
+    esac
+    case $part in
     architectures | all)
         t=$c/terrain
         $sinew compare $t-alone-*.toml $t-sum.toml $t-soft.toml $t-cross-stitch.toml $t-mmoe.toml $t-cgc.toml $t-famo.toml $t-famo-next.toml \
@@ -23,7 +33,8 @@ for part in "${@:-all}"; do
     esac
     case $part in
     grasp | all)
-        $sinew compare $c/grasp-*.toml --out "$out/grasp" --seeds 3 --shots 20 --steps 0 --episodes 400
+        g=$c/grasp
+        $sinew compare $g-alone-*.toml $g-sum.toml $g-famo.toml --out "$out/grasp" --seeds 3 --shots 20 --steps 0 --episodes 400
         ;;
     esac
     case $part in
