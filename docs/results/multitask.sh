@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/multitask.md; what is done already is only judged again.
-# Usage: docs/results/multitask.sh OUT [PART...], with terrain, again, architectures, grasp, join, landscape.
+# Usage: docs/results/multitask.sh OUT [PART...], with terrain, again, architectures, grasp, omniglot, join, landscape.
 set -eu
 out=$1
 shift
@@ -35,6 +35,11 @@ for part in "${@:-all}"; do
     grasp | all)
         g=$c/grasp
         $sinew compare $g-alone-*.toml $g-sum.toml $g-famo.toml --out "$out/grasp" --seeds 3 --shots 20 --steps 0 --episodes 400
+        ;;
+    esac
+    case $part in
+    omniglot | all)
+        $sinew compare $c/omniglot-*.toml --out "$out/omniglot" --seeds 3 --shots 1 --steps 0
         ;;
     esac
     case $part in
