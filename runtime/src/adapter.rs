@@ -234,7 +234,9 @@ impl<'m> Adapter<'m> {
     ///
     /// `until` is asked before each unit of work, whose cost is fixed ([`Adapter::budget`]), and ends the adaptation by returning true:
     /// of what was judged so far the best is committed, or nothing. All or nothing: whatever happens, predictions come from whole, finite,
-    /// accepted parameters. What the data are changes nothing about the amount of work.
+    /// accepted parameters. What the data are changes nothing about the amount of work; which heads they have labels of only makes it less:
+    /// through heads that none teaches nothing goes back, and with [`Guard::EachHead`] no rows before the first or behind the last that
+    /// teaches.
     ///
     /// # Errors
     /// If there are no support rows, or none besides those that are held back; or if [`Guard::EachHead`] finds no label to learn from, or a
@@ -282,16 +284,16 @@ impl<'m> Adapter<'m> {
             _ => (self.support.all(), self.support.all()),
         };
         #[cfg(feature = "masks")]
-        let (y, judges) = if let Guard::EachHead(count) = self.guard {
+        let (y, judges, teaching) = if let Guard::EachHead(count) = self.guard {
             let (outputs, rows) = (memory.scales.output_mean.len(), self.support.rows());
             let [learn, judge] = memory.labels.each_mut().map(|labels| part_mut(labels, 0, rows * outputs));
             let split = labels::split(&self.plan.network, &self.support, count, learn, judge);
             if split.taught == 0 {
                 return Err(AdaptError::NoLabels { expected: count.saturating_add(1), got: split.most });
             }
-            (&*learn, Some(Judges::new(judge, split.judging, rows)))
+            (&*learn, Some(Judges::new(judge, split.judging)), split.teaching)
         } else {
-            (self.support.targets(), None)
+            (self.support.targets(), None, 0..self.support.rows())
         };
         #[cfg(not(feature = "masks"))]
         let y = self.support.targets();
@@ -304,6 +306,8 @@ impl<'m> Adapter<'m> {
             judge,
             #[cfg(feature = "masks")]
             judges,
+            #[cfg(feature = "masks")]
+            teaching,
             unit_rows: self.plan.unit_rows_behind,
             traces: Traces { forward: memory.forward, backward: memory.backward, panel: memory.panel },
         };
@@ -441,6 +445,8 @@ impl<'m> Adapter<'m> {
             judge: self.support.all(),
             #[cfg(feature = "masks")]
             judges: None,
+            #[cfg(feature = "masks")]
+            teaching: 0..self.support.rows(),
             unit_rows: self.plan.unit_rows_behind,
             traces: Traces { forward: memory.forward, backward: memory.backward, panel: memory.panel },
         };

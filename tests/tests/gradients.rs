@@ -200,6 +200,28 @@ fn several_heads_share_a_backbone() {
     check(&sample::network(5, &[], &heads), 6, 4);
 }
 
+#[test]
+fn heads_without_a_label_take_no_part() {
+    let heads = [
+        (1, Some((6, Activation::Silu)), Loss::MeanSquared),
+        (2, Some((3, Activation::Relu)), Loss::BinaryCrossEntropy),
+        (3, None, Loss::Huber { delta: 0.5 }),
+    ];
+    let columns = [0..1, 1..3, 3..6];
+    for (backbone, seed) in [(&[(9, Activation::Tanh), (17, Activation::Relu)][..], 5), (&[], 6)] {
+        let spec = sample::network(5, backbone, &heads);
+        // The first of them on the way back and the last, some and all of them.
+        for silent in [&[0][..], &[2], &[0, 1], &[1, 2], &[0, 1, 2]] {
+            let suits = |case: &Case, derivatives: &Derivatives| case.suits_single(&spec, derivatives, seed);
+            let mut case = Case::find(&spec, 6, seed, suits);
+            for row in case.y.chunks_mut(spec.output_len()) {
+                silent.iter().for_each(|head| row[columns[*head].clone()].fill(f64::NAN));
+            }
+            check_case(&spec, &case, DERIVATIVES);
+        }
+    }
+}
+
 /// Checks the reference: against differences where no kink is near, and one way of differentiating against the other.
 fn check_reference(spec: &NetworkSpec, rows: usize, seed: u64) {
     let step = 1e-5;

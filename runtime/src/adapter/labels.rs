@@ -1,5 +1,7 @@
 //! Samples that carry the labels of some heads only, and labels of each head that judge what others teach.
 
+use core::ops::Range;
+
 use sinew_models::spec::{MAX_HEADS, NetworkSpec};
 
 use super::{Adapter, ObserveError};
@@ -7,6 +9,7 @@ use crate::kernel::finite::all_finite;
 use crate::network::Network;
 use crate::part::part;
 use crate::reader::LengthError;
+use crate::rule::judges::Judging;
 use crate::support::Support;
 
 /// Some of the heads of a network, by their numbers in it.
@@ -105,14 +108,22 @@ pub(crate) fn is_whole(
 }
 
 /// How many labels teach and how many judge.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Split {
     /// Labels that teach, of all heads.
     pub taught: usize,
     /// Most labels of a head.
     pub most: usize,
+    /// From the first place to behind the last one with a label that teaches.
+    pub teaching: Range<usize>,
     /// Labels of each head that judge.
-    pub judging: [usize; MAX_HEADS],
+    pub judging: [Judging; MAX_HEADS],
+}
+
+/// Has `places`, from the first to behind the last one, reach this one, too.
+fn reach(places: &mut Range<usize>, place: usize) {
+    let all = places.start.min(place)..places.end.max(place + 1);
+    *places = if places.is_empty() { place..place + 1 } else { all };
 }
 
 /// Copies the targets of `support` to `learn` and `judge`, both `[rows, outputs]`, by place: of each head the newest `count` labels to
@@ -125,7 +136,7 @@ pub(super) fn split(
     judge: &mut [f32],
 ) -> Split {
     let (outputs, rows) = (network.output_len(), support.rows());
-    let mut of = Split { taught: 0, most: 0, judging: [0; MAX_HEADS] };
+    let mut of = Split { taught: 0, most: 0, teaching: 0..0, judging: Default::default() };
     for ((column, len), judging) in network.head_columns().zip(&mut of.judging) {
         let label = |place: usize| part(support.targets(), place * outputs + column, len);
         let is_there = |place: usize| label(place).iter().all(|y| !y.is_nan());
@@ -137,7 +148,13 @@ pub(super) fn split(
             let there = is_there(place);
             let (teaches, judges) = (there && older < teaching, there && (count == 0 || older >= teaching));
             older += usize::from(there);
-            *judging += usize::from(judges);
+            if judges {
+                judging.labels += 1;
+                reach(&mut judging.places, place);
+            }
+            if teaches {
+                reach(&mut of.teaching, place);
+            }
             for (to, goes) in [(&mut *learn, teaches), (&mut *judge, judges)] {
                 let to = crate::part::part_mut(to, place * outputs + column, len);
                 to.iter_mut().zip(label(place)).for_each(|(to, y)| *to = if goes { *y } else { f32::NAN });

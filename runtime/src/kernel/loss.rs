@@ -31,6 +31,12 @@ pub struct Targets<'a> {
 }
 
 impl Targets<'_> {
+    /// Whether one of the targets of the first `rows` rows is not missing.
+    #[cfg(feature = "masks")]
+    pub(crate) fn any(&self, rows: usize, outputs: usize) -> bool {
+        self.rows(outputs).take(rows).flatten().any(|y| !missing(*y))
+    }
+
     fn rows(&self, outputs: usize) -> impl Iterator<Item = &[f32]> {
         self.y.chunks(self.row.max(1)).map(move |row| part(row, 0, outputs))
     }
@@ -79,6 +85,8 @@ pub fn value(loss: Loss, weight: f32, z: &[f32], targets: Targets<'_>, outputs: 
 }
 
 /// `Σ each(z, y)` over rows.
+// One copy on a microcontroller, to save flash.
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn sum_over_rows(z: &[f32], targets: Targets<'_>, outputs: usize, each: &mut dyn FnMut(&[f32], &[f32]) -> f32) -> f32 {
     let mut sum = 0.0;
     for (z, y) in z.chunks_exact(outputs.max(1)).zip(targets.rows(outputs)) {
@@ -103,6 +111,7 @@ fn values(loss: Loss, len: usize, outputs: usize) -> f32 {
     count.max(1) as f32
 }
 
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn row_value(loss: Loss, z: &[f32], y: &[f32]) -> f32 {
     let pairs = z.iter().zip(y);
     match loss {
@@ -131,6 +140,7 @@ fn row_value(loss: Loss, z: &[f32], y: &[f32]) -> f32 {
     }
 }
 
+#[cfg_attr(not(target_os = "none"), inline(always))]
 fn row_value_and_gradient(loss: Loss, z: &[f32], y: &[f32], dz: &mut [f32]) -> f32 {
     match loss {
         Loss::MeanSquared => {

@@ -1,7 +1,9 @@
 //! The gradient, by going back through the layers (Rumelhart, Hinton and Williams 1986).
 
+use core::ops::Range;
+
 use super::layer::Planned;
-use super::{Batch, LayerSet, Network, Tail};
+use super::{Batch, LayerSet, Network, Section, Tail};
 use crate::kernel::activation;
 use crate::kernel::dense::Update;
 use crate::kernel::loss;
@@ -68,13 +70,27 @@ impl Network {
 
 impl Tail<'_> {
     /// As [`Network::gradient`], for its own layers.
+    pub fn gradient(
+        &self,
+        destination: Destination<'_>,
+        batch: Batch<'_>,
+        forward: &[f32],
+        backward: &mut [f32],
+        panel: &mut [f32],
+    ) -> f32 {
+        self.gradient_of(destination, batch, (forward, Section::whole(batch.rows)), backward, panel)
+    }
+
+    /// The same of a batch that is a section of the rows that went forward.
+    ///
+    /// Through a head none of whose targets are there nothing goes back: its gradients are 0, whatever its outputs are.
     // One copy for all callers, to save flash.
     #[cfg_attr(target_os = "none", inline(never))]
-    pub fn gradient(
+    pub(crate) fn gradient_of(
         &self,
         mut destination: Destination<'_>,
         batch: Batch<'_>,
-        forward: &[f32],
+        forward: (&[f32], Section),
         backward: &mut [f32],
         panel: &mut [f32],
     ) -> f32 {
@@ -82,9 +98,16 @@ impl Tail<'_> {
         let needed = self.needed(|layer| destination.wants(layer));
         for head in &self.network.heads {
             let Some(last) = self.network.layers.get(head.last) else { continue };
-            let a = self.output(last, forward, batch.rows);
-            let da = self.gradient_at_output(last, backward, batch.rows);
             let targets = self.targets(head, batch.y);
+            #[cfg(feature = "masks")]
+            if !targets.any(batch.rows, head.outputs) {
+                for layer in (head.first..=head.last).rev() {
+                    self.no_gradient(layer, &mut destination, needed, batch.rows, backward);
+                }
+                continue;
+            }
+            let a = self.output(last, forward.0, forward.1);
+            let da = self.gradient_at_output(last, backward, batch.rows);
             total += loss::value_and_gradient(head.loss, head.weight * share, a, targets, head.outputs, da);
             for layer in (head.first..=head.last).rev() {
                 self.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
@@ -103,7 +126,7 @@ impl Tail<'_> {
         destination: &mut Destination<'_>,
         needed: LayerSet,
         batch: Batch<'_>,
-        forward: &[f32],
+        (forward, section): (&[f32], Section),
         backward: &mut [f32],
         panel: &mut [f32],
     ) {
@@ -113,7 +136,7 @@ impl Tail<'_> {
         let (mut x, mut at) = (&[][..], &[][..]);
         if needed.has(layer) {
             let len = planned.outputs() * rows;
-            let known = self.known(planned, forward, rows);
+            let known = self.known(planned, forward, section);
             let (lower, here) = cut(backward, self.place_back(planned, rows));
             let (dz, behind) = cut(here, len);
             if planned.curved() {
@@ -122,12 +145,12 @@ impl Tail<'_> {
                 activation::backward_in_place(path, planned.activation(), known, dz);
             }
             let (dz, params) = (&*dz, destination.params());
-            let inputs = self.inputs(planned, batch.x, rows, forward);
+            let inputs = self.inputs(planned, batch.x, section, forward);
             let wanted = |source: usize| layers.get(source).filter(|_| needed.has(source));
             if let Some(source) = planned.source.and_then(wanted) {
                 let gate = source.cut.then_some(inputs.x);
                 let dx = (self.gradient_at_output(source, lower, rows), first(planned.first_at_source));
-                let a = self.output(planned, forward, rows);
+                let a = self.output(planned, forward, section);
                 planned.input_gradient(path, rows, inputs.x, params, a, dz, gate, dx, panel);
             }
             #[cfg(feature = "layers")]
@@ -138,6 +161,43 @@ impl Tail<'_> {
             (x, at) = (inputs.x, dz);
         }
         self.layer_update(layer, destination, batch, x, at, panel);
+    }
+
+    /// As [`Tail::layer_gradient`] of a layer at whose output the gradient is 0.
+    #[cfg(feature = "masks")]
+    fn no_gradient(
+        &self,
+        layer: usize,
+        destination: &mut Destination<'_>,
+        needed: LayerSet,
+        rows: usize,
+        backward: &mut [f32],
+    ) {
+        let layers = &self.network.layers;
+        let Some(planned) = layers.get(layer) else { return };
+        if needed.has(layer) {
+            let len = planned.outputs() * rows;
+            part_mut(backward, self.place_back(planned, rows), if planned.curved() { 2 * len } else { len }).fill(0.0);
+            // The others add to what the first left.
+            let mut begin = |source: Option<usize>, is_first: bool| {
+                if let Some(source) =
+                    source.filter(|source| is_first && needed.has(*source)).and_then(|it| layers.get(it))
+                {
+                    self.gradient_at_output(source, backward, rows).fill(0.0);
+                }
+            };
+            begin(planned.source, planned.first_at_source);
+            #[cfg(feature = "layers")]
+            begin(planned.skip.flatten(), planned.first_at_skip);
+        }
+        let (range, wanted) = (self.params_of(layer), destination.wants(layer));
+        match destination {
+            Destination::Gradient { gradient, update: Update::Store, .. } if wanted => {
+                gradient.get_mut(range).unwrap_or_default().fill(0.0);
+            }
+            Destination::Gradient { .. } => {}
+            Destination::Step { params, stepped, .. } => copy(params, stepped, range),
+        }
     }
 
     /// What becomes of one layer's parameters, given the gradient at its sum.
@@ -162,10 +222,7 @@ impl Tail<'_> {
             Destination::Step { params, stepped, rates } => match rates.get(layer) {
                 Some(rate) if wanted => (Some(&**params), &mut **stepped, Update::Add(-rate)),
                 _ => {
-                    let range = self.params_of(layer);
-                    let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                    return;
+                    return copy(params, stepped, self.params_of(layer));
                 }
             },
         };
@@ -183,6 +240,12 @@ impl Tail<'_> {
         let behind = if planned.curved() { len } else { 0 };
         part_mut(backward, self.place_back(planned, rows) + behind, len)
     }
+}
+
+/// Parameters that stay as they are.
+fn copy(params: &[f32], stepped: &mut [f32], range: Range<usize>) {
+    let (Some(to), Some(from)) = (stepped.get_mut(range.clone()), params.get(range)) else { return };
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 /// The first to put a gradient somewhere replaces what is there, the others add to it.

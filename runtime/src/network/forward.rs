@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{Batch, Network, Tail};
+use super::{Batch, Network, Section, Tail};
 use crate::kernel::activation;
 use crate::kernel::loss;
 use crate::part::cut;
@@ -55,7 +55,7 @@ impl Tail<'_> {
         let path = self.network.path;
         for planned in self.network.layers.get(layers).unwrap_or_default() {
             let (below, here) = cut(forward, self.place(planned, rows));
-            let inputs = self.inputs(planned, x, rows, below);
+            let inputs = self.inputs(planned, x, Section::whole(rows), below);
             let (a, behind) = cut(here, planned.outputs() * rows);
             planned.sum(path, rows, inputs, params, a, panel);
             if planned.deep() {
@@ -67,23 +67,19 @@ impl Tail<'_> {
         }
     }
 
-    /// As [`Network::loss`], of each head; 0 where there is none.
+    /// λ L of one head on a section of the rows of a trace, whose targets are `y [rows, outputs]`; 0 if there is no such head.
     #[cfg(feature = "masks")]
-    pub(crate) fn losses(&self, batch: Batch<'_>, forward: &[f32]) -> [f32; sinew_models::spec::MAX_HEADS] {
-        let mut losses = [0.0; sinew_models::spec::MAX_HEADS];
-        for (loss, head) in losses.iter_mut().zip(&self.network.heads) {
-            let Some(last) = self.network.layers.get(head.last) else { continue };
-            let (a, targets) = (self.output(last, forward, batch.rows), self.targets(head, batch.y));
-            *loss = loss::value(head.loss, head.weight * batch.share(), a, targets, head.outputs);
-        }
-        losses
+    pub(crate) fn loss_of_head(&self, head: usize, y: &[f32], rows: Section, forward: &[f32]) -> f32 {
+        let Some(head) = self.network.heads.get(head) else { return 0.0 };
+        let Some(last) = self.network.layers.get(head.last) else { return 0.0 };
+        loss::value(head.loss, head.weight, self.output(last, forward, rows), self.targets(head, y), head.outputs)
     }
 
     /// As [`Network::loss`].
     pub fn loss(&self, batch: Batch<'_>, forward: &[f32]) -> f32 {
         let share = batch.share();
         let heads = self.network.heads.iter().filter_map(|head| {
-            let a = self.output(self.network.layers.get(head.last)?, forward, batch.rows);
+            let a = self.output(self.network.layers.get(head.last)?, forward, Section::whole(batch.rows));
             Some(loss::value(head.loss, head.weight * share, a, self.targets(head, batch.y), head.outputs))
         });
         heads.sum()

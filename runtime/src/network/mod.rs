@@ -29,6 +29,7 @@ use sinew_models::spec::{Activation, Loss, MAX_HEADS, MAX_LAYERS, NetworkSpec, S
 
 pub use backward::Destination;
 pub use pull_back::Cotangent;
+pub(crate) use tail::Section;
 pub use tail::Tail;
 
 use crate::kernel::Path;
@@ -353,7 +354,7 @@ impl Network {
     pub fn features<'t>(&self, layers: usize, x: &'t [f32], rows: usize, forward: &'t [f32]) -> &'t [f32] {
         match layers.checked_sub(1).and_then(|last| self.layers.get(last)) {
             None => x,
-            Some(last) => self.behind(0).output(last, forward, rows),
+            Some(last) => self.behind(0).output(last, forward, Section::whole(rows)),
         }
     }
 
@@ -361,7 +362,7 @@ impl Network {
     pub fn outputs(&self, forward: &[f32], rows: usize, outputs: &mut [f32]) {
         for head in &self.heads {
             let Some(last) = self.layers.get(head.last) else { continue };
-            let rows = self.behind(0).output(last, forward, rows).chunks_exact(head.outputs.max(1));
+            let rows = self.behind(0).output(last, forward, Section::whole(rows)).chunks_exact(head.outputs.max(1));
             for (from, to) in rows.zip(outputs.chunks_exact_mut(self.output_len.max(1))) {
                 part_mut(to, head.column, head.outputs).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             }

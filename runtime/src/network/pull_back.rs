@@ -1,7 +1,7 @@
 //! The way back from a gradient that somebody else computes: the vector-Jacobian product of the network.
 
 use super::backward::Destination;
-use super::{Batch, LayerSet, Network};
+use super::{Batch, LayerSet, Network, Section};
 use crate::kernel::activation;
 use crate::kernel::dense::Update;
 use crate::part::part;
@@ -31,7 +31,7 @@ impl Network {
         panel: &mut [f32],
         inputs: Option<&mut [f32]>,
     ) {
-        let (batch, tail) = (Batch::whole(x, &[], rows), self.behind(0));
+        let (batch, tail, all) = (Batch::whole(x, &[], rows), self.behind(0), Section::whole(rows));
         let needed = match inputs {
             // The first layers may have no parameters, but the way to the inputs leads through them.
             Some(_) => LayerSet::ALL,
@@ -46,7 +46,7 @@ impl Network {
                         to.iter_mut().zip(part(from, head.column, head.outputs)).for_each(|(to, from)| *to = *from);
                     }
                     for layer in (head.first..=head.last).rev() {
-                        tail.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
+                        tail.layer_gradient(layer, &mut destination, needed, batch, (forward, all), backward, panel);
                     }
                 }
             }
@@ -62,12 +62,12 @@ impl Network {
                 to.iter_mut().zip(cotangent).for_each(|(to, from)| *to = *from);
                 if last.cut {
                     // A head would have cut it.
-                    activation::backward_in_place(self.path, last.activation(), tail.known(last, forward, rows), to);
+                    activation::backward_in_place(self.path, last.activation(), tail.known(last, forward, all), to);
                 }
             }
         }
         for layer in (0..self.backbone).rev() {
-            tail.layer_gradient(layer, &mut destination, needed, batch, forward, backward, panel);
+            tail.layer_gradient(layer, &mut destination, needed, batch, (forward, all), backward, panel);
         }
         if let Some(inputs) = inputs {
             let taking_part = match cotangent {
@@ -95,7 +95,7 @@ impl Network {
             let dz = part(backward, tail.place_back(planned, rows), planned.outputs() * rows);
             if planned.source.is_none() {
                 let to = (&mut *inputs, Update::Add(1.0));
-                let a = tail.output(planned, forward, rows);
+                let a = tail.output(planned, forward, Section::whole(rows));
                 planned.input_gradient(self.path, rows, x, params, a, dz, None, to, panel);
             }
             #[cfg(feature = "layers")]

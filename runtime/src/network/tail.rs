@@ -9,6 +9,52 @@ use super::{LayerSet, Network, PlannedHead};
 use crate::kernel::{Path, loss::Targets};
 use crate::part::part;
 
+/// Rows one behind the other, of those that a forward trace holds.
+///
+/// Without the feature `masks` these are all there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    /// Rows of the trace.
+    traced: usize,
+    #[cfg(feature = "masks")]
+    first: usize,
+    #[cfg(feature = "masks")]
+    rows: usize,
+}
+
+impl Section {
+    /// All rows of a trace.
+    pub(crate) const fn whole(rows: usize) -> Self {
+        Self {
+            traced: rows,
+            #[cfg(feature = "masks")]
+            first: 0,
+            #[cfg(feature = "masks")]
+            rows,
+        }
+    }
+
+    /// The `rows` rows from `first` on, of a trace of `traced` rows.
+    #[cfg(feature = "masks")]
+    pub(crate) const fn of(traced: usize, first: usize, rows: usize) -> Self {
+        Self { traced, first, rows }
+    }
+
+    const fn first(self) -> usize {
+        #[cfg(feature = "masks")]
+        return self.first;
+        #[cfg(not(feature = "masks"))]
+        0
+    }
+
+    pub(super) const fn rows(self) -> usize {
+        #[cfg(feature = "masks")]
+        return self.rows;
+        #[cfg(not(feature = "masks"))]
+        self.traced
+    }
+}
+
 /// A network from one of its layers on: it takes what that layer takes, has the parameter vector and the numbers of layers of the whole,
 /// and traces for its own layers alone.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +157,7 @@ impl<'n> Tail<'n> {
     }
 
     /// What a layer takes: `x`, or the outputs of others in the forward trace.
-    pub(super) fn inputs<'t>(&self, planned: &Planned, x: &'t [f32], rows: usize, forward: &'t [f32]) -> Inputs<'t> {
+    pub(super) fn inputs<'t>(&self, planned: &Planned, x: &'t [f32], rows: Section, forward: &'t [f32]) -> Inputs<'t> {
         let output = |source: Option<usize>| match source.filter(|source| *source >= self.first) {
             None => x,
             Some(source) => self.network.layers.get(source).map_or(x, |source| self.output(source, forward, rows)),
@@ -136,14 +182,16 @@ impl<'n> Tail<'n> {
     /// The output of a layer in the forward trace.
     // One copy, of its own, on a microcontroller, to save flash.
     #[cfg_attr(target_os = "none", inline(never))]
-    pub(super) fn output<'t>(&self, planned: &Planned, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        part(forward, self.place(planned, rows), planned.outputs() * rows)
+    pub(super) fn output<'t>(&self, planned: &Planned, forward: &'t [f32], rows: Section) -> &'t [f32] {
+        let outputs = planned.outputs();
+        part(forward, self.place(planned, rows.traced) + rows.first() * outputs, rows.rows() * outputs)
     }
 
     /// What the slope of a layer is told from: the output, or the sum.
-    pub(super) fn known<'t>(&self, planned: &Planned, forward: &'t [f32], rows: usize) -> &'t [f32] {
-        let len = planned.outputs() * rows;
-        part(forward, self.place(planned, rows) + if planned.deep() { len } else { 0 }, len)
+    pub(super) fn known<'t>(&self, planned: &Planned, forward: &'t [f32], rows: Section) -> &'t [f32] {
+        let outputs = planned.outputs();
+        let sums = if planned.deep() { rows.traced * outputs } else { 0 };
+        part(forward, self.place(planned, rows.traced) + sums + rows.first() * outputs, rows.rows() * outputs)
     }
 
     pub(super) fn targets<'t>(&self, head: &PlannedHead, targets: &'t [f32]) -> Targets<'t> {

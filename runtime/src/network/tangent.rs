@@ -2,7 +2,7 @@
 //! computation itself along the direction (Pearlmutter, *Fast exact multiplication by the Hessian*, 1994).
 
 use super::backward::first;
-use super::{Batch, Network};
+use super::{Batch, Network, Section};
 use crate::kernel::activation;
 use crate::kernel::dense::Update;
 use crate::kernel::loss;
@@ -29,7 +29,7 @@ impl Network {
             let len = last.outputs() * batch.rows;
             let (ra, rd) = tangent[last.ra * batch.rows..].split_at_mut((last.rdz - last.ra) * batch.rows);
             rd[..len].copy_from_slice(&ra[..len]);
-            let (a, targets) = (whole.output(last, forward, batch.rows), whole.targets(head, batch.y));
+            let (a, targets) = (whole.output(last, forward, Section::whole(batch.rows)), whole.targets(head, batch.y));
             loss::gradient_tangent(head.loss, head.weight * batch.share(), a, targets, head.outputs, &mut rd[..len]);
             for layer in (head.first..=head.last).rev() {
                 self.tangent_layer(layer, (params, v), batch, (forward, backward), tangent, panel, (product, update));
@@ -48,16 +48,16 @@ impl Network {
         tangent: &mut [f32],
         panel: &mut [f32],
     ) {
-        let rows = batch.rows;
+        let (rows, all) = (batch.rows, Section::whole(batch.rows));
         let whole = self.behind(0);
         for planned in &self.layers {
             let (below, here) = tangent.split_at_mut(planned.ra * rows);
             let (inputs, tangents) =
-                (whole.inputs(planned, batch.x, rows, forward), self.tangents(planned, rows, below));
+                (whole.inputs(planned, batch.x, all, forward), self.tangents(planned, rows, below));
             let len = planned.outputs() * rows;
-            let a = whole.output(planned, forward, rows);
+            let a = whole.output(planned, forward, all);
             let (ra, behind) = here.split_at_mut(len);
-            let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
+            let (known, activation) = (whole.known(planned, forward, all), planned.activation());
             if planned.curved() {
                 let rz = &mut behind[..len];
                 planned.sum_tangent(self.path, rows, inputs, tangents, both, a, rz, panel);
@@ -81,8 +81,9 @@ impl Network {
         (product, update): (&mut [f32], Update),
     ) {
         let (planned, rows, whole) = (&self.layers[layer], batch.rows, self.behind(0));
+        let all = Section::whole(rows);
         let len = planned.outputs() * rows;
-        let (known, activation) = (whole.known(planned, forward, rows), planned.activation());
+        let (known, activation) = (whole.known(planned, forward, all), planned.activation());
         let (dz, da) = backward[planned.dz * rows..].split_at(len);
         let (lower, here) = tangent.split_at_mut(planned.ra * rows);
         let (forward_part, rd) = here.split_at_mut((planned.rdz - planned.ra) * rows);
@@ -95,7 +96,7 @@ impl Network {
             activation::backward_in_place(self.path, activation, known, rd);
         }
         let rd = &*rd;
-        let inputs = whole.inputs(planned, batch.x, rows, forward);
+        let inputs = whole.inputs(planned, batch.x, all, forward);
         if let Some(source) = planned.source.map(|source| &self.layers[source]) {
             // Its derivative lies before, and the derivative of its gradient behind it.
             let (before, behind) = lower.split_at_mut(source.rdz * rows);
@@ -108,7 +109,7 @@ impl Network {
                 rows,
                 pair,
                 both,
-                whole.output(planned, forward, rows),
+                whole.output(planned, forward, all),
                 (dz, rd),
                 gate,
                 rdx,

@@ -10,7 +10,7 @@ use super::{Fit, Trial, Until};
 use crate::guard::Guard;
 use crate::kernel::dense::Update;
 use crate::kernel::scale::{add_scaled, step_from, subtract_product};
-use crate::network::{Batch, Destination, LayerSet, Network, Tail, Traces};
+use crate::network::{Batch, Destination, LayerSet, Network, Section, Tail, Traces};
 
 /// The inner rates α: what they are, and their numbers in the layout of the tensor `rule.rate`.
 #[derive(Clone, Copy, Debug)]
@@ -313,7 +313,7 @@ fn step_over_rows(
     until: Until<'_>,
 ) -> Option<f32> {
     let (network, rows) = (fit.network, fit.learn.len());
-    let (mut loss, mut update, mut rates) = (0.0, Update::Store, [0.0; MAX_LAYERS]);
+    let (mut loss, mut update, mut rates, mut at_once) = (0.0, Update::Store, [0.0; MAX_LAYERS], false);
     let traces = &mut fit.traces;
     #[cfg(feature = "masks")]
     if let Some(judges) = &mut fit.judges {
@@ -323,25 +323,35 @@ fn step_over_rows(
         if until() {
             return None;
         }
-        let whole = run.len() == rows;
         let batch = super::batch(network, fit.x, fit.y, run.clone(), rows);
         network.forward(params, batch.x, batch.rows, traces.forward, traces.panel);
+        #[cfg(not(feature = "masks"))]
+        let (whole, section) = (run.len() == rows, Section::whole(batch.rows));
         #[cfg(feature = "masks")]
-        if let Some(judges) = &mut fit.judges {
-            judges.look(network, fit.x, run, rows, traces.forward);
-        }
-        let at_once = whole && stepper.rates_at_once(step, network.layer_count(), &mut rates);
+        let (whole, section, batch) = {
+            if let Some(judges) = &mut fit.judges {
+                judges.look(network, run.clone(), traces.forward);
+            }
+            // What only judges does not go back.
+            let back = run.start.max(fit.teaching.start)..run.end.min(fit.teaching.end);
+            if back.is_empty() {
+                continue;
+            }
+            let section = Section::of(run.len(), back.start - run.start, back.len());
+            let whole = run.len() == rows || back == fit.teaching;
+            (whole, section, super::batch(network, fit.x, fit.y, back, rows))
+        };
+        at_once = whole && stepper.rates_at_once(step, network.layer_count(), &mut rates);
         let destination = if at_once {
             Destination::Step { params, stepped: &mut *stepped, rates: &rates }
         } else {
             Destination::Gradient { params, gradient: &mut *stepped, layers: stepper.adapted(), update }
         };
-        loss += network.gradient(destination, batch, traces.forward, traces.backward, traces.panel);
-        if at_once {
-            return Some(loss);
-        }
+        loss += network.gradient_of(destination, batch, (traces.forward, section), traces.backward, traces.panel);
         update = Update::Add(1.0);
     }
-    stepper.finish(step, network, loss, (params, stepped));
+    if !at_once {
+        stepper.finish(step, network, loss, (params, stepped));
+    }
     Some(loss)
 }

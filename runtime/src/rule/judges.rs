@@ -4,16 +4,24 @@ use core::ops::Range;
 
 use sinew_models::spec::MAX_HEADS;
 
-use super::batch;
-use crate::network::Tail;
+use crate::network::{Section, Tail};
+use crate::part::part;
+
+/// The labels of one head that judge.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Judging {
+    /// How many there are.
+    pub labels: usize,
+    /// From the first of their places to behind the last one.
+    pub places: Range<usize>,
+}
 
 /// The labels that judge, and what they have said.
 #[derive(Debug)]
 pub(crate) struct Judges<'a> {
     /// `[rows, outputs]`, by place; NaN where no label judges.
     y: &'a [f32],
-    /// What makes of a sum over labels, divided by all rows, their mean.
-    scale: [f32; MAX_HEADS],
+    of: [Judging; MAX_HEADS],
     /// λ times the loss of each head, of the start.
     start: [f32; MAX_HEADS],
     /// The same of what is being judged.
@@ -21,10 +29,8 @@ pub(crate) struct Judges<'a> {
 }
 
 impl<'a> Judges<'a> {
-    /// So many labels of each head judge, of so many rows.
-    pub(crate) fn new(y: &'a [f32], judging: [usize; MAX_HEADS], rows: usize) -> Self {
-        let scale = judging.map(|labels| rows as f32 / labels.max(1) as f32);
-        Self { y, scale, start: [0.0; MAX_HEADS], here: [0.0; MAX_HEADS] }
+    pub(crate) fn new(y: &'a [f32], of: [Judging; MAX_HEADS]) -> Self {
+        Self { y, of, start: [0.0; MAX_HEADS], here: [0.0; MAX_HEADS] }
     }
 
     /// Other parameters are looked at from now on.
@@ -32,11 +38,16 @@ impl<'a> Judges<'a> {
         self.here = [0.0; MAX_HEADS];
     }
 
-    /// A run of places, of `rows` rows in all, that has gone forward.
-    pub(crate) fn look(&mut self, network: Tail<'_>, x: &[f32], run: Range<usize>, rows: usize, forward: &[f32]) {
-        let losses = network.losses(batch(network, x, self.y, run, rows), forward);
-        for ((here, loss), scale) in self.here.iter_mut().zip(losses).zip(self.scale) {
-            *here += scale * loss;
+    /// A run of places that has gone forward.
+    pub(crate) fn look(&mut self, network: Tail<'_>, run: Range<usize>, forward: &[f32]) {
+        let outputs = network.output_len();
+        for (head, (here, Judging { labels, places })) in self.here.iter_mut().zip(&self.of).enumerate() {
+            let (from, to) = (run.start.max(places.start), run.end.min(places.end));
+            let Some(rows) = to.checked_sub(from).filter(|rows| *rows > 0) else { continue };
+            let y = part(self.y, from * outputs, rows * outputs);
+            let loss = network.loss_of_head(head, y, Section::of(run.len(), from - run.start, rows), forward);
+            // From a mean over these rows to their share in the mean over labels.
+            *here += loss * (rows as f32 / *labels as f32);
         }
     }
 

@@ -43,6 +43,9 @@ pub(crate) struct Fit<'a> {
     /// Labels that judge each head, with [`Guard::EachHead`].
     #[cfg(feature = "masks")]
     pub judges: Option<judges::Judges<'a>>,
+    /// From the first place to behind the last one of those whose targets teach: with [`Guard::EachHead`] others only judge.
+    #[cfg(feature = "masks")]
+    pub teaching: Range<usize>,
     /// Most rows of one unit of work.
     pub unit_rows: usize,
     pub traces: Traces<'a>,
@@ -81,7 +84,7 @@ impl Fit<'_> {
             }
             let batch = batch(network, self.x, self.y, run.clone(), rows);
             network.forward(params, batch.x, batch.rows, self.traces.forward, self.traces.panel);
-            judges.look(network, self.x, run, rows, self.traces.forward);
+            judges.look(network, run, self.traces.forward);
         }
         Some(())
     }
