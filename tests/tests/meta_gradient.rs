@@ -252,6 +252,27 @@ fn images_and_contexts() {
     context.backbone.insert(0, Layer::Context { len: 3 }).unwrap();
     assert_eq!(context.check(), Ok(()));
     check(&context, 2, Rate::Constant, &Scope::Contexts, 3, 82);
+
+    // What is not adapted passes the support once: a front that ends in a pool, a dense layer, a norm, and within a residual.
+    for (steps, rate) in [(1, Rate::Constant), (3, Rate::PerLayerStep), (2, Rate::PerParameter)] {
+        check(&images, steps, rate, &Scope::Heads, 3, 83);
+        let dense = Layer::Dense { outputs: 4, activation: Activation::Silu };
+        let mut deep = images.clone();
+        deep.backbone.extend([
+            dense,
+            Layer::LayerNorm { activation: Activation::Relu },
+            dense,
+            Layer::Residual { layers: 1, activation: Activation::Tanh },
+        ]);
+        assert_eq!(deep.check(), Ok(()));
+        check(&deep, steps, rate, &Scope::Heads, 2, 84);
+        for first in 4..=8 {
+            check(&deep, steps, rate, &Scope::Layers((first..=8).collect()), 2, 85);
+        }
+    }
+    context.backbone.insert(0, Layer::Dense { outputs: 5, activation: Activation::Relu }).unwrap();
+    assert_eq!(context.check(), Ok(()));
+    check(&context, 3, Rate::Constant, &Scope::Contexts, 3, 86);
 }
 
 /// The recursion that all else here is held against is the derivative of the loss after the inner loop.

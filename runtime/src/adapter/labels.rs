@@ -123,7 +123,7 @@ pub(super) struct Split {
 /// Has `places`, from the first to behind the last one, reach this one, too.
 fn reach(places: &mut Range<usize>, place: usize) {
     let all = places.start.min(place)..places.end.max(place + 1);
-    *places = if places.is_empty() { place..place + 1 } else { all };
+    *places = if places.start >= places.end { place..place + 1 } else { all };
 }
 
 /// Copies the targets of `support` to `learn` and `judge`, both `[rows, outputs]`, by place: of each head the newest `count` labels to

@@ -37,7 +37,7 @@ use crate::kernel::activation::needs_input;
 use crate::part::part_mut;
 #[cfg(feature = "layers")]
 use layer::Known;
-use layer::{Kind, Planned, Tangents};
+use layer::{Kind, Planned};
 
 /// A set of layers, counted through backbone and heads as in [`NetworkSpec::layers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,18 +238,6 @@ impl Network {
         for (layer, planned) in self.layers.iter_mut().enumerate() {
             let cut = way.reached & !way.uncut;
             planned.cut = planned.activation() == Activation::Relu && cut >> layer & 1 == 1;
-        }
-    }
-
-    fn tangents<'t>(&self, planned: &Planned, rows: usize, tangent: &'t [f32]) -> Tangents<'t> {
-        let of = |source: Option<usize>| {
-            let source = self.layers.get(source?)?;
-            tangent.get(source.ra * rows..)?.get(..source.outputs() * rows)
-        };
-        Tangents {
-            x: of(planned.source),
-            #[cfg(feature = "layers")]
-            skip: planned.skip.and_then(of),
         }
     }
 

@@ -13,12 +13,14 @@ pub enum Cotangent<'a> {
     Outputs(&'a [f32]),
     /// At the features that the heads see, `[rows, features]`: the heads take no part.
     Features(&'a [f32]),
+    /// At what so many layers from the front of the backbone make, as [`Network::frozen`] allows; those behind them take no part.
+    Front(usize, &'a [f32]),
 }
 
 impl Network {
     /// The vector-Jacobian product of [`Network::forward`]: from a gradient at the outputs or at the features to that with respect to
     /// the parameters, to where `destination` says, and, where they are asked for, to that with respect to the `inputs`,
-    /// `[rows, presented]`. Of heads that take no part, nothing is written.
+    /// `[rows, presented]`. Of layers that take no part, nothing is written.
     ///
     /// `x` and `rows` are those of the trace `forward`; `backward` and `panel` are as for [`Network::gradient`].
     pub fn pull_back(
@@ -37,6 +39,11 @@ impl Network {
             Some(_) => LayerSet::ALL,
             None => tail.needed(|layer| destination.wants(layer)),
         };
+        let taking_part = match cotangent {
+            Cotangent::Outputs(_) => self.layers.len(),
+            Cotangent::Features(_) => self.backbone,
+            Cotangent::Front(layers, _) => layers,
+        };
         match cotangent {
             Cotangent::Outputs(cotangent) => {
                 for head in &self.heads {
@@ -50,8 +57,8 @@ impl Network {
                     }
                 }
             }
-            Cotangent::Features(cotangent) => {
-                let Some(last) = self.backbone.checked_sub(1).and_then(|last| self.layers.get(last)) else {
+            Cotangent::Features(cotangent) | Cotangent::Front(_, cotangent) => {
+                let Some(last) = taking_part.checked_sub(1).and_then(|last| self.layers.get(last)) else {
                     // The features are the inputs.
                     if let Some(inputs) = inputs {
                         inputs.iter_mut().zip(cotangent).for_each(|(to, from)| *to = *from);
@@ -66,14 +73,10 @@ impl Network {
                 }
             }
         }
-        for layer in (0..self.backbone).rev() {
+        for layer in (0..self.backbone.min(taking_part)).rev() {
             tail.layer_gradient(layer, &mut destination, needed, batch, (forward, all), backward, panel);
         }
         if let Some(inputs) = inputs {
-            let taking_part = match cotangent {
-                Cotangent::Outputs(_) => self.layers.len(),
-                Cotangent::Features(_) => self.backbone,
-            };
             self.gather_at_inputs(taking_part, destination.params(), (x, rows), forward, backward, inputs, panel);
         }
     }

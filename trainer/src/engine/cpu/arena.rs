@@ -21,6 +21,16 @@ pub(super) struct Scratch {
     pub direction: Aligned,
     /// Outputs and their gradients of one task, where passes run over several at once.
     pub outputs: Aligned,
+    pub front: Front,
+}
+
+/// What the layers before the first that is adapted make of the support: they stay as they are in the inner loop, so once for all steps.
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    pub forward: Aligned,
+    pub backward: Aligned,
+    /// The gradient of the query loss with respect to their output, through all steps.
+    pub cotangent: Aligned,
 }
 
 /// What the way back arrives at.
@@ -68,6 +78,8 @@ pub(super) struct Lengths {
     pub direction: usize,
     pub outputs: usize,
     pub laid_out: [usize; 2],
+    /// Of [`Front`]: forward, backward, cotangent.
+    pub front: [usize; 3],
 }
 
 impl Arena {
@@ -85,6 +97,8 @@ impl Arena {
         self.scratch.panel.resize(lengths.panel);
         self.scratch.direction.resize(lengths.direction);
         self.scratch.outputs.resize(lengths.outputs);
+        let Front { forward, backward, cotangent } = &mut self.scratch.front;
+        [forward, backward, cotangent].into_iter().zip(lengths.front).for_each(|(values, len)| values.resize(len));
         self.laid_out.iter_mut().zip(lengths.laid_out).for_each(|(values, len)| values.resize(len));
     }
 }
@@ -104,7 +118,8 @@ impl Lengths {
             [0, 1].map(|side| Aligned::bytes(self.forward[side]) + Aligned::bytes(self.backward[side]));
         let trace = size_of::<Trace>() + support + Aligned::bytes(self.gradient);
         let scratch = [self.tangent, self.panel, self.direction, self.outputs, self.laid_out[0], self.laid_out[1]];
-        held.params * vector + held.traces * trace + query + scratch.map(Aligned::bytes).iter().sum::<usize>()
+        let scratch = scratch.iter().chain(&self.front).map(|values| Aligned::bytes(*values)).sum::<usize>();
+        held.params * vector + held.traces * trace + query + scratch
     }
 
     /// What has room for both.
@@ -120,6 +135,7 @@ impl Lengths {
             direction: self.direction.max(other.direction),
             outputs: self.outputs.max(other.outputs),
             laid_out: pair(self.laid_out, other.laid_out),
+            front: [0, 1, 2].map(|part| self.front[part].max(other.front[part])),
         }
     }
 }

@@ -101,9 +101,11 @@ impl Cpu {
     /// are as wide as theirs. **Sums**: P + R where any tasks go together.
     ///
     /// **Arena**: what is kept of the inner loop, then the traces of the query; with the Hessian the tangent of the support, and α∘λ of P
-    /// values unless tasks go together at one rate for all; what the kernels need; and the inputs of tasks that go together. Where items differ, each buffer is as large as the largest needs. With A the activations of one
-    /// inner step, which are the forward and backward traces of its support rows and, where gradients are kept (learned rates, a rate
-    /// for each parameter, or a Hessian over a part of the layers), P more:
+    /// values unless tasks go together at one rate for all; what the kernels need; and the inputs of tasks that go together. Where items
+    /// differ, each buffer is as large as the largest needs. Where a task goes alone, the layers before the first that is adapted pass
+    /// the support once for all steps: their traces are there once, and with the Hessian their gradient's. With A the activations of one
+    /// inner step, which are the forward and backward traces of its support rows through the other layers and, where gradients are kept
+    /// (learned rates, a rate for each parameter, or a Hessian over a part of the layers), P more:
     ///
     /// | kept | of the inner loop | computed again |
     /// |---|---|---|

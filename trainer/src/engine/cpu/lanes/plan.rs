@@ -148,6 +148,7 @@ impl LaneNetwork {
             direction: if second_order && !super::one_rate(network, inner) { params } else { 0 },
             outputs: 2 * widest,
             laid_out: rows.map(|rows| (self.input_len + self.output_len) * self.wide(rows)),
+            front: [0; 3],
         }
     }
 }
