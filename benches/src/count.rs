@@ -52,6 +52,11 @@ impl Count {
         steps * self.gradient(rows)
     }
 
+    /// Adaptation to `rows` support rows, and a look at so many that only judge before it and after each step.
+    pub fn adapt_judged(&self, rows: usize, judging: usize, steps: u64) -> u64 {
+        self.adapt(rows, steps) + (steps + 1) * self.forward(judging)
+    }
+
     /// Adaptation of the last layer alone: features of each row once, then steps on them.
     pub fn adapt_last(&self, rows: usize, steps: u64) -> u64 {
         let (last, features) = self.layers.split_last().map_or((0, &[][..]), |(last, features)| (*last, features));

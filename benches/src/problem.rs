@@ -32,6 +32,8 @@ pub struct Problem {
 impl Problem {
     /// Inner steps of every adaptation here.
     pub const STEPS: usize = 5;
+    /// Labels of each head that judge in [`Problem::heads`].
+    pub const JUDGING: usize = 4;
     /// The inner rate of every adaptation here.
     pub const RATE: f32 = 0.01;
 
@@ -41,7 +43,7 @@ impl Problem {
     }
 
     /// Several heads, one of which learns: 16-64-64-(1, 1, 1); 16 rows carry the labels of the first head, and 4 older ones those of the
-    /// others, which judge.
+    /// others. [`Problem::JUDGING`] labels of each head judge.
     ///
     /// # Panics
     /// Never: there is such a network.
@@ -58,8 +60,8 @@ impl Problem {
             backbone: [dense(64, Activation::Relu); 2].into_iter().collect(),
             heads: ["success", "slip", "width"].map(head).into_iter().collect(),
         };
-        let labelled = [vec![HeadSet::NONE.with(1).with(2); 4], vec![HeadSet::NONE.with(0); 16]].concat();
-        Self { labelled, ..Self::new(network, Scope::All, 20, 1) }
+        let labelled = [vec![HeadSet::NONE.with(1).with(2); Self::JUDGING], vec![HeadSet::NONE.with(0); 16]].concat();
+        Self { labelled, ..Self::new(network, Scope::All, 16 + Self::JUDGING, 1) }
     }
 
     /// The one with images that speed is claimed for: 1 × 32 × 32, three convolutions 3 × 3 of 8, 16 and 32, each rectified and pooled by
@@ -131,7 +133,13 @@ impl Problem {
     /// Operations of one adaptation.
     pub fn operations(&self) -> u64 {
         let steps = Self::STEPS as u64;
+        // Those without labels of the first head are there to judge.
+        let others = self.labelled.iter().filter(|heads| !heads.has(0)).count();
         match self.scope {
+            _ if others > 0 => {
+                let judging = others + Self::JUDGING;
+                self.count().adapt_judged(self.rows - judging, judging, steps)
+            }
             Scope::Heads => self.count().adapt_last(self.rows, steps),
             _ => self.count().adapt(self.rows, steps),
         }

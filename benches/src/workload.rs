@@ -80,7 +80,7 @@ pub fn adapt(id: &'static str, path: Path, guard: Guard) -> Workload {
 pub fn adapt_heads(id: &'static str, path: Path) -> Workload {
     let problem = Problem::heads();
     let mut adapter = problem.adapter(path);
-    adapter.set_guard(Guard::EachHead(4));
+    adapter.set_guard(Guard::EachHead(Problem::JUDGING));
     let operations = problem.operations();
     Workload::new(id, operations, move || {
         let report = black_box(&mut adapter).adapt(|| false).expect("there is support");
