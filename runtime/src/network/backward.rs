@@ -221,9 +221,7 @@ impl Tail<'_> {
             Destination::Gradient { .. } => return,
             Destination::Step { params, stepped, rates } => match rates.get(layer) {
                 Some(rate) if wanted => (Some(&**params), &mut **stepped, Update::Add(-rate)),
-                _ => {
-                    return copy(params, stepped, self.params_of(layer));
-                }
+                _ => return copy(params, stepped, self.params_of(layer)),
             },
         };
         planned.weight_gradient(path, batch.rows, x, dz, (old, to), update, panel);
