@@ -6,6 +6,7 @@ use sinew_models::rule::{Rate, Rule, Scope};
 use sinew_models::spec::{Activation, Head, Input, Layer, Loss, Name, NetworkSpec, Shape, Window};
 use sinew_runtime::Path;
 use sinew_runtime::network::Network;
+use sinew_tests::networks;
 use sinew_tests::reference::{self, derivatives, differences, relative_error};
 use sinew_tests::sample::{self, ACTIVATIONS, LOSSES, Numbers, single};
 use sinew_trainer::aligned::Aligned;
@@ -183,6 +184,16 @@ fn every_rate_and_scope() {
     for (number, kind) in [Rate::Constant, Rate::PerLayerStep, Rate::PerParameter].into_iter().enumerate() {
         for scope in [Scope::All, Scope::Heads, layers.clone()] {
             check(&two_headed(), 2, kind, &scope, TASKS, 10 + number as u64);
+        }
+    }
+}
+
+/// Heads that begin with every kind of layer, on features that stand still.
+#[test]
+fn heads_of_every_network() {
+    for (number, (_, spec)) in networks::all().into_iter().enumerate() {
+        for rate in [Rate::Constant, Rate::PerLayerStep] {
+            check(&spec, 2, rate, &Scope::Heads, 3, 30 + number as u64);
         }
     }
 }

@@ -413,10 +413,13 @@ impl Planned {
                 norm::input_gradient_tangent(path, self.layer.input, rows, x, both, weights, rdx, update);
             }
             #[cfg(feature = "layers")]
-            Kind::Mixture(mixture) => {
-                let both_x = (inputs.x, tangents.x.unwrap_or_default());
-                mixture::input_gradient_tangent(path, *mixture, both_x, both, (rdx, update), scratch);
-            }
+            Kind::Mixture(mixture) => match tangents.x {
+                Some(rx) => {
+                    mixture::input_gradient_tangent(path, *mixture, (inputs.x, rx), both, (rdx, update), scratch);
+                }
+                // What stands still is linear in the gradient.
+                None => mixture::input_gradient(path, *mixture, inputs.x, rd, (rdx, update), scratch),
+            },
             #[cfg(feature = "layers")]
             _ => self.linear_input_gradient(path, rows, inputs.x, a, rd, gate, (rdx, update)),
         }
