@@ -228,12 +228,19 @@ impl Checkpoint {
         }
     }
 
-    /// Asks whether this is a run of `network`, with so many inner rates. A configuration may be the same and the data another.
+    /// Asks whether this is a run of `network`, with so many inner rates, in a world of so many outputs (a network that compares classes has
+    /// one). A configuration may be the same and the data another.
     ///
     /// # Errors
     /// Says what has another length.
-    pub fn check(&self, path: &Path, network: &NetworkSpec, rates: usize) -> Result<(), CheckpointError> {
-        let (inputs, outputs) = (network.input.len, network.output_len());
+    pub fn check(
+        &self,
+        path: &Path,
+        network: &NetworkSpec,
+        rates: usize,
+        outputs: usize,
+    ) -> Result<(), CheckpointError> {
+        let inputs = network.input.len;
         let Scaling { input_mean, input_scale, relative_scale, output_mean, output_scale, .. } = &self.scaling;
         let lengths = [
             ("parameters", self.state.params.len(), network.param_len()),

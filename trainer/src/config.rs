@@ -21,7 +21,7 @@ use crate::world::images::alphabets::AlphabetsConfig;
 use crate::world::root::{forget_folder, locate};
 use crate::world::series::SeriesConfig;
 use crate::world::terrain::TerrainConfig;
-pub use learner::{Descent, LearnerConfig, SiameseConfig};
+pub use learner::{Descent, LearnerConfig};
 
 /// A run: what is trained, on what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

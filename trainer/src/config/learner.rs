@@ -7,7 +7,7 @@ use sinew_models::spec::Loss;
 use super::ConfigError;
 use crate::learn::bayes::Bayes;
 use crate::learn::prototype::Prototype;
-use crate::learn::{maml, meta_lstm, multitask, reptile, ridge};
+use crate::learn::{maml, meta_lstm, multitask, reptile, ridge, siamese};
 use crate::weighting;
 
 /// `[learner]`: the settings that belong to its `kind`.
@@ -23,7 +23,7 @@ pub enum LearnerConfig {
     /// Prototypical networks.
     Prototype(Prototype),
     /// Siamese twins.
-    Siamese(SiameseConfig),
+    Siamese(siamese::Settings),
     /// Ridge regression on learned features, R2D2.
     Ridge(ridge::Settings),
     /// A Bayesian last layer on learned features, ALPaCA.
@@ -59,11 +59,6 @@ fn is_zero(rows: &usize) -> bool {
     *rows == 0
 }
 
-/// `kind = "siamese"`, which has no settings of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SiameseConfig {}
-
 fn one() -> usize {
     1
 }
@@ -98,7 +93,11 @@ impl LearnerConfig {
                 field("learner.inner_rate", "a finite number", rate.to_string(), rate.is_finite())?;
             }
             Self::Prototype(settings) => positive("learner.scale", settings.scale)?,
-            Self::MetaLstm(_) | Self::Siamese(_) => {}
+            Self::MetaLstm(_) => {}
+            Self::Siamese(siamese::Settings { alike }) => {
+                let right = *alike > 0.0 && *alike < 1.0;
+                field("learner.alike", "a number between 0 and 1, without them", alike.to_string(), right)?;
+            }
             Self::Ridge(settings) => {
                 positive("learner.ridge", settings.ridge)?;
                 positive("learner.logit_scale", settings.logit_scale)?;

@@ -78,6 +78,7 @@ fn settings_of_learners_are_checked() {
         ("{kind=\"bayes\",noise=-1.0}", "learner.noise"),
         ("{kind=\"bayes\",precision=0.0}", "learner.precision"),
         ("{kind=\"prototype\",scale=0.0}", "learner.scale"),
+        ("{kind=\"siamese\",alike=1.0}", "learner.alike"),
         ("{kind=\"reptile\",training_steps=0,inner_rate=0.1}", "learner.training_steps"),
         ("{kind=\"siamese\",steps=3}", "steps"),
         ("{kind=\"reptile\",inner_rate=0.1}", "training_steps"),

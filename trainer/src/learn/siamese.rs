@@ -2,10 +2,11 @@
 //! says whether they are of one class: p = σ(Σ α_j |h₁_j − h₂_j| + b), section 3.1.
 //!
 //! The paper draws pairs, half of them of one class, and takes the regularised cross-entropy. Here an episode gives all pairs of a support
-//! and a query row, and pairs of one class weigh as much together as all others: the same expectation, from far fewer passes of the
-//! network. The regularisation is the optimiser's weight decay.
+//! and a query row, and pairs of one class weigh as much together as all others, where the settings say nothing else: the same
+//! expectation, from far fewer passes of the network. The regularisation is the optimiser's weight decay.
 
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 use sinew_models::rule::Rule;
 use sinew_models::spec::NetworkSpec;
 
@@ -15,12 +16,27 @@ use super::features::{Gradient, Head, Learned, Task};
 #[derive(Debug)]
 pub struct Siamese {
     rule: Rule,
+    settings: Settings,
+}
+
+/// What a configuration says of it, `kind = "siamese"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The part that pairs of one class have in the loss: half in the paper. Less of it asks more of pairs of two classes that look alike.
+    pub alike: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { alike: 0.5 }
+    }
 }
 
 impl Siamese {
     /// For so many classes at most on a device.
-    pub const fn new(classes: usize) -> Self {
-        Self { rule: Rule::Siamese { classes } }
+    pub const fn new(classes: usize, settings: Settings) -> Self {
+        Self { rule: Rule::Siamese { classes }, settings }
     }
 }
 
@@ -70,9 +86,13 @@ impl Head for Siamese {
         let (support, query) = (&task.support, &task.query);
         let same = support.targets.tr_mul(&query.targets);
         let alike = same.sum();
-        // A half for each kind of pair, if there are both.
-        let shares = [same.len() as f64 - alike, alike].map(|pairs| if pairs > 0.0 { 1.0 / pairs } else { 0.0 });
-        let kinds = shares.iter().filter(|share| **share > 0.0).count().max(1) as f64;
+        let apart = same.len() as f64 - alike;
+        // What there is none of leaves all of the loss to the other kind.
+        let part = match (alike > 0.0, apart > 0.0) {
+            (true, true) => self.settings.alike,
+            (alike, _) => f64::from(u8::from(alike)),
+        };
+        let (alike, apart) = (part / alike.max(1.0), (1.0 - part) / apart.max(1.0));
         let logits = logits(task, learned);
         let len = support.features.nrows();
         let (alpha, _) = learned.head.as_slice().split_at(len);
@@ -81,7 +101,7 @@ impl Head for Siamese {
         for j in 0..query.features.ncols() {
             for i in 0..support.features.ncols() {
                 let (logit, label) = (logits[(i, j)], same[(i, j)]);
-                let weight = (label * shares[1] + (1.0 - label) * shares[0]) / kinds;
+                let weight = label * alike + (1.0 - label) * apart;
                 loss += weight * (softplus(logit) - label * logit);
                 let by_logit = weight * (sigmoid(logit) - label);
                 by_bias[0] += by_logit;

@@ -26,7 +26,9 @@ pub(super) fn learner<E: Engine>(
     Ok(match &config.learner {
         LearnerConfig::Reptile(settings) => Box::new(Reptile::new(rule, settings.clone())),
         LearnerConfig::Prototype(head) => Box::new(OnFeatures::new(*head, threads)),
-        LearnerConfig::Siamese(_) => Box::new(OnFeatures::new(Siamese::new(signature.outputs.len()), threads)),
+        LearnerConfig::Siamese(settings) => {
+            Box::new(OnFeatures::new(Siamese::new(signature.outputs.len(), *settings), threads))
+        }
         LearnerConfig::Ridge(settings) => Box::new(OnFeatures::new(Ridge::new(network, *settings), threads)),
         LearnerConfig::Bayes(head) => Box::new(OnFeatures::new(*head, threads)),
         LearnerConfig::Maml(settings) => Box::new(Maml::new(engine, rule, settings, config.train.kept)?),

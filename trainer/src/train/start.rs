@@ -39,7 +39,7 @@ pub(super) fn begin(
         if at.config != config.to_toml() {
             return Err(TrainError::OtherConfig { path });
         }
-        at.check(&path, network, state.rates.len())?;
+        at.check(&path, network, state.rates.len(), world.signature().outputs.len())?;
         return Ok(at);
     } else if path.exists() {
         return Err(TrainError::Exists { path: options.folder.into() });

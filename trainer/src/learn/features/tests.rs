@@ -10,7 +10,7 @@ use super::{Gradient, Head, Learned, Seen, Task};
 use crate::learn::bayes::Bayes;
 use crate::learn::prototype::Prototype;
 use crate::learn::ridge::{Ridge, Settings};
-use crate::learn::siamese::Siamese;
+use crate::learn::siamese::{Settings as Pairs, Siamese};
 
 const FEATURES: usize = 4;
 
@@ -81,10 +81,11 @@ fn prototypes() {
 fn siamese() {
     let network = network(1, Loss::BinaryCrossEntropy);
     for rows in [[6, 5], [3, 9]] {
-        check(&Siamese::new(3), &network, 3, Loss::CrossEntropy, rows);
+        check(&Siamese::new(3, Pairs::default()), &network, 3, Loss::CrossEntropy, rows);
+        check(&Siamese::new(3, Pairs { alike: 0.2 }), &network, 3, Loss::CrossEntropy, rows);
     }
     // Pairs of one class alone.
-    check(&Siamese::new(1), &network, 1, Loss::CrossEntropy, [2, 2]);
+    check(&Siamese::new(1, Pairs::default()), &network, 1, Loss::CrossEntropy, [2, 2]);
 }
 
 #[test]
