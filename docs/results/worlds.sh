@@ -44,6 +44,8 @@ for part in "${@:-all}"; do
     tries | all)
         $sinew deploy "$out"/grasp-full/grasp-meta-sgd/seed-*/model.safetensors --config $c/grasp-meta-sgd.toml --out "$out/grasp-tries" \
             --choose random,greedy --trials 200
+        $sinew deploy "$out"/grasp-heavy/grasp-heavy-meta-sgd/seed-*/model.safetensors --config $c/grasp-heavy-meta-sgd.toml \
+            --out "$out/grasp-heavy-tries" --choose random,greedy --trials 200
         ;;
     esac
     case $part in

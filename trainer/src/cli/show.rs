@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Where pictures go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Also record a task of grasps or terrain, try by try, for the Rerun viewer (a `sinew` built with --features rerun)
+    #[arg(long, value_name = "FILE.rrd")]
+    rerun: Option<PathBuf>,
 }
 
 /// The world of a configuration.
@@ -108,8 +111,17 @@ pub fn run(arguments: &Arguments) -> Answer {
         deploy::check(path, &model, shown.as_world())?;
         bundle = Some(bytes);
     }
+    if arguments.rerun.is_some() {
+        shown.check_recording()?;
+    }
     create(&arguments.out)?;
-    let order = Order { bundle: bundle.as_deref(), shots, seed: arguments.seed, folder: &arguments.out };
+    let order = Order {
+        bundle: bundle.as_deref(),
+        shots,
+        seed: arguments.seed,
+        folder: &arguments.out,
+        recording: arguments.rerun.as_deref(),
+    };
     for path in shown.draw(&order)? {
         println!("{}", path.display());
     }

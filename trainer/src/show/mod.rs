@@ -7,6 +7,8 @@ pub mod draw;
 pub mod drawings;
 pub mod grasp;
 pub mod landscape;
+#[cfg(feature = "rerun")]
+pub mod recording;
 pub mod terrain;
 pub mod waves;
 
@@ -32,6 +34,12 @@ pub enum ShowError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A recording was asked for, and this build makes none.
+    #[error("--rerun: expected a `sinew` built with the feature `rerun`, found one without")]
+    NoRerun,
+    /// There are no recordings of it.
+    #[error("--rerun: expected a world of grasps or terrain, found `{0}`")]
+    NoRecording(String),
     /// There are no pictures of it.
     #[error(
         "expected a world of grasps, terrain, images, or of one input and one output, found `{world}` with {inputs} inputs and {outputs} outputs"
@@ -55,8 +63,10 @@ pub struct Order<'a> {
     pub shots: usize,
     /// Tasks, and all that happens in them, follow from it.
     pub seed: u64,
-    /// Where files go.
+    /// Where pictures go.
     pub folder: &'a Path,
+    /// Where a recording for the Rerun viewer goes, if one is wanted.
+    pub recording: Option<&'a Path>,
 }
 
 impl Order<'_> {
@@ -119,7 +129,21 @@ impl Shown {
         }
     }
 
-    /// Draws pictures into the folder of `order`, which is there; what was written.
+    /// Asks whether this build makes recordings, and of this world.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_recording(&self) -> Result<(), ShowError> {
+        if cfg!(not(feature = "rerun")) {
+            return Err(ShowError::NoRerun);
+        }
+        match self {
+            Self::Grasp(_) | Self::Terrain(_) => Ok(()),
+            Self::Images(_) | Self::Waves(_) => Err(ShowError::NoRecording(self.as_world().name().into())),
+        }
+    }
+
+    /// Draws pictures into the folder of `order`, which is there, and records; what was written.
     ///
     /// # Errors
     /// If the bundle cannot be adapted, or a file cannot be written.

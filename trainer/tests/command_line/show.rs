@@ -86,7 +86,10 @@ fn what_cannot_be_shown_is_refused() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let terrain = configs.join("terrain.toml");
     let terrain = terrain.to_str().unwrap();
+    // A build that makes recordings makes none of this world.
+    let recording = if cfg!(feature = "rerun") { "a world of grasps or terrain" } else { "with the feature `rerun`" };
     for (arguments, words) in [
+        (vec!["sinusoid", "--rerun", "one.rrd"], ["--rerun: expected", recording]),
         (vec!["moon"], ["moon: expected a bundle, or one of", "terrain-scale-only"]),
         (vec!["gone.safetensors"], ["gone.safetensors", "No such file"]),
         (vec![terrain], ["not a bundle", "terrain.toml"]),

@@ -65,6 +65,16 @@ pub fn sign(grasp: &Grasp, width: f64, thin: f64, colour: Vector) -> Vec<Block> 
     ]
 }
 
+/// The same as two lines through points: fingers and bar, and the stem.
+#[cfg(feature = "rerun")]
+pub fn lines(grasp: &Grasp, width: f64) -> [Vec<Vector>; 2] {
+    let [bar, end] = SIGN;
+    let at = |[along, ahead]: [f64; 2]| grasp.centre + along * grasp.axis + ahead * grasp.approach;
+    let out = 0.5 * width;
+    [vec![[-out, TIP], [-out, -bar], [out, -bar], [out, TIP]], vec![[0.0, -bar], [0.0, -end]]]
+        .map(|points| points.into_iter().map(at).collect())
+}
+
 /// The end of the stem of a sign, in m.
 pub fn end(grasp: &Grasp) -> Vector {
     grasp.centre - SIGN[1] * grasp.approach

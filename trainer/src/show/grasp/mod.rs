@@ -3,6 +3,8 @@
 mod chances;
 mod gripper;
 mod patch;
+#[cfg(feature = "rerun")]
+mod record;
 mod render;
 mod views;
 
@@ -56,7 +58,20 @@ type Signs = (Vec<Block>, Vec<(Vector, String, RGBColor)>);
 struct Beliefs {
     before: Vec<f32>,
     tries: Vec<Try>,
-    after: Vec<f32>,
+    /// After each of them.
+    then: Vec<Vec<f32>>,
+}
+
+/// One task, and what a bundle makes of it.
+struct Told<'w> {
+    situation: Situation<'w>,
+    /// How often each grasp to choose from holds.
+    truth: Vec<f32>,
+    /// The one that holds most often.
+    best: usize,
+    /// One look of the depth camera.
+    seen: Image,
+    beliefs: Option<Beliefs>,
 }
 
 impl Beliefs {
@@ -66,18 +81,39 @@ impl Beliefs {
         let mut memory = memory(&bundle, shots.max(1))?;
         let mut agent = Adapted::new(&bundle, shots.max(1), &mut memory)?;
         let rows = situation.scene.inputs(0..CANDIDATES);
-        let (mut before, mut after) = (vec![0.0; CANDIDATES], vec![0.0; CANDIDATES]);
-        agent.predict(rows, &mut before, None)?;
+        let said = |agent: &mut Adapted<'_>| -> Result<Vec<f32>, AgentError> {
+            let mut said = vec![0.0; CANDIDATES];
+            agent.predict(rows, &mut said, None)?;
+            Ok(said)
+        };
+        let before = said(&mut agent)?;
         let mut order: Vec<usize> = (CANDIDATES..2 * CANDIDATES).collect();
         order.shuffle(rng);
-        let mut tries = Vec::with_capacity(shots);
+        let (mut tries, mut then) = (Vec::with_capacity(shots), Vec::with_capacity(shots));
         for &grasp in order.iter().cycle().take(shots) {
             let held = situation.try_grasp(grasp, rng).held();
             agent.observe(situation.scene.input(grasp), &[f32::from(u8::from(held))])?;
             tries.push(Try { grasp, held });
+            then.push(said(&mut agent)?);
         }
-        agent.predict(rows, &mut after, None)?;
-        Ok(Self { before, tries, after })
+        Ok(Self { before, tries, then })
+    }
+
+    /// After all tries.
+    fn after(&self) -> &[f32] {
+        self.then.last().unwrap_or(&self.before)
+    }
+}
+
+impl<'w> Told<'w> {
+    fn of(situation: Situation<'w>, order: &Order<'_>, rng: &mut ChaCha8Rng) -> Result<Self, AgentError> {
+        let numbers: Vec<usize> = (0..CANDIDATES).collect();
+        let truth: Vec<f32> =
+            situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|chance| chance as f32).collect();
+        let best = largest(&truth, 1).first().copied().unwrap_or(0);
+        let seen = Image::exact(&situation.scene.object).noisy(&mut ChaCha8Rng::from_rng(rng));
+        let beliefs = order.bundle.map(|bytes| Beliefs::of(bytes, &situation, order.shots, rng)).transpose()?;
+        Ok(Self { situation, truth, best, seen, beliefs })
     }
 }
 
@@ -117,22 +153,24 @@ fn sign(scene: &Scene, grasp: usize, thin: f64, colour: RGBColor) -> Vec<Block> 
 pub fn draw(world: &GraspWorld, order: &Order<'_>) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut rng = order.rng(0);
     let task = world.task(Split::Test, &mut rng);
-    let situation = world.situation(&task);
-    let numbers: Vec<usize> = (0..CANDIDATES).collect();
-    let truth: Vec<f32> = situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|p| p as f32).collect();
-    let best = largest(&truth, 1).first().copied().unwrap_or(0);
-    let mut written = write_png(order.folder, "grasp-scene", &scene(&situation, best, &truth))?;
-    written.extend(write_both(order.folder, "grasp-depth", &depth(&situation, &truth, &mut rng))?);
-    written.extend(write_png(order.folder, "grasp-candidates", &candidates(&situation, best, &truth))?);
-    if let Some(bytes) = order.bundle {
-        let beliefs = Beliefs::of(bytes, &situation, order.shots, &mut rng)?;
-        written.extend(write_png(order.folder, "grasp-choice", &choice(&situation, best, &truth, &beliefs))?);
+    let told = Told::of(world.situation(&task), order, &mut rng)?;
+    let Told { situation, truth, best, seen, beliefs } = &told;
+    let mut written = write_png(order.folder, "grasp-scene", &scene(situation, *best, truth))?;
+    written.extend(write_both(order.folder, "grasp-depth", &depth(situation, truth, seen))?);
+    written.extend(write_png(order.folder, "grasp-candidates", &candidates(situation, *best, truth))?);
+    if let Some(beliefs) = beliefs {
+        written.extend(write_png(order.folder, "grasp-choice", &choice(situation, *best, truth, beliefs))?);
         let tries = order.tries("try", "tries");
         let panels = vec![
-            Chances { title: "Before any try".into(), said: beliefs.before },
-            Chances { title: format!("After {tries} of other grasps"), said: beliefs.after },
+            Chances { title: "Before any try".into(), said: beliefs.before.clone() },
+            Chances { title: format!("After {tries} of other grasps"), said: beliefs.after().to_vec() },
         ];
-        written.extend(write_both(order.folder, "grasp-chances", &ChancesPicture { panels, truth })?);
+        written.extend(write_both(order.folder, "grasp-chances", &ChancesPicture { panels, truth: truth.clone() })?);
+    }
+    #[cfg(feature = "rerun")]
+    if let Some(file) = order.recording {
+        record::record(&told)?.write(file)?;
+        written.push(file.into());
     }
     Ok(written)
 }
@@ -158,13 +196,12 @@ fn scene(situation: &Situation<'_>, best: usize, truth: &[f32]) -> Views {
 }
 
 /// The depth image, and the patch before the best grasp from above; before the best where none is from above.
-fn depth(situation: &Situation<'_>, truth: &[f32], rng: &mut ChaCha8Rng) -> PatchPicture {
+fn depth(situation: &Situation<'_>, truth: &[f32], seen: &Image) -> PatchPicture {
     let Situation { scene, hidden, .. } = situation;
     let order = largest(truth, CANDIDATES);
     let above = order.iter().find(|grasp| scene.grasps[**grasp].approach.z < FROM_ABOVE);
     let grasp = scene.grasps[above.or(order.first()).copied().unwrap_or(0)];
-    let image = Image::exact(&scene.object).noisy(&mut ChaCha8Rng::from_rng(rng));
-    PatchPicture::new(image, grasp, gripper::closed(&scene.object, &grasp, hidden.force))
+    PatchPicture::new(seen.clone(), grasp, gripper::closed(&scene.object, &grasp, hidden.force))
 }
 
 fn holds() -> Bar {
@@ -185,7 +222,7 @@ fn candidates(situation: &Situation<'_>, best: usize, truth: &[f32]) -> Views {
 /// The grasps that are believed best before the tries, the tries, and those believed best afterwards.
 fn choice(situation: &Situation<'_>, best: usize, truth: &[f32], beliefs: &Beliefs) -> Views {
     let scene = &situation.scene;
-    let chosen = [&beliefs.before, &beliefs.after].map(|said| largest(said, BEST));
+    let chosen = [&beliefs.before[..], beliefs.after()].map(|said| largest(said, BEST));
     let believed = |chosen: &[usize]| -> Signs {
         let blocks =
             chosen.iter().flat_map(|grasp| sign(scene, *grasp, THICK, viridis(truth[*grasp].into()))).collect();

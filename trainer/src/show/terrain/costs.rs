@@ -37,15 +37,17 @@ pub struct CostPicture {
     pub driven: Vec<usize>,
 }
 
-impl CostPicture {
-    /// Logarithms of the least and the largest cost on the scale.
-    fn range(&self) -> [f64; 2] {
-        let mut truth: Vec<f64> =
-            self.costs.iter().take(1).flat_map(|costs| &costs.per_metre).copied().filter(|cost| *cost > 0.0).collect();
-        truth.sort_by(f64::total_cmp);
-        let at = |share: f64| truth.get((share * truth.len() as f64) as usize).map_or(f64::NAN, |cost| cost.ln());
-        [at(LEFT_OUT), at(1.0 - LEFT_OUT)]
-    }
+/// Logarithms of the least and the largest cost on a scale for these.
+pub fn range(per_metre: &[f64]) -> [f64; 2] {
+    let mut truth: Vec<f64> = per_metre.iter().copied().filter(|cost| *cost > 0.0).collect();
+    truth.sort_by(f64::total_cmp);
+    let at = |share: f64| truth.get((share * truth.len() as f64) as usize).map_or(f64::NAN, |cost| cost.ln());
+    [at(LEFT_OUT), at(1.0 - LEFT_OUT)]
+}
+
+/// The colour of a cost on a scale.
+pub fn level_of(cost: f64, [low, high]: [f64; 2]) -> RGBColor {
+    level((cost.ln() - low) / (high - low))
 }
 
 /// Round values (1, 2 and 5 times powers of ten) of which the logarithms are in this range.
@@ -66,12 +68,11 @@ impl Picture for CostPicture {
     where
         B::ErrorType: 'static,
     {
-        let range = self.range();
-        let [low, high] = range;
+        let range = range(self.costs.first().map_or(&[], |costs| &costs.per_metre));
         for (place, Costs { title, per_metre }) in self.costs.iter().enumerate() {
             let left = MARGIN + place as i32 * (MAP + BETWEEN);
             word(root, scale, title.clone(), [left, HEAD - 16], INK, HPos::Left)?;
-            let colour = |cell: usize| level((per_metre[cell].ln() - low) / (high - low));
+            let colour = |cell: usize| level_of(per_metre[cell], range);
             cells(root, scale, [left, HEAD], CELL, [SIDE; 2], colour)?;
             if place + 1 == self.costs.len() {
                 let middle = |cell: usize| {
@@ -105,8 +106,7 @@ mod tests {
         let found = ticks([90_f64.ln(), 1100_f64.ln()]);
         assert_eq!(found.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["100", "200", "500", "1000"]);
         assert!(found.is_sorted_by(|(one, _), (other, _)| one < other));
-        let costs = vec![Costs { title: String::new(), per_metre: (1..=1000).map(f64::from).collect() }];
-        let [low, high] = CostPicture { costs, driven: Vec::new() }.range();
+        let [low, high] = range(&(1..=1000).map(f64::from).collect::<Vec<_>>());
         assert!((low.exp() - 11.0).abs() <= 1e-9 && (high.exp() - 991.0).abs() <= 1e-6);
     }
 }

@@ -1,6 +1,8 @@
 //! Pictures of a terrain task: the map with planned paths, and what each place costs, as predicted before and after driving and in truth.
 
 mod costs;
+#[cfg(feature = "rerun")]
+mod record;
 mod ways;
 
 use std::error::Error;
@@ -23,7 +25,14 @@ use crate::world::{Split, World};
 struct Driven {
     before: Vec<f64>,
     edges: Vec<usize>,
-    after: Vec<f64>,
+    /// After each of them.
+    then: Vec<Vec<f64>>,
+}
+
+/// One task, and what a bundle makes of it.
+struct Told<'w> {
+    rover: Rover<'w>,
+    driven: Option<Driven>,
 }
 
 /// The expected energy of every edge, in J: the mean of a log-normal energy where the variance is known, its median elsewhere.
@@ -49,20 +58,37 @@ impl Driven {
         let mut agent = Adapted::new(&bundle, shots.max(1), &mut memory)?;
         let before = believe(&mut agent, rover)?;
         let mut on_the_way = rover.clone();
-        let mut driven = Vec::with_capacity(shots);
+        let (mut driven, mut then) = (Vec::with_capacity(shots), Vec::with_capacity(shots));
         for route in rover.routes()[1..].iter().cycle() {
             for edge in plan(&before, *route)? {
                 if driven.len() == shots {
-                    let after = believe(&mut agent, rover)?;
-                    return Ok(Self { before, edges: driven, after });
+                    return Ok(Self { before, edges: driven, then });
                 }
                 if let Some(drive) = on_the_way.drive(edge) {
                     agent.observe(&rover.sense(edge), &[drive.measured])?;
                     driven.push(edge);
+                    then.push(believe(&mut agent, rover)?);
                 }
             }
         }
         Err("expected a task of several routes, found one".into())
+    }
+
+    /// After all of them.
+    fn after(&self) -> &[f64] {
+        self.then.last().unwrap_or(&self.before)
+    }
+}
+
+impl Told<'_> {
+    /// The route that pictures show.
+    fn route(&self) -> [usize; 2] {
+        self.rover.routes()[0]
+    }
+
+    /// The true energy of a path, in J.
+    fn energy(&self, path: &[usize]) -> f64 {
+        path.iter().map(|&edge| self.rover.energies()[edge]).sum()
     }
 }
 
@@ -85,13 +111,14 @@ pub fn draw(world: &Terrain, order: &Order<'_>) -> Result<Vec<PathBuf>, Box<dyn 
     let mut rng = order.rng(0);
     let task = world.task(Split::Test, &mut rng);
     let rover = world.rover(&task, &mut rng);
-    let route = rover.routes()[0];
+    let driven = order.bundle.map(|bytes| Driven::drive(bytes, &rover, order.shots)).transpose()?;
+    let told = Told { rover, driven };
+    let (rover, route) = (&told.rover, told.route());
     let truth = rover.energies();
-    let energy = |path: &[usize]| path.iter().map(|&edge| truth[edge]).sum::<f64>();
     let best = plan(truth, route)?;
-    let least = energy(&best);
+    let least = told.energy(&best);
     let way = |name: &str, path: Vec<usize>, colour, width| {
-        let energy = energy(&path);
+        let energy = told.energy(&path);
         let more = 100.0 * (energy / least - 1.0);
         let more = if more > 0.0 { format!(", {more:.1} % more") } else { String::new() };
         Way { name: name.into(), energy: format!("{:.1} kJ{more}", 1e-3 * energy), path, colour, width }
@@ -100,18 +127,22 @@ pub fn draw(world: &Terrain, order: &Order<'_>) -> Result<Vec<PathBuf>, Box<dyn 
     let mut ways = vec![way("the best path", best, black, 9)];
     let mut costs = vec![Costs { title: "True".into(), per_metre: per_metre(truth) }];
     let mut driven = Vec::new();
-    if let Some(bytes) = order.bundle {
-        let found = Driven::drive(bytes, &rover, order.shots)?;
+    if let Some(found) = &told.driven {
         ways.push(way("planned before driving", plan(&found.before, route)?, vermilion, 6));
-        ways.push(way("planned afterwards", plan(&found.after, route)?, blue, 2));
+        ways.push(way("planned afterwards", plan(found.after(), route)?, blue, 2));
         let edges = order.tries("driven edge", "driven edges");
         costs.push(Costs { title: "Predicted before driving".into(), per_metre: per_metre(&found.before) });
-        costs.push(Costs { title: format!("Predicted after {edges}"), per_metre: per_metre(&found.after) });
-        driven = found.edges;
+        costs.push(Costs { title: format!("Predicted after {edges}"), per_metre: per_metre(found.after()) });
+        driven.clone_from(&found.edges);
     }
     let map = WaysPicture { map: rover.map(), route, ways, driven: driven.clone(), driven_colour: purple };
     let mut written = write_both(order.folder, "terrain-map", &map)?;
     written.extend(write_both(order.folder, "terrain-costs", &CostPicture { costs, driven })?);
+    #[cfg(feature = "rerun")]
+    if let Some(file) = order.recording {
+        record::record(&told)?.write(file)?;
+        written.push(file.into());
+    }
     Ok(written)
 }
 

@@ -19,7 +19,7 @@ const SIDEBAR: i32 = 270;
 const FOOT: i32 = 34;
 const LINE: i32 = 22;
 /// The colour of what stands in the way.
-const BLOCKED: RGBColor = RGBColor(60, 60, 66);
+pub const BLOCKED: RGBColor = RGBColor(60, 60, 66);
 
 /// A path and how it is drawn.
 #[derive(Clone, Debug, PartialEq)]

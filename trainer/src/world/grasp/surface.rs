@@ -99,6 +99,12 @@ impl Surface {
         self.normals.iter_mut().for_each(|normals| *normals = normals.map(|normal| turn * normal));
     }
 
+    /// The corners of each triangle, in m, and the unit normals outward there.
+    pub fn triangles(&self) -> impl Iterator<Item = ([Vector; 3], [Vector; 3])> + '_ {
+        let corners = |one: &Triangle| [one.corner, one.corner + one.edges[0], one.corner + one.edges[1]];
+        self.triangles.iter().map(corners).zip(self.normals.iter().copied())
+    }
+
     /// The first and the last place where the line through `point` along the unit vector `direction` meets the surface; none where it
     /// misses.
     pub fn line(&self, point: Vector, direction: Vector) -> Option<[Hit; 2]> {
