@@ -3,12 +3,18 @@
 use std::error::Error;
 use std::path::Path;
 
+use plotters::prelude::RGBColor;
 use re_sdk::sink::MemorySinkStorage;
 use re_sdk::{AsComponents, RecordingStream, RecordingStreamBuilder, RecordingStreamResult};
 use re_sdk_types::archetypes::{LineStrips3D, Mesh3D, Transform3D};
 
 /// Red, green and blue.
 pub type Colour = [u8; 3];
+
+/// The parts of a colour of pictures.
+pub fn rgb(RGBColor(red, green, blue): RGBColor) -> Colour {
+    [red, green, blue]
+}
 
 /// A recording that is being made. It is in memory until it is written, so that no file is there before it is whole.
 pub struct Recording {

@@ -15,7 +15,7 @@ use super::gripper::{closed, lines as sign, whole};
 use super::render::Block;
 use super::{Told, largest};
 use crate::picture::{BAD, GOOD, viridis};
-use crate::show::recording::{Colour, Recording, aside, lines, mesh};
+use crate::show::recording::{Colour, Recording, aside, lines, mesh, rgb};
 use crate::world::grasp::Scene;
 use crate::world::grasp::depth::{HEIGHT, Image, PIXEL, PIXELS};
 use crate::world::grasp::execute::EXECUTIONS;
@@ -30,10 +30,6 @@ const THIN: f32 = 0.0006;
 const THICK: f32 = 0.002;
 const OBJECT: Colour = [118, 150, 184];
 const TABLE_COLOUR: Colour = [205, 205, 205];
-
-fn rgb(RGBColor(red, green, blue): RGBColor) -> Colour {
-    [red, green, blue]
-}
 
 fn object(object: &Object) -> Mesh3D {
     let (corners, normals): (Vec<_>, Vec<_>) = object

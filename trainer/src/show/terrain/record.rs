@@ -12,7 +12,7 @@ use super::ways::BLOCKED;
 use super::{Told, per_metre, plan};
 use crate::demo::report::map::shaded;
 use crate::picture::COLOURS;
-use crate::show::recording::{Colour, Recording, aside, lines};
+use crate::show::recording::{Recording, aside, lines, rgb};
 use crate::world::terrain::Map;
 use crate::world::terrain::grid::{CELLS, SIDE, edges, position};
 
@@ -23,10 +23,6 @@ const OVER: f64 = 0.4;
 const RADIUS: f32 = 0.35;
 /// The radius of the rover, in m.
 const ROVER: f32 = 1.2;
-
-fn rgb(RGBColor(red, green, blue): RGBColor) -> Colour {
-    [red, green, blue]
-}
 
 /// Where the middle of a cell is, so many metres over the ground. Rows of a map go down its page, so that y is turned.
 fn place(map: &Map, cell: usize, over: f64) -> [f64; 3] {
