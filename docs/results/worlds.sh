@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
-# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, others, physics.
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, others, physics, lift.
 set -eu
 out=$1
 shift
@@ -67,6 +67,12 @@ for part in "${@:-all}"; do
     case $part in
     physics | all)
         cargo run --release -q -p sinew-examples --features physics --example grasp_physics -- 24 | tee "$out/grasp-physics.txt"
+        ;;
+    esac
+    case $part in
+    lift | all)
+        cargo run --release -q -p sinew-trainer --features physics -- evaluate models/zoo/grasp-meta-sgd.safetensors --world grasp \
+            --judge lift --episodes 150 --shots 20 | tee "$out/grasp-lift.txt"
         ;;
     esac
 done
