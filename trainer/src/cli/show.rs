@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Where pictures go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Also record a task of grasps or terrain, try by try, for the Rerun viewer (a `sinew` built with --features rerun)
+    /// Also record a task of grasps or terrain for the Rerun viewer (needs a build with --features rerun)
     #[arg(long, value_name = "FILE.rrd")]
     rerun: Option<PathBuf>,
 }
