@@ -1,6 +1,7 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
-# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, others, physics, lift.
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, missions, others, half, depth, arm,
+# physics, lift.
 set -eu
 out=$1
 shift
@@ -58,10 +59,38 @@ for part in "${@:-all}"; do
         ;;
     esac
     case $part in
+    missions | all)
+        # Of the bundles that the part before has trained.
+        $sinew deploy "$out"/terrain-real/terrain-real-bayes/seed-*/model.safetensors "$out"/terrain-real/terrain-real-ridge/seed-*/model.safetensors \
+            --config $c/terrain-real-ridge.toml --out "$out/terrain-missions" --trials 100 --every 4
+        ;;
+    esac
+    case $part in
     others | all)
         for name in independent scale-only; do
             $sinew compare $c/terrain-real-$name-bayes.toml --out "$out/terrain-real-$name" --seeds 1 --shots 8,16,32 --episodes 400 --baselines
         done
+        ;;
+    esac
+    case $part in
+    half | all)
+        $sinew compare $c/grasp-ycb-half-meta-sgd.toml --out "$out/grasp-ycb-half" --seeds 3 --shots 20 --episodes 400 --baselines
+        for seed in 0 1 2; do
+            $sinew evaluate "$out/grasp-full/grasp-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-half-meta-sgd.toml \
+                --shots 20 --episodes 400 | tee "$out/grasp-ycb-without-half-$seed.txt"
+        done
+        ;;
+    esac
+    case $part in
+    depth | all)
+        $sinew compare $c/grasp-depth-bayes.toml --out "$out/grasp-depth" --seeds 3 --shots 20 --episodes 400
+        ;;
+    esac
+    case $part in
+    arm | all)
+        $sinew compare $c/arm-bayes.toml $c/arm-ridge.toml $c/arm-meta-sgd.toml --out "$out/arm" --seeds 3 --shots 64 --episodes 400 --baselines
+        $sinew deploy "$out"/arm/arm-*/seed-*/model.safetensors --config $c/arm-bayes.toml --out "$out/arm-motions" \
+            --trials 40 --shots 64 --remember 256
         ;;
     esac
     case $part in

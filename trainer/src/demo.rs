@@ -14,12 +14,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sinew_runtime::Guard;
 
 use crate::baseline::{self, Baselines};
 use crate::cli::evaluate;
 use crate::config::Config;
+use crate::counter::Counter;
 use crate::cuda::DeviceChoice;
 use crate::evaluate::Settings;
 use crate::labels::Labels;
@@ -99,10 +99,10 @@ pub fn run(out: &Path, stop: &AtomicBool) -> Result<(), Box<dyn Error>> {
     let pooled = baselines.pooled.to_bytes()?;
     let plan =
         campaign::Plan { pooled: &pooled, bundle: &bytes, missions: MISSIONS, seed: config.seed, budget: Some(BUDGET) };
-    let bar = ProgressBar::new(MISSIONS);
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} missions, ETA {eta}")?);
-    let driven = plan.drive(&world, stop, &|| bar.inc(1))?;
-    bar.finish_and_clear();
+    let driven = {
+        let counter = Counter::new(MISSIONS, "missions");
+        plan.drive(&world, stop, &|| counter.tick())?
+    };
     if stop.load(Ordering::Relaxed) {
         again();
         return Ok(());

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod collective;
 pub mod compare;
 pub mod config;
+pub mod counter;
 pub mod cuda;
 pub mod demo;
 pub mod deploy;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Answer, evaluate};
 use crate::baseline::{self, Baselines};
 use crate::config::{Config, WorldConfig};
+use crate::counter::Counter;
 use crate::deploy::arm::{self, Motions};
 use crate::deploy::grasp::{self, Choice, Tries};
 use crate::deploy::plot;
@@ -145,8 +145,7 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
         }
     };
     std::fs::create_dir_all(&arguments.out).map_err(|why| format!("{}: {why}", arguments.out.display()))?;
-    let bar = ProgressBar::new((seeds.len() * arguments.trials) as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} trials, ETA {eta}")?);
+    let counter = Counter::new((seeds.len() * arguments.trials) as u64, "trials");
     let mut agents: Vec<Deployed> = Vec::new();
     let (mut chosen, mut about) = (None, None);
     let mut settings = Settings { shots: 1, capacity: arguments.remember, seed: arguments.seed };
@@ -164,19 +163,18 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
             bundles.push(Named { name: name.clone(), bytes });
         }
         if baselines.is_none() {
-            bar.suspend(|| eprintln!("no baselines beside the bundles of seed {seed}: they are not compared"));
+            counter.say(&format!("no baselines beside the bundles of seed {seed}: they are not compared"));
         }
-        bar.suspend(|| eprintln!("seed {seed}: choosing settings on validation tasks, then to work"));
+        counter.say(&format!("seed {seed}: choosing settings on validation tasks, then to work"));
         let roster = Roster::new(&bundles, baselines.as_ref(), world.as_world(), settings)?;
         // Those who know more than a robot can are not trained, so one seed says all.
         let campaign = world.campaign(arguments, &roster, seed == 0, settings);
         // Before hours are spent.
         let names = campaign.names();
         chosen.get_or_insert(reference(arguments, &names)?);
-        let done = campaign.run(stop, &|| bar.inc(1)).map_err(|why: CampaignError| why as Box<dyn Error>)?;
+        let done = campaign.run(stop, &|| counter.tick()).map_err(|why: CampaignError| why as Box<dyn Error>)?;
         let Some(scores) = done else {
-            bar.finish_and_clear();
-            eprintln!("stopped; nothing was written");
+            counter.say("stopped; nothing was written");
             return Ok(());
         };
         about = Some((campaign.trials().0, campaign.panels(), campaign.notes()));
@@ -187,7 +185,7 @@ pub fn run(arguments: &Arguments, stop: &AtomicBool) -> Answer {
             }
         }
     }
-    bar.finish_and_clear();
+    drop(counter);
     // There is at least one bundle, so at least one seed.
     let Some((trials, panels, notes)) = about else { return Ok(()) };
     let deployment = Deployment {

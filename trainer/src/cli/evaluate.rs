@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+
 use sinew_runtime::Guard;
 
 use super::{Answer, data_set};
 use crate::baseline::Baselines;
 use crate::config::{Config, WorldConfig};
+use crate::counter::Counter;
 use crate::evaluate::{EPISODES, Evaluation, Settings, descent, evaluate};
 use crate::labels::Labels;
 use crate::model::Model;
@@ -203,7 +204,7 @@ pub fn run(arguments: &Arguments) -> Answer {
     Ok(())
 }
 
-/// [`evaluate`] with a bar on a terminal.
+/// [`evaluate`], which says how far it has got.
 pub fn with_bar(
     bytes: &[u8],
     baselines: Option<&Baselines>,
@@ -211,9 +212,6 @@ pub fn with_bar(
     settings: &Settings,
 ) -> Result<Evaluation, Box<dyn std::error::Error>> {
     let count = settings.episodes.or_else(|| world.task_count(settings.split)).unwrap_or(EPISODES);
-    let bar = ProgressBar::new(count as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} episodes, ETA {eta}")?);
-    let evaluation = evaluate(bytes, baselines, world, settings, &|| bar.inc(1));
-    bar.finish_and_clear();
-    Ok(evaluation?)
+    let counter = Counter::new(count as u64, "episodes");
+    Ok(evaluate(bytes, baselines, world, settings, &|| counter.tick())?)
 }

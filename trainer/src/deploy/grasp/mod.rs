@@ -140,13 +140,14 @@ pub fn try_grasps(
     let mut grasps = Grasps::new(CANDIDATES, Retry::WhenAllTried, &mut tried)?;
     let (mut mean, mut variance) = ([0.0; CANDIDATES], [0.0; CANDIDATES]);
     let (mut held, mut judged) = (0_u32, Vec::with_capacity(after.len()));
+    let mut truth = Truth::default();
     let last = after.last().copied().unwrap_or(0);
     for number in 0..=last {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1 + number as u64);
         if after.contains(&number) {
             let during = f64::from(held) / number as f64;
-            judged.push(judge(&situation, grasper, choice, &mut grasps, during)?);
+            judged.push(judge(&situation, &mut truth, grasper, choice, &mut grasps, during)?);
         }
         if number == last {
             break;
@@ -170,36 +171,46 @@ pub fn try_grasps(
             if !matches!(outcome.failure, Some(Failure::Missed | Failure::Table)) {
                 let turn = TURN * rng.sample::<f64, _>(StandardNormal);
                 situation.scene.to_mut().turn(turn, &mut rng);
+                truth = Truth::default();
             }
         }
     }
     Ok(judged)
 }
 
+/// How often grasps hold with the object as it lies: to choose from, and other ones. They are asked for once until it is turned.
+#[derive(Debug, Default)]
+struct Truth([Option<Vec<f32>>; 2]);
+
+impl Truth {
+    /// Of the 64 grasps from number `first` on, 0 or 64.
+    fn of(&mut self, situation: &Situation<'_>, first: usize) -> &[f32] {
+        self.0[first / CANDIDATES].get_or_insert_with(|| {
+            let numbers: Vec<usize> = (first..first + CANDIDATES).collect();
+            situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|p| p as f32).collect()
+        })
+    }
+}
+
 fn judge(
     situation: &Situation<'_>,
+    truth: &mut Truth,
     grasper: &mut (impl Grasper + ?Sized),
     choice: Choice,
     grasps: &mut Grasps<'_>,
     during: f64,
 ) -> Result<Judged, TryError> {
     let (mut mean, mut variance) = ([0.0; CANDIDATES], [0.0; CANDIDATES]);
-    let truth = |first: usize| -> Vec<f32> {
-        let numbers: Vec<usize> = (first..first + CANDIDATES).collect();
-        situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|p| p as f32).collect()
-    };
     grasper.predict(&situation.scene, 0, &mut mean, &mut variance)?;
     let chosen = grasps.choose(Policy::Mean, &mean, &variance, || 0.0)?;
-    let here = truth(0);
-    let pick = f64::from(here[chosen]);
+    let pick = f64::from(truth.of(situation, 0)[chosen]);
     // Tries of random grasps leave those to choose from untouched; other tries leave the others.
-    let there = if choice == Choice::Random {
-        here
-    } else {
-        grasper.predict(&situation.scene, CANDIDATES, &mut mean, &mut variance)?;
-        truth(CANDIDATES)
-    };
-    Ok(Judged { pick, auroc: expected_auroc(&mean, &there), log_loss: expected_log_loss(&mean, &there), during })
+    let untried = if choice == Choice::Random { 0 } else { CANDIDATES };
+    if untried > 0 {
+        grasper.predict(&situation.scene, untried, &mut mean, &mut variance)?;
+    }
+    let there = truth.of(situation, untried);
+    Ok(Judged { pick, auroc: expected_auroc(&mean, there), log_loss: expected_log_loss(&mean, there), during })
 }
 
 #[cfg(test)]

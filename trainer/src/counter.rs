@@ -1,0 +1,56 @@
+//! How far work that is counted has got: a bar on a terminal, plain lines where there is none.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// From one plain line to the next, so that short work has none.
+const QUIET: Duration = Duration::from_secs(20);
+
+/// Counts what is done, on any thread.
+#[derive(Debug)]
+pub struct Counter {
+    bar: ProgressBar,
+    things: &'static str,
+    begun: Instant,
+    /// The last plain line.
+    said: Mutex<Instant>,
+}
+
+impl Counter {
+    /// Counts to `total` of these `things`, such as `episodes`.
+    pub fn new(total: u64, things: &'static str) -> Self {
+        let bar = ProgressBar::new(total);
+        if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {prefix}, ETA {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(things);
+        let begun = Instant::now();
+        Self { bar, things, begun, said: Mutex::new(begun) }
+    }
+
+    /// One more is done.
+    pub fn tick(&self) {
+        self.bar.inc(1);
+        // Where another thread says so just now, that is enough.
+        let Ok(mut said) = self.said.try_lock() else { return };
+        if self.bar.is_hidden() && said.elapsed() >= QUIET {
+            *said = Instant::now();
+            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let left = self.begun.elapsed().as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
+            eprintln!("{done:>8}/{total} {}  {left:.0} s left", self.things);
+        }
+    }
+
+    /// A line beside it.
+    pub fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
