@@ -46,7 +46,7 @@ for part in "${@:-all}"; do
         $sinew deploy "$out"/grasp-full/grasp-meta-sgd/seed-*/model.safetensors --config $c/grasp-meta-sgd.toml --out "$out/grasp-tries" \
             --choose random,greedy --trials 200
         $sinew deploy "$out"/grasp-heavy/grasp-heavy-meta-sgd/seed-*/model.safetensors --config $c/grasp-heavy-meta-sgd.toml \
-            --out "$out/grasp-heavy-tries" --choose random,greedy --trials 200
+            --out "$out/grasp-heavy-tries" --choose greedy --trials 100
         ;;
     esac
     case $part in

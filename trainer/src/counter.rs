@@ -13,9 +13,8 @@ const QUIET: Duration = Duration::from_secs(20);
 pub struct Counter {
     bar: ProgressBar,
     things: &'static str,
-    begun: Instant,
-    /// The last plain line.
-    said: Mutex<Instant>,
+    /// Of the first of them, and of the last plain line.
+    times: Mutex<Option<[Instant; 2]>>,
 }
 
 impl Counter {
@@ -26,20 +25,22 @@ impl Counter {
             bar.set_style(style);
         }
         bar.set_prefix(things);
-        let begun = Instant::now();
-        Self { bar, things, begun, said: Mutex::new(begun) }
+        Self { bar, things, times: Mutex::new(None) }
     }
 
     /// One more is done.
     pub fn tick(&self) {
         self.bar.inc(1);
         // Where another thread says so just now, that is enough.
-        let Ok(mut said) = self.said.try_lock() else { return };
-        if self.bar.is_hidden() && said.elapsed() >= QUIET {
-            *said = Instant::now();
+        let Ok(mut times) = self.times.try_lock() else { return };
+        let now = Instant::now();
+        // What comes before the first is no measure of how long the others take.
+        let [first, said] = times.get_or_insert([now; 2]);
+        if self.bar.is_hidden() && now - *said >= QUIET {
+            *said = now;
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let left = self.begun.elapsed().as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
-            eprintln!("{done:>8}/{total} {}  {left:.0} s left", self.things);
+            let each = (now - *first).as_secs_f64() / done.saturating_sub(1).max(1) as f64;
+            eprintln!("{done:>8}/{total} {}  {:.0} s left", self.things, each * total.saturating_sub(done) as f64);
         }
     }
 
