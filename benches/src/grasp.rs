@@ -4,6 +4,9 @@ use std::hint::black_box;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use sinew_models::networks::{Convolutions, HeadPlan, Plan};
+use sinew_models::rule::{Rule, Scope};
+use sinew_models::spec::{Activation, Input, Loss, Shape};
 use sinew_runtime::grasp::{Grasps, Policy, Retry};
 use sinew_runtime::{Guard, Path};
 use sinew_trainer::world::grasp::execute::{EXECUTIONS, Noise, execute, success_probability};
@@ -24,6 +27,7 @@ pub fn all() -> Vec<Workload> {
         simulate("grasp/label", true),
         decide("grasp/decide_64", &[FEATURES, 64, 64, 1]),
         decide("grasp/decide_128", &[FEATURES, 128, 128, 1]),
+        decide_by_depth("grasp/decide_depth"),
     ]
 }
 
@@ -65,8 +69,51 @@ pub fn decide(id: &'static str, sizes: &[usize]) -> Workload {
     Workload::new(id, operations, move || {
         black_box(&mut adapter).adapt(|| false).expect("there is support");
         adapter.predict(black_box(&x), &mut mean).expect("whole rows");
-        let mut tried = [0; Grasps::words(CANDIDATES)];
-        let mut grasps = Grasps::new(CANDIDATES, Retry::Never, &mut tried).expect("there are candidates");
-        black_box(grasps.choose(Policy::Mean, &mean, &variance, || 0.0).expect("scores are finite"));
+        choose(&mean, &variance);
     })
+}
+
+/// The same from depth patches, by the network of `grasp-depth-bayes.toml`: learn from one more try by its Bayesian last layer, predict 64
+/// candidates with their variances, choose.
+///
+/// # Panics
+/// If the adapter or the choice refuses anything.
+pub fn decide_by_depth(id: &'static str) -> Workload {
+    let image = Shape { height: 32, width: 32, channels: 1 };
+    let convolutions =
+        Convolutions { channels: [16, 16, 32, 32].into_iter().collect(), kernel: 3, pool: 2, normalised: true };
+    let plan = Plan {
+        input: Input::image(image),
+        convolutions: Some(&convolutions),
+        context: 0,
+        hidden: &[],
+        of_each_head: &[],
+        activation: Activation::Silu,
+        features: Activation::Silu,
+    };
+    let head = HeadPlan { name: "success", outputs: 1, loss: Loss::MeanSquared };
+    let network = plan.network(&[head]).expect("windows fit");
+    let unknowns = network.feature_len() + 1;
+    let problem = Problem::new(network.clone(), Scope::All, TRIES, 0);
+    let candidates = Problem::new(network, Scope::All, CANDIDATES, 1);
+    // The prior's factor, the identity; the noise; nothing is forgotten.
+    let mut numbers: Vec<f32> =
+        (0..unknowns * unknowns).map(|place| f32::from(u8::from(place % (unknowns + 1) == 0))).collect();
+    numbers.extend([0.1, 1.0]);
+    let mut adapter = problem.adapter_of(problem.bundle_by(&Rule::Bayes, &numbers), Path::detect());
+    let x = candidates.inputs().to_vec();
+    let (mut mean, mut variance) = (vec![0.0; CANDIDATES], vec![0.0; CANDIDATES]);
+    let operations = problem.count().forward(CANDIDATES + 1);
+    Workload::new(id, operations, move || {
+        adapter.observe(black_box(problem.first_input()), &problem.y[..1]).expect("the row fits");
+        adapter.adapt(|| false).expect("there is support");
+        adapter.predict_with_variance(black_box(&x), &mut mean, &mut variance).expect("whole rows");
+        choose(&mean, &variance);
+    })
+}
+
+fn choose(mean: &[f32], variance: &[f32]) {
+    let mut tried = [0; Grasps::words(CANDIDATES)];
+    let mut grasps = Grasps::new(CANDIDATES, Retry::Never, &mut tried).expect("there are candidates");
+    black_box(grasps.choose(Policy::Mean, mean, variance, || 0.0).expect("scores are finite"));
 }

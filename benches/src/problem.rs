@@ -112,7 +112,7 @@ impl Problem {
     }
 
     /// A start uniform in ±1/√inputs of a sum, as PyTorch starts a layer, and data uniform in ±1.7.
-    fn new(network: NetworkSpec, scope: Scope, rows: usize, seed: u64) -> Self {
+    pub fn new(network: NetworkSpec, scope: Scope, rows: usize, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut uniform =
             |count: usize, limit: f32| -> Vec<f32> { (0..count).map(|_| rng.random_range(-limit..limit)).collect() };
@@ -160,18 +160,27 @@ impl Problem {
     /// # Panics
     /// If the exporter refuses it.
     pub fn bundle(&self) -> Vec<u8> {
+        let rule = Rule::Gradient {
+            steps: Self::STEPS,
+            rate: Rate::Constant,
+            scope: self.scope.clone(),
+            momentum: false,
+            rows: 0,
+        };
+        self.bundle_by(&rule, &[Self::RATE])
+    }
+
+    /// The bundle that a robot would get if it adapted by `rule`, of these numbers.
+    ///
+    /// # Panics
+    /// If the exporter refuses it.
+    pub fn bundle_by(&self, rule: &Rule, numbers: &[f32]) -> Vec<u8> {
         let (inputs, outputs) = (self.network.input.len, self.network.output_len());
         export::to_bytes(&Export {
             network: &self.network,
-            rule: &Rule::Gradient {
-                steps: Self::STEPS,
-                rate: Rate::Constant,
-                scope: self.scope.clone(),
-                momentum: false,
-                rows: 0,
-            },
+            rule,
             parameters: &self.parameters,
-            numbers: &[Self::RATE],
+            numbers,
             input_mean: &vec![0.0; inputs],
             input_scale: &vec![1.0; inputs],
             input_relative_scale: &vec![1.0; inputs],
@@ -188,7 +197,15 @@ impl Problem {
     /// # Panics
     /// Never: the bundle fits.
     pub fn adapter(&self, path: Path) -> Adapter<'static> {
-        let bundle = Bundle::parse(self.bundle().leak()).expect("it was just written");
+        self.adapter_of(self.bundle(), path)
+    }
+
+    /// An adapter of `bundle`, one of this problem's, that has seen all support rows.
+    ///
+    /// # Panics
+    /// If the bundle is another problem's.
+    pub fn adapter_of(&self, bundle: Vec<u8>, path: Path) -> Adapter<'static> {
+        let bundle = Bundle::parse(bundle.leak()).expect("it was just written");
         let len = Adapter::memory_len_on(path, &bundle, self.rows).expect("it fits");
         let mut adapter =
             Adapter::new_on(path, &bundle, self.rows, vec![0.0; len].leak()).expect("the memory is long enough");
