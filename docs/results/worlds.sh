@@ -75,6 +75,9 @@ for part in "${@:-all}"; do
     case $part in
     half | all)
         $sinew compare $c/grasp-ycb-half-meta-sgd.toml --out "$out/grasp-ycb-half" --seeds 3 --shots 20 --episodes 400 --baselines
+        $sinew train $c/grasp-ycb-half-meta-sgd.toml --set train.iterations=4000 --out "$out/grasp-ycb-half-longer"
+        $sinew evaluate "$out/grasp-ycb-half-longer/model.safetensors" --config $c/grasp-ycb-half-meta-sgd.toml \
+            --shots 20 --episodes 400 | tee "$out/grasp-ycb-half-longer.txt"
         for seed in 0 1 2; do
             $sinew evaluate "$out/grasp-full/grasp-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-half-meta-sgd.toml \
                 --shots 20 --episodes 400 | tee "$out/grasp-ycb-without-half-$seed.txt"
@@ -83,7 +86,9 @@ for part in "${@:-all}"; do
     esac
     case $part in
     depth | all)
-        $sinew compare $c/grasp-depth-bayes.toml --out "$out/grasp-depth" --seeds 3 --shots 20 --episodes 400
+        $sinew train $c/grasp-depth-bayes.toml --out "$out/grasp-depth"
+        $sinew evaluate "$out/grasp-depth/model.safetensors" --config $c/grasp-depth-bayes.toml --shots 20 --episodes 400 \
+            | tee "$out/grasp-depth.txt"
         ;;
     esac
     case $part in
