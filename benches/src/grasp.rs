@@ -79,14 +79,14 @@ pub fn decide(id: &'static str, sizes: &[usize]) -> Workload {
 /// # Panics
 /// If the adapter or the choice refuses anything.
 pub fn decide_by_depth(id: &'static str) -> Workload {
-    let image = Shape { height: 32, width: 32, channels: 1 };
+    let image = Shape { height: 32, width: 32, channels: 4 };
     let convolutions =
-        Convolutions { channels: [16, 16, 32, 32].into_iter().collect(), kernel: 3, pool: 2, normalised: true };
+        Convolutions { channels: [8, 16, 32, 64].into_iter().collect(), kernel: 3, pool: 2, normalised: true };
     let plan = Plan {
         input: Input::image(image),
         convolutions: Some(&convolutions),
         context: 0,
-        hidden: &[],
+        hidden: &[128],
         of_each_head: &[],
         activation: Activation::Silu,
         features: Activation::Silu,

@@ -36,7 +36,7 @@ impl<A: Agent> Grasper for Bandit<A> {
         variance: &mut [f32],
     ) -> Result<bool, AgentError> {
         let rows = scene.inputs(first..first + mean.len());
-        Agent::predict(&mut self.prior, rows, mean, None)?;
+        Agent::predict(&mut self.prior, &rows, mean, None)?;
         for ((mean, variance), [lost, won]) in mean.iter_mut().zip(variance).zip(&self.outcomes[first..]) {
             let [wins, losses] = [STRENGTH * *mean + won, STRENGTH * (1.0 - *mean) + lost];
             let all = wins + losses;

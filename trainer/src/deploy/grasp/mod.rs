@@ -74,7 +74,7 @@ pub trait Grasper {
 
 impl<A: Agent + ?Sized> Grasper for A {
     fn observe(&mut self, scene: &Scene, grasp: usize, held: bool) -> Result<(), AgentError> {
-        Agent::observe(self, scene.input(grasp), &[f32::from(u8::from(held))])
+        Agent::observe(self, &scene.input(grasp), &[f32::from(u8::from(held))])
     }
 
     fn predict(
@@ -85,7 +85,7 @@ impl<A: Agent + ?Sized> Grasper for A {
         variance: &mut [f32],
     ) -> Result<bool, AgentError> {
         let rows = scene.inputs(first..first + mean.len());
-        let known = Agent::predict(self, rows, mean, Some(variance))?;
+        let known = Agent::predict(self, &rows, mean, Some(variance))?;
         if !known {
             variance.fill(0.0);
         }

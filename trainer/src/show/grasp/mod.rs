@@ -83,7 +83,7 @@ impl Beliefs {
         let rows = situation.scene.inputs(0..CANDIDATES);
         let said = |agent: &mut Adapted<'_>| -> Result<Vec<f32>, AgentError> {
             let mut said = vec![0.0; CANDIDATES];
-            agent.predict(rows, &mut said, None)?;
+            agent.predict(&rows, &mut said, None)?;
             Ok(said)
         };
         let before = said(&mut agent)?;
@@ -92,7 +92,7 @@ impl Beliefs {
         let (mut tries, mut then) = (Vec::with_capacity(shots), Vec::with_capacity(shots));
         for &grasp in order.iter().cycle().take(shots) {
             let held = situation.try_grasp(grasp, rng).held();
-            agent.observe(situation.scene.input(grasp), &[f32::from(u8::from(held))])?;
+            agent.observe(&situation.scene.input(grasp), &[f32::from(u8::from(held))])?;
             tries.push(Try { grasp, held });
             then.push(said(&mut agent)?);
         }

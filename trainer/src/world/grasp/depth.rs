@@ -6,7 +6,10 @@
 //! some here come from the side, a patch is seen along the approach, out of the surface that the camera saw; for grasps from above the
 //! two are the same but for perspective.
 //!
-//! With `sees = "depth"` learners see these patches in place of the numbers of [`super::features`].
+//! With `sees = "depth"` learners see these patches in place of the numbers of [`super::features`]. GQ-CNN takes the depth of the gripper
+//! beside the patch, and that is enough where nothing is hidden. A camera that is wrong by a shift and a turn is wrong by other widths for
+//! other grasps, so who is to learn of it from tries must know where and how they were; [`channels`] says of each pixel where on the table
+//! that is which it shows (as CoordConv does, Liu et al. 2018), and with it the pose of the grasp.
 
 use parry3d_f64::math::Vector;
 use rand::RngExt;
@@ -24,6 +27,8 @@ pub const PIXELS: usize = 128;
 pub const PIXEL: f64 = 0.003;
 /// Pixels of a side of a patch, each as wide as [`PIXEL`].
 pub const PATCH_PIXELS: usize = 32;
+/// Numbers of a pixel of a patch as learners see it, see [`channels`].
+pub const CHANNELS: usize = 4;
 
 /// Shape of the factor's gamma distribution, whose mean is 1: a spread of 3 % of the depth.
 const SHAPE: f64 = 1000.0;
@@ -102,33 +107,51 @@ impl Image {
 
     /// The patch before `grasp`.
     pub fn patch(&self, grasp: &Grasp) -> Patch {
-        let side = grasp.side();
-        let offset = |place: usize| (place as f64 - 0.5 * (PATCH_PIXELS - 1) as f64) * PIXEL;
         let [first, last] = REACH;
         let step = (last - first) / STEPS as f64;
+        // Above the highest place that was seen there is nothing, so rays that come from above begin one step before it.
+        let highest = HEIGHT - f64::from(self.depths.iter().copied().fold(f32::INFINITY, f32::min));
+        let down = -grasp.approach.z;
         let mut depths = Vec::with_capacity(PATCH_PIXELS * PATCH_PIXELS);
-        for row in 0..PATCH_PIXELS {
-            for column in 0..PATCH_PIXELS {
-                let foot = grasp.centre + offset(column) * grasp.axis + offset(row) * side;
-                let under = |along: f64| self.under(foot + along * grasp.approach);
-                let (mut before, mut along) = (under(first), first);
-                let mut met = if before >= 0.0 { first } else { last };
-                if before < 0.0 {
-                    for _ in 0..STEPS {
-                        let now = under(along + step);
-                        if now >= 0.0 {
-                            // Between the two, as if straight.
-                            met = along + step * before / (before - now);
-                            break;
-                        }
-                        (before, along) = (now, along + step);
+        for foot in feet(grasp) {
+            let above = if down > 0.0 { ((foot.z - highest) / down - first) / step - 1.0 } else { 0.0 };
+            let begin = (above.max(0.0) as usize).min(STEPS);
+            let under = |at: usize| self.under(foot + (first + at as f64 * step) * grasp.approach);
+            let mut before = under(begin);
+            let mut met = if before >= 0.0 { first } else { last };
+            if before < 0.0 {
+                for at in begin..STEPS {
+                    let now = under(at + 1);
+                    if now >= 0.0 {
+                        // Between the two, as if straight.
+                        met = first + step * (at as f64 + before / (before - now));
+                        break;
                     }
+                    before = now;
                 }
-                depths.push(met as f32);
             }
+            depths.push(met as f32);
         }
         Patch { depths, gripper_depth: HEIGHT - grasp.centre.z }
     }
+}
+
+/// Where the rays of a patch pass the middle of the grasp, row by row.
+fn feet(grasp: &Grasp) -> impl Iterator<Item = Vector> + '_ {
+    let side = grasp.side();
+    let offset = |place: usize| (place as f64 - 0.5 * (PATCH_PIXELS - 1) as f64) * PIXEL;
+    (0..PATCH_PIXELS * PATCH_PIXELS).map(move |place| {
+        grasp.centre + offset(place % PATCH_PIXELS) * grasp.axis + offset(place / PATCH_PIXELS) * side
+    })
+}
+
+/// What learners see of a patch before `grasp` with these [`Patch::depths`]: of each pixel its depth, then x, y and z on the table, from
+/// below the centroid of the object, of the place that it shows; in m, `[PATCH_PIXELS, PATCH_PIXELS, CHANNELS]`.
+pub fn channels<'a>(grasp: &'a Grasp, depths: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+    feet(grasp).zip(depths).flat_map(|(foot, depth)| {
+        let place = foot + f64::from(*depth) * grasp.approach;
+        [*depth, place.x as f32, place.y as f32, place.z as f32]
+    })
 }
 
 /// The place of a pixel on the table, in m.
@@ -213,6 +236,24 @@ mod tests {
         let grasp = Grasp { centre: Vector::new(0.0, 0.0, 0.03), axis: Vector::X, approach: Vector::Y };
         let middle = f64::from(image.patch(&grasp).depths[16 * PATCH_PIXELS + 16]);
         assert!((middle + 0.5 * EDGES.y).abs() <= 2.0 * PIXEL, "{middle}");
+    }
+
+    #[test]
+    fn pixels_say_where_on_the_table_they_are() {
+        let turn = Matrix::from_rotation_z(0.5);
+        let image = Image::exact(&on_the_table(0.5));
+        let grasp = Grasp { centre: turn * Vector::new(0.01, 0.02, 0.03), axis: turn * Vector::X, approach: -Vector::Z };
+        let depths = image.patch(&grasp).depths;
+        let seen: Vec<f32> = channels(&grasp, &depths).collect();
+        assert_eq!(seen.len(), PATCH_PIXELS * PATCH_PIXELS * CHANNELS);
+        for (place, (pixel, depth)) in seen.chunks_exact(CHANNELS).zip(&depths).enumerate() {
+            assert!(pixel[0].to_bits() == depth.to_bits());
+            // Columns go along the closing direction; rows along its product with the approach, which is the other way than y here.
+            let [along, across] = [place % PATCH_PIXELS, place / PATCH_PIXELS].map(|at| (at as f64 - 15.5) * PIXEL);
+            let there = turn * Vector::new(0.01 + along, 0.02 + across, 0.0);
+            assert!((f64::from(pixel[1]) - there.x).abs() <= 1e-6 && (f64::from(pixel[2]) - there.y).abs() <= 1e-6);
+            assert!((f64::from(pixel[3]) - (0.03 - f64::from(*depth))).abs() <= 1e-6);
+        }
     }
 
     #[test]

@@ -389,7 +389,7 @@ impl World for GraspWorld {
         for &grasp in order.iter().cycle().take(shots) {
             let outcome = situation.try_grasp(grasp, rng);
             let targets: Vec<f32> = self.quantities.iter().map(|quantity| quantity.of(&outcome) as f32).collect();
-            episode.support.push(situation.scene.input(grasp), &targets);
+            episode.support.push(&situation.scene.input(grasp), &targets);
         }
         let mut query: Vec<usize> = (0..CANDIDATES).collect();
         let mut executions = EXECUTIONS;
@@ -405,7 +405,7 @@ impl World for GraspWorld {
         };
         for (grasp, expectations) in query.iter().zip(expectations.chunks_exact(self.quantities.len())) {
             let targets: Vec<f32> = expectations.iter().map(|value| *value as f32).collect();
-            episode.query.push(situation.scene.input(*grasp), &targets);
+            episode.query.push(&situation.scene.input(*grasp), &targets);
         }
         episode
     }

@@ -1,5 +1,6 @@
 //! An object on a table with grasps to choose from, and what is seen of them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use parry3d_f64::math::Matrix;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sinew_models::spec::Shape;
 
 use super::candidate::candidates;
-use super::depth::{Image, PATCH_PIXELS};
+use super::depth::{CHANNELS, Image, PATCH_PIXELS, channels};
 use super::features::{self, features};
 use super::gripper::Grasp;
 use super::mesh::{Mesh, MeshError};
@@ -31,7 +32,7 @@ pub struct Scene {
     pub grasps: Vec<Grasp>,
     /// How they are seen.
     sees: Sees,
-    /// What is seen of each, one after the other.
+    /// What is seen of each, one after the other; of patches the depths alone, since the rest follows from the grasps.
     seen: Vec<f32>,
 }
 
@@ -52,9 +53,10 @@ impl Sees {
         match self {
             Self::Features => features::columns(),
             Self::Depth => {
-                let name = |place: usize| format!("depth_{}_{}", place / PATCH_PIXELS, place % PATCH_PIXELS);
-                let column = |place| Column { name: name(place), unit: "m".into() };
-                (0..PATCH_PIXELS * PATCH_PIXELS).map(column).collect()
+                let pixel = |place: usize| (place / PATCH_PIXELS, place % PATCH_PIXELS);
+                let column = |((row, column), what)| Column { name: format!("{what}_{row}_{column}"), unit: "m".into() };
+                let pixels = (0..PATCH_PIXELS * PATCH_PIXELS).map(pixel);
+                pixels.flat_map(|pixel| ["depth", "x", "y", "z"].map(|what| column((pixel, what)))).collect()
             }
         }
     }
@@ -63,12 +65,12 @@ impl Sees {
     pub fn image(self) -> Option<Shape> {
         match self {
             Self::Features => None,
-            Self::Depth => Some(Shape { height: PATCH_PIXELS, width: PATCH_PIXELS, channels: 1 }),
+            Self::Depth => Some(Shape { height: PATCH_PIXELS, width: PATCH_PIXELS, channels: CHANNELS }),
         }
     }
 
-    /// How many numbers.
-    pub fn numbers(self) -> usize {
+    /// How many numbers of a grasp a scene keeps.
+    const fn kept(self) -> usize {
         match self {
             Self::Features => features::FEATURES,
             Self::Depth => PATCH_PIXELS * PATCH_PIXELS,
@@ -104,14 +106,21 @@ impl Scene {
     }
 
     /// What is seen of a grasp.
-    pub fn input(&self, grasp: usize) -> &[f32] {
+    pub fn input(&self, grasp: usize) -> Cow<'_, [f32]> {
         self.inputs(grasp..grasp + 1)
     }
 
     /// What is seen of these grasps, one after the other.
-    pub fn inputs(&self, grasps: Range<usize>) -> &[f32] {
-        let numbers = self.sees.numbers();
-        &self.seen[numbers * grasps.start..numbers * grasps.end]
+    pub fn inputs(&self, grasps: Range<usize>) -> Cow<'_, [f32]> {
+        let kept = self.sees.kept();
+        let seen = &self.seen[kept * grasps.start..kept * grasps.end];
+        match self.sees {
+            Sees::Features => Cow::Borrowed(seen),
+            Sees::Depth => {
+                let patches = self.grasps[grasps].iter().zip(seen.chunks_exact(kept));
+                patches.flat_map(|(grasp, depths)| channels(grasp, depths)).collect()
+            }
+        }
     }
 
     /// Between the places where the line of a grasp meets the object, in m; 0 where it misses.

@@ -195,7 +195,7 @@ fn who_sees_depth_tries_the_same_grasps_of_the_same_object() {
     let [features, depth] = [Sees::Features, Sees::Depth]
         .map(|sees| GraspWorld::open(&GraspConfig { sees, ..GraspConfig::default() }).unwrap());
     let image = depth.signature().image.unwrap();
-    assert_eq!((image.height * image.width, depth.signature().inputs.len()), (1024, 1024));
+    assert_eq!((image.height * image.width, depth.signature().inputs.len()), (1024, 4096));
     let task = Task { split: Split::Validation, seed: 3 };
     let [one, two] = [&features, &depth].map(|world| world.situation(&task).scene.into_owned());
     assert_eq!(one.grasps, two.grasps);
@@ -204,13 +204,13 @@ fn who_sees_depth_tries_the_same_grasps_of_the_same_object() {
     for scene in [two, turned] {
         for grasp in 0..CANDIDATES {
             let patch = scene.input(grasp);
-            assert!(patch.len() == 1024 && patch.iter().all(|depth| depth.abs() <= 0.1));
+            assert!(patch.len() == 4096 && patch.iter().step_by(4).all(|depth| depth.abs() <= 0.1));
         }
         assert_ne!(scene.input(0), scene.input(1));
     }
     assert_eq!(one.input(0).len(), features::FEATURES);
     let episode = depth.episode(&task, 5, &mut ChaCha8Rng::seed_from_u64(1));
-    assert_eq!((episode.support.rows, episode.support.input_len(), episode.query.rows), (5, 1024, CANDIDATES));
+    assert_eq!((episode.support.rows, episode.support.input_len(), episode.query.rows), (5, 4096, CANDIDATES));
 }
 
 #[test]
