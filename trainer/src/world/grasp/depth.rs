@@ -11,6 +11,8 @@
 //! other grasps, so who is to learn of it from tries must know where and how they were; [`channels`] says of each pixel where on the table
 //! that is which it shows (as CoordConv does, Liu et al. 2018), and with it the pose of the grasp.
 
+use std::num::NonZeroU32;
+
 use parry3d_f64::math::Vector;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -74,13 +76,16 @@ impl Image {
         Self { depths }
     }
 
-    /// The same with the noise of one look.
+    /// The same with the noise of the mean of so many looks from one place: what errors of pixels have, falls with their root; the factor is
+    /// the camera's, and stays.
     #[must_use]
-    pub fn noisy(&self, rng: &mut ChaCha8Rng) -> Self {
+    pub fn noisy(&self, looks: NonZeroU32, rng: &mut ChaCha8Rng) -> Self {
         // A shape above 0 is a distribution.
         let factor = Gamma::new(SHAPE, 1.0 / SHAPE).map_or(1.0, |gamma| gamma.sample(rng));
+        let share = 1.0 / f64::from(looks.get()).sqrt();
         let errors = errors(rng);
-        let depths = self.depths.iter().zip(errors).map(|(depth, error)| (factor * f64::from(*depth) + error) as f32);
+        let depths =
+            self.depths.iter().zip(errors).map(|(depth, error)| (factor * f64::from(*depth) + share * error) as f32);
         Self { depths: depths.collect() }
     }
 
@@ -262,7 +267,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let (mut factors, mut squares, mut products) = (Vec::new(), 0.0, [0.0; 2]);
         for _ in 0..40 {
-            let seen = plane.noisy(&mut rng);
+            let seen = plane.noisy(NonZeroU32::MIN, &mut rng);
             let mean = seen.depths().iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
             factors.push(mean / 0.7);
             let error = |row: usize, column: usize| f64::from(seen.depths()[row * PIXELS + column]) - mean;
@@ -282,7 +287,15 @@ mod tests {
         let mean = factors.iter().sum::<f64>() / 40.0;
         let spread = (factors.iter().map(|factor| (factor - mean).powi(2)).sum::<f64>() / 39.0).sqrt();
         assert!((mean - 1.0).abs() <= 0.02 && (0.02..=0.045).contains(&spread), "{mean} {spread}");
-        let again = |seed| plane.noisy(&mut ChaCha8Rng::seed_from_u64(seed));
-        assert!(again(1) == again(1) && again(1) != again(2));
+        let again = |looks: u32, seed| plane.noisy(looks.try_into().unwrap(), &mut ChaCha8Rng::seed_from_u64(seed));
+        assert!(again(1, 1) == again(1, 1) && again(1, 1) != again(1, 2));
+        // Of sixteen looks a quarter is left, about the same factor.
+        let [one, sixteen] = [1, 16].map(|looks| again(looks, 1));
+        let mean = |image: &Image| image.depths.iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
+        let factor = mean(&sixteen) + (mean(&sixteen) - mean(&one)) / 3.0;
+        for (one, sixteen) in one.depths.iter().zip(&sixteen.depths) {
+            let errors = [one, sixteen].map(|depth| f64::from(*depth) - factor);
+            assert!((errors[0] - 4.0 * errors[1]).abs() <= 1e-6, "{errors:?}");
+        }
     }
 }

@@ -34,6 +34,7 @@ pub mod surface;
 mod tests;
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -49,7 +50,7 @@ use self::mesh::{Mesh, MeshError};
 pub use self::quantity::Quantity;
 use self::quantity::judge;
 use self::read::{ReadError, mesh_files, read_mesh};
-pub use self::scene::{CANDIDATES, Scene, Sees};
+pub use self::scene::{CANDIDATES, Scene, Sees, View};
 use super::root::{UnknownVariable, data_folder, expand};
 use super::{Metric, Predictor, Signature, Split, Task, World};
 use crate::episode::Episode;
@@ -73,6 +74,9 @@ pub struct GraspConfig {
     /// How grasps are seen.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sees: Sees,
+    /// Depth images of which the mean is taken, from one place: the errors of pixels fall with the root; 1 where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks: Option<NonZeroU32>,
     /// What is predicted besides success, a head each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Quantity>,
@@ -131,6 +135,9 @@ pub enum GraspError {
     /// Lifts say nothing of what is predicted besides success.
     #[error("field `world.also`: expected nothing where judge = \"lift\", which tells success alone, found {0:?}")]
     NotByLift(Vec<Quantity>),
+    /// Who sees features has no depth images.
+    #[error("field `world.looks`: expected it with sees = \"depth\" alone, found {0}")]
+    Looks(NonZeroU32),
     /// A path.
     #[error(transparent)]
     Variable(#[from] UnknownVariable),
@@ -162,7 +169,7 @@ const REDRAWS: usize = 8;
 pub struct GraspWorld {
     distribution: Distribution,
     judge: Judge,
-    sees: Sees,
+    view: View,
     /// Success first.
     quantities: Vec<Quantity>,
     metrics: Vec<Metric>,
@@ -209,6 +216,9 @@ impl GraspWorld {
         if config.judge == Judge::Lift && !also.is_empty() {
             return Err(GraspError::NotByLift(also.clone()));
         }
+        if let (Sees::Features, Some(looks)) = (config.sees, config.looks) {
+            return Err(GraspError::Looks(looks));
+        }
         let read = |paths: &[String]| {
             let mut meshes = Vec::new();
             for path in paths {
@@ -219,7 +229,7 @@ impl GraspWorld {
                     }
                     let wrong = |source| GraspError::Mesh { path: file.clone(), source };
                     let mesh = config.judge.accept(read_mesh(&file)?).map_err(wrong)?;
-                    let scene = Scene::draw(&mesh, Sees::Features, &mut ChaCha8Rng::seed_from_u64(0));
+                    let scene = Scene::draw(&mesh, View::FEATURES, &mut ChaCha8Rng::seed_from_u64(0));
                     match scene {
                         Ok(Some(_)) => meshes.push(mesh),
                         Ok(None) => return Err(GraspError::Ungraspable { path: file }),
@@ -234,15 +244,15 @@ impl GraspWorld {
             quantity.metrics().into_iter().map(move |metric| metric.of_head(head))
         };
         let metrics = quantities.iter().enumerate().flat_map(of_head).collect();
-        let sees = config.sees;
-        let (inputs, image) = (sees.columns(), sees.image());
+        let view = View { sees: config.sees, looks: config.looks.unwrap_or(NonZeroU32::MIN) };
+        let (inputs, image) = (view.sees.columns(), view.sees.image());
         let heads = quantities.iter().map(|quantity| quantity.head()).collect();
         let signature = Signature::of_heads(inputs, image, heads);
         let scenes = [Split::Train, Split::Validation, Split::Test]
             .map(|split| (0..Self::scene_count(split)).map(|_| OnceLock::new()).collect());
         let meshes = [read(&config.train_meshes)?, read(&config.test_meshes)?];
         let GraspConfig { distribution, judge, .. } = *config;
-        Ok(Self { distribution, judge, sees, quantities, metrics, signature, meshes, scenes })
+        Ok(Self { distribution, judge, view, quantities, metrics, signature, meshes, scenes })
     }
 
     /// What is hidden.
@@ -269,7 +279,7 @@ impl GraspWorld {
             loop {
                 if let Ok(Some(scene)) = self
                     .body(split, &mut rng)
-                    .and_then(|body| Scene::draw(&self.judge.accept(body)?, self.sees, &mut rng))
+                    .and_then(|body| Scene::draw(&self.judge.accept(body)?, self.view, &mut rng))
                 {
                     return scene;
                 }

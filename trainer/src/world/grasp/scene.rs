@@ -1,6 +1,7 @@
 //! An object on a table with grasps to choose from, and what is seen of them.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use parry3d_f64::math::Matrix;
@@ -31,7 +32,7 @@ pub struct Scene {
     /// The grasps.
     pub grasps: Vec<Grasp>,
     /// How they are seen.
-    sees: Sees,
+    view: View,
     /// What is seen of each, one after the other; of patches the depths alone, since the rest follows from the grasps.
     seen: Vec<f32>,
 }
@@ -45,6 +46,20 @@ pub enum Sees {
     Features,
     /// As patches of a noisy depth image, see [`depth`](super::depth).
     Depth,
+}
+
+/// What is seen, and how carefully.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// What.
+    pub sees: Sees,
+    /// Depth images of which the mean is taken.
+    pub looks: NonZeroU32,
+}
+
+impl View {
+    /// Of what needs no camera.
+    pub const FEATURES: Self = Self { sees: Sees::Features, looks: NonZeroU32::MIN };
 }
 
 impl Sees {
@@ -77,12 +92,15 @@ impl Sees {
         }
     }
 
+}
+
+impl View {
     /// Looks at `object`, and gives what is seen of each grasp.
     fn look(self, object: &Object, grasps: &[Grasp], rng: &mut ChaCha8Rng) -> Vec<f32> {
-        match self {
-            Self::Features => grasps.iter().flat_map(|grasp| features(object, grasp)).collect(),
-            Self::Depth => {
-                let image = Image::exact(object).noisy(rng);
+        match self.sees {
+            Sees::Features => grasps.iter().flat_map(|grasp| features(object, grasp)).collect(),
+            Sees::Depth => {
+                let image = Image::exact(object).noisy(self.looks, rng);
                 grasps.iter().flat_map(|grasp| image.patch(grasp).depths).collect()
             }
         }
@@ -94,12 +112,12 @@ impl Scene {
     ///
     /// # Errors
     /// If it is no body.
-    pub fn draw(mesh: &Mesh, sees: Sees, rng: &mut ChaCha8Rng) -> Result<Option<Self>, MeshError> {
+    pub fn draw(mesh: &Mesh, view: View, rng: &mut ChaCha8Rng) -> Result<Option<Self>, MeshError> {
         for _ in 0..PUT_DOWNS {
             let object = Object::put_down(mesh, rng)?;
             if let Some(grasps) = candidates(&object, 2 * CANDIDATES, rng) {
-                let seen = sees.look(&object, &grasps, rng);
-                return Ok(Some(Self { mesh: mesh.clone(), object, grasps, sees, seen }));
+                let seen = view.look(&object, &grasps, rng);
+                return Ok(Some(Self { mesh: mesh.clone(), object, grasps, view, seen }));
             }
         }
         Ok(None)
@@ -112,9 +130,9 @@ impl Scene {
 
     /// What is seen of these grasps, one after the other.
     pub fn inputs(&self, grasps: Range<usize>) -> Cow<'_, [f32]> {
-        let kept = self.sees.kept();
+        let kept = self.view.sees.kept();
         let seen = &self.seen[kept * grasps.start..kept * grasps.end];
-        match self.sees {
+        match self.view.sees {
             Sees::Features => Cow::Borrowed(seen),
             Sees::Depth => {
                 let patches = self.grasps[grasps].iter().zip(seen.chunks_exact(kept));
@@ -141,6 +159,6 @@ impl Scene {
                 grasp.axis = -grasp.axis;
             }
         }
-        self.seen = self.sees.look(&self.object, &self.grasps, rng);
+        self.seen = self.view.look(&self.object, &self.grasps, rng);
     }
 }

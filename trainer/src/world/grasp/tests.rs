@@ -247,7 +247,7 @@ fn meshes_are_read_and_grasped() {
         let mesh = read_mesh(file).unwrap();
         let [low, high] = mesh.bounds();
         assert!((high - low).max_element() > 0.03, "{}", file.display());
-        if Scene::draw(&mesh, Sees::Features, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().is_none() {
+        if Scene::draw(&mesh, View::FEATURES, &mut ChaCha8Rng::seed_from_u64(0)).unwrap().is_none() {
             refused.push(file.file_stem().unwrap().to_string_lossy().into_owned());
         }
     }

@@ -7,7 +7,7 @@ use crate::world::grasp::execute::execute;
 use crate::world::grasp::families::Family;
 use crate::world::grasp::hidden::Distribution;
 use crate::world::grasp::primitives::cuboid;
-use crate::world::grasp::scene::{Scene, Sees};
+use crate::world::grasp::scene::{Scene, View};
 
 /// A box of 40 × 60 × 100 mm that stands on its smallest face, and what is not seen of it: 45 N, 0.45, 0.5 kg.
 fn standing() -> (Body, Object, Hidden) {
@@ -60,7 +60,7 @@ fn clear_cases_agree_with_the_closed_form() {
     let (mut clear, mut agree) = (0, 0);
     for (seed, family) in Family::TRAINED.iter().chain(&Family::HELD_OUT).enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed as u64);
-        let Some(scene) = Scene::draw(&family.draw(&mut rng).unwrap(), Sees::Features, &mut rng).unwrap() else {
+        let Some(scene) = Scene::draw(&family.draw(&mut rng).unwrap(), View::FEATURES, &mut rng).unwrap() else {
             continue;
         };
         let body = Body::new(&scene.mesh).unwrap();
