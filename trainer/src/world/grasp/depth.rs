@@ -247,7 +247,8 @@ mod tests {
     fn pixels_say_where_on_the_table_they_are() {
         let turn = Matrix::from_rotation_z(0.5);
         let image = Image::exact(&on_the_table(0.5));
-        let grasp = Grasp { centre: turn * Vector::new(0.01, 0.02, 0.03), axis: turn * Vector::X, approach: -Vector::Z };
+        let grasp =
+            Grasp { centre: turn * Vector::new(0.01, 0.02, 0.03), axis: turn * Vector::X, approach: -Vector::Z };
         let depths = image.patch(&grasp).depths;
         let seen: Vec<f32> = channels(&grasp, &depths).collect();
         assert_eq!(seen.len(), PATCH_PIXELS * PATCH_PIXELS * CHANNELS);
@@ -291,7 +292,8 @@ mod tests {
         assert!(again(1, 1) == again(1, 1) && again(1, 1) != again(1, 2));
         // Of sixteen looks a quarter is left, about the same factor.
         let [one, sixteen] = [1, 16].map(|looks| again(looks, 1));
-        let mean = |image: &Image| image.depths.iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
+        let mean =
+            |image: &Image| image.depths.iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
         let factor = mean(&sixteen) + (mean(&sixteen) - mean(&one)) / 3.0;
         for (one, sixteen) in one.depths.iter().zip(&sixteen.depths) {
             let errors = [one, sixteen].map(|depth| f64::from(*depth) - factor);

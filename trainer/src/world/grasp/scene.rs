@@ -69,7 +69,8 @@ impl Sees {
             Self::Features => features::columns(),
             Self::Depth => {
                 let pixel = |place: usize| (place / PATCH_PIXELS, place % PATCH_PIXELS);
-                let column = |((row, column), what)| Column { name: format!("{what}_{row}_{column}"), unit: "m".into() };
+                let column =
+                    |((row, column), what)| Column { name: format!("{what}_{row}_{column}"), unit: "m".into() };
                 let pixels = (0..PATCH_PIXELS * PATCH_PIXELS).map(pixel);
                 pixels.flat_map(|pixel| ["depth", "x", "y", "z"].map(|what| column((pixel, what)))).collect()
             }
@@ -91,7 +92,6 @@ impl Sees {
             Self::Depth => PATCH_PIXELS * PATCH_PIXELS,
         }
     }
-
 }
 
 impl View {

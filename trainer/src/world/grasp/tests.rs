@@ -191,6 +191,25 @@ fn scenes_and_episodes_follow_from_their_seeds() {
 }
 
 #[test]
+fn looks_are_for_who_sees_depth() {
+    let config = |sees, looks| GraspConfig { sees, looks: NonZeroU32::new(looks), ..GraspConfig::default() };
+    let refused = GraspWorld::open(&config(Sees::Features, 4)).unwrap_err();
+    assert!(matches!(refused, GraspError::Looks(looks) if looks.get() == 4), "{refused}");
+    let task = Task { split: Split::Validation, seed: 3 };
+    let [once, often] = [1, 400].map(|looks| {
+        let world = GraspWorld::open(&config(Sees::Depth, looks)).unwrap();
+        let scene = world.situation(&task).scene.into_owned();
+        scene.inputs(0..CANDIDATES).into_owned()
+    });
+    assert_ne!(once, often);
+    // A calm image is of smooth bodies: neighbours differ less.
+    let rough = |seen: &[f32]| {
+        seen.chunks_exact(4).zip(seen.chunks_exact(4).skip(1)).map(|(a, b)| (a[0] - b[0]).abs()).sum::<f32>()
+    };
+    assert!(rough(&often) < 0.8 * rough(&once), "{} {}", rough(&often), rough(&once));
+}
+
+#[test]
 fn who_sees_depth_tries_the_same_grasps_of_the_same_object() {
     let [features, depth] = [Sees::Features, Sees::Depth]
         .map(|sees| GraspWorld::open(&GraspConfig { sees, ..GraspConfig::default() }).unwrap());
