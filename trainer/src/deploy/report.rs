@@ -85,6 +85,9 @@ struct JsonAgent<'a> {
     by_reference: [f64; 2],
 }
 
+/// In place of a ratio to 0.
+const NONE: &str = "–";
+
 /// An agent in one column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cell {
@@ -129,17 +132,24 @@ impl Deployment {
             let mut header = vec!["agent".to_owned()];
             header.extend(panel.columns.iter().map(|column| format!("{} [{}]", column.name, column.unit)));
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
-            let shown = |show: fn(Cell) -> [f64; 2]| {
+            let shown = |show: fn(Cell) -> String| {
                 let row = |agent: &Deployed| {
-                    let cells = columns.clone().map(|column| with_interval(show(self.cell(agent, column))));
+                    let cells = columns.clone().map(|column| show(self.cell(agent, column)));
                     std::iter::once(agent.name.clone()).chain(cells).collect()
                 };
                 plain(&header, self.agents.iter().map(row).collect::<Vec<Vec<String>>>())
             };
-            tables.push((format!("{}: mean ± 95%", panel.title), shown(|cell| [cell.score.mean, cell.score.ci95])));
-            tables
-                .push((format!("{}: less {}, paired", panel.title, self.reference), shown(|cell| cell.less_reference)));
-            tables.push((format!("{}: by {}", panel.title, self.reference), shown(|cell| cell.by_reference)));
+            let mean = shown(|cell| with_interval([cell.score.mean, cell.score.ci95]));
+            tables.push((format!("{}: mean ± 95%", panel.title), mean));
+            let less = shown(|cell| with_interval(cell.less_reference));
+            tables.push((format!("{}: less {}, paired", panel.title, self.reference), less));
+            let by =
+                shown(
+                    |cell| {
+                        if cell.by_reference[0].is_finite() { with_interval(cell.by_reference) } else { NONE.into() }
+                    },
+                );
+            tables.push((format!("{}: by {}", panel.title, self.reference), by));
             first = columns.end;
         }
         tables
@@ -248,6 +258,8 @@ mod tests {
             );
         }
         let json: serde_json::Value = serde_json::from_str(&deployment.json().unwrap()).unwrap();
+        let nothing = Deployment { agents: vec![agent("theirs", vec![vec![vec![0.0, 0.0]; 3]])], ..deployment };
+        assert!(nothing.text().contains('–') && !nothing.text().contains("NaN"), "{}", nothing.text());
         assert_eq!(json["panels"][1]["columns"][0]["agents"][0]["mean"], 5.0);
     }
 }

@@ -38,6 +38,8 @@ const SHAPE: f64 = 1000.0;
 const ERROR: f64 = 0.005;
 /// A Gaussian process of length √2 pixels is white noise under a Gaussian of 1 pixel; so far out it is cut.
 const REACH_OF_ERROR: usize = 4;
+/// Pixels on each side of an image that show the table.
+const BORDER: usize = 8;
 /// Where a ray of a patch begins and ends, before and behind the middle of the grasp, in m.
 const REACH: [f64; 2] = [-0.100, 0.100];
 /// Steps along a ray of a patch.
@@ -87,6 +89,22 @@ impl Image {
         let depths =
             self.depths.iter().zip(errors).map(|(depth, error)| (factor * f64::from(*depth) + share * error) as f32);
         Self { depths: depths.collect() }
+    }
+
+    /// The same with depths scaled so that the border of the image is the table, as it must be: a robot knows how far its table is, and so
+    /// takes out a factor on all depths, which by [`SHAPE`] is 22 mm at the table and would hide how deep a grasp goes.
+    #[must_use]
+    pub fn levelled(mut self) -> Self {
+        let inside = BORDER..PIXELS - BORDER;
+        let border =
+            (0..PIXELS * PIXELS).filter(|at| !inside.contains(&(at / PIXELS)) || !inside.contains(&(at % PIXELS)));
+        let mut border: Vec<f32> = border.map(|at| self.depths[at]).collect();
+        let middle = border.len() / 2;
+        // The median, which an object that reaches over the border does not move far.
+        let (_, table, _) = border.select_nth_unstable_by(middle, f32::total_cmp);
+        let factor = HEIGHT as f32 / *table;
+        self.depths.iter_mut().for_each(|depth| *depth *= factor);
+        self
     }
 
     /// Depths along the optical axis, in m: `[PIXELS, PIXELS]`.
@@ -295,6 +313,8 @@ mod tests {
         let mean =
             |image: &Image| image.depths.iter().map(|depth| f64::from(*depth)).sum::<f64>() / (PIXELS * PIXELS) as f64;
         let factor = mean(&sixteen) + (mean(&sixteen) - mean(&one)) / 3.0;
+        // What knows its table loses the factor and keeps the errors.
+        assert!((mean(&sixteen) - 0.7).abs() > 1e-3 && (mean(&sixteen.clone().levelled()) - 0.7).abs() <= 2e-4);
         for (one, sixteen) in one.depths.iter().zip(&sixteen.depths) {
             let errors = [one, sixteen].map(|depth| f64::from(*depth) - factor);
             assert!((errors[0] - 4.0 * errors[1]).abs() <= 1e-6, "{errors:?}");

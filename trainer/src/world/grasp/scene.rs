@@ -100,7 +100,7 @@ impl View {
         match self.sees {
             Sees::Features => grasps.iter().flat_map(|grasp| features(object, grasp)).collect(),
             Sees::Depth => {
-                let image = Image::exact(object).noisy(self.looks, rng);
+                let image = Image::exact(object).noisy(self.looks, rng).levelled();
                 grasps.iter().flat_map(|grasp| image.patch(grasp).depths).collect()
             }
         }
