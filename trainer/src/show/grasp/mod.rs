@@ -9,6 +9,7 @@ mod render;
 mod views;
 
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use parry3d_f64::math::Vector;
