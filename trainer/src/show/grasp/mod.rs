@@ -112,9 +112,8 @@ impl<'w> Told<'w> {
         let truth: Vec<f32> =
             situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|chance| chance as f32).collect();
         let best = largest(&truth, 1).first().copied().unwrap_or(0);
-        let seen = Image::exact(&situation.scene.object)
-            .noisy(NonZeroU32::MIN, &mut ChaCha8Rng::from_rng(rng))
-            .levelled();
+        let seen =
+            Image::exact(&situation.scene.object).noisy(NonZeroU32::MIN, &mut ChaCha8Rng::from_rng(rng)).levelled();
         let beliefs = order.bundle.map(|bytes| Beliefs::of(bytes, &situation, order.shots, rng)).transpose()?;
         Ok(Self { situation, truth, best, seen, beliefs })
     }
