@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
-# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, missions, others, half, depth, arm,
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, thompson, terrain, missions, others, half, depth, arm,
 # physics, lift.
 set -eu
 out=$1
@@ -11,7 +11,11 @@ c=trainer/configs
 for part in "${@:-all}"; do
     case $part in
     grasp | all)
-        $sinew compare $c/grasp-meta-sgd.toml $c/grasp-bayes.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
+        $sinew compare $c/grasp-meta-sgd.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
+        $sinew train $c/grasp-bayes.toml --out "$out/grasp-bayes"
+        $sinew evaluate "$out/grasp-bayes/model.safetensors" --config $c/grasp-bayes.toml --shots 20 --episodes 400 | tee "$out/grasp-bayes.txt"
+        $sinew evaluate "$out/grasp-bayes/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml --shots 20 --episodes 400 \
+            | tee "$out/grasp-ycb-bayes.txt"
         ;;
     esac
     case $part in
@@ -47,6 +51,13 @@ for part in "${@:-all}"; do
             --choose random,greedy --trials 200
         $sinew deploy "$out"/grasp-heavy/grasp-heavy-meta-sgd/seed-*/model.safetensors --config $c/grasp-heavy-meta-sgd.toml \
             --out "$out/grasp-heavy-tries" --choose greedy --trials 100
+        ;;
+    esac
+    case $part in
+    thompson | all)
+        # Of the bundles that the part `grasp` has trained, with the baselines beside the second.
+        $sinew deploy "$out/grasp-bayes/model.safetensors" "$out/grasp-full/grasp-meta-sgd/seed-0/model.safetensors" \
+            --config $c/grasp-meta-sgd.toml --out "$out/grasp-thompson" --choose thompson,greedy --trials 30
         ;;
     esac
     case $part in
