@@ -121,7 +121,7 @@ impl Picture for PatchPicture {
         }
         line(root, scale, &[at(self.pads[0], 0.0), at(self.pads[1], 0.0)], GRIPPER, 1, true)?;
         let notes = [
-            "Camera straight above, noise of Dex-Net 2.0. Vermilion: pads where they close; white: the patch."
+            "Camera straight above, noise of Dex-Net 2.0, levelled by the table. Vermilion: pads where they close; white: the patch."
                 .to_owned(),
             format!(
                 "Columns of the patch lie along the closing direction; its depths are ahead of the gripper, which is {:.3} m from the camera. Light is near.",
