@@ -85,8 +85,10 @@ struct JsonAgent<'a> {
     by_reference: [f64; 2],
 }
 
-/// In place of a ratio to 0.
-const NONE: &str = "–";
+/// A ratio with its interval; a dash for a ratio to 0, of which the table of means says that it is.
+fn ratio(pair: [f64; 2]) -> String {
+    if pair[0].is_finite() { with_interval(pair) } else { "–".to_owned() }
+}
 
 /// An agent in one column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,12 +145,7 @@ impl Deployment {
             tables.push((format!("{}: mean ± 95%", panel.title), mean));
             let less = shown(|cell| with_interval(cell.less_reference));
             tables.push((format!("{}: less {}, paired", panel.title, self.reference), less));
-            let by =
-                shown(
-                    |cell| {
-                        if cell.by_reference[0].is_finite() { with_interval(cell.by_reference) } else { NONE.into() }
-                    },
-                );
+            let by = shown(|cell| ratio(cell.by_reference));
             tables.push((format!("{}: by {}", panel.title, self.reference), by));
             first = columns.end;
         }

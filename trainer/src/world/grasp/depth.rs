@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(seen.len(), PATCH_PIXELS * PATCH_PIXELS * CHANNELS);
         for (place, (pixel, depth)) in seen.chunks_exact(CHANNELS).zip(&depths).enumerate() {
             assert!(pixel[0].to_bits() == depth.to_bits());
-            // Columns go along the closing direction; rows along its product with the approach, which is the other way than y here.
+            // Columns go along the closing direction; rows along its product with the approach, which before the turn is y.
             let [along, across] = [place % PATCH_PIXELS, place / PATCH_PIXELS].map(|at| (at as f64 - 15.5) * PIXEL);
             let there = turn * Vector::new(0.01 + along, 0.02 + across, 0.0);
             assert!((f64::from(pixel[1]) - there.x).abs() <= 1e-6 && (f64::from(pixel[2]) - there.y).abs() <= 1e-6);
