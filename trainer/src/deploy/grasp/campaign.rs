@@ -1,11 +1,12 @@
 //! Many objects, each before every grasper.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::{Bandit, Choice, Filter, Grasper, Judged, PARTICLES, TryError, try_grasps};
+use super::{Bandit, Choice, Filter, Grasper, Judged, PARTICLES, Truths, TryError, try_grasps};
 use crate::deploy::report::{Column, Panel};
 use crate::deploy::roster::{RIVALS, Roster};
 use crate::deploy::{Campaign, CampaignError, Scores};
@@ -56,7 +57,11 @@ impl Tries<'_> {
             let judged = self.choices.iter().map(|choice| Ok(numbers(&grasper(*choice)?)));
             Ok::<_, TryError>(judged.collect::<Result<Vec<_>, TryError>>()?.concat())
         };
-        let run = |grasper: &mut dyn Grasper, choice| try_grasps(self.world, &task, grasper, choice, &AFTER, seed);
+        let truths = RefCell::default();
+        let run = |grasper: &mut dyn Grasper, choice| {
+            let truths: &mut Truths = &mut truths.borrow_mut();
+            try_grasps(self.world, &task, grasper, choice, &AFTER, seed, truths)
+        };
         let mut scores = Vec::new();
         for place in 0..self.roster.names().len() {
             // There is an agent at each of these places.

@@ -6,6 +6,7 @@
 mod bandit;
 mod campaign;
 mod filter;
+mod truth;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -16,11 +17,12 @@ use sinew_runtime::grasp::{GraspError, Grasps, Policy, Retry};
 use super::agent::{Agent, AgentError};
 use crate::metric::{expected_auroc, expected_log_loss};
 use crate::world::Task;
-use crate::world::grasp::execute::{EXECUTIONS, Failure};
+use crate::world::grasp::execute::Failure;
 use crate::world::grasp::{CANDIDATES, GraspWorld, Scene, Situation};
 pub use bandit::Bandit;
 pub use campaign::{AFTER, OWN, Tries};
 pub use filter::{Filter, PARTICLES};
+pub use truth::Truths;
 
 /// Spread of the turn of an object that was touched and not lifted, in rad: 20°.
 const TURN: f64 = 20.0 * std::f64::consts::PI / 180.0;
@@ -118,7 +120,8 @@ pub enum TryError {
 }
 
 /// Lets `grasper`, which knows nothing of the task yet, try grasps of the object of `task`, and judges it after each of these numbers of
-/// tries, which must rise. What happens follows from `seed`; tries of equal number meet equal noise, whoever makes them.
+/// tries, which must rise. What happens follows from `seed`; tries of equal number meet equal noise, whoever makes them. `truths` keeps
+/// what is worked out of the object of this task for whoever tries it next.
 ///
 /// # Errors
 /// If the grasper fails.
@@ -129,6 +132,7 @@ pub fn try_grasps(
     choice: Choice,
     after: &[usize],
     seed: u64,
+    truths: &mut Truths,
 ) -> Result<Vec<Judged>, TryError> {
     let mut situation = world.situation(task);
     let others: Vec<usize> = {
@@ -140,14 +144,14 @@ pub fn try_grasps(
     let mut grasps = Grasps::new(CANDIDATES, Retry::WhenAllTried, &mut tried)?;
     let (mut mean, mut variance) = ([0.0; CANDIDATES], [0.0; CANDIDATES]);
     let (mut held, mut judged) = (0_u32, Vec::with_capacity(after.len()));
-    let mut truth = Truth::default();
+    truths.begin();
     let last = after.last().copied().unwrap_or(0);
     for number in 0..=last {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(1 + number as u64);
         if after.contains(&number) {
             let during = f64::from(held) / number as f64;
-            judged.push(judge(&situation, &mut truth, grasper, choice, &mut grasps, during)?);
+            judged.push(judge(&situation, truths, grasper, choice, &mut grasps, during)?);
         }
         if number == last {
             break;
@@ -171,30 +175,16 @@ pub fn try_grasps(
             if !matches!(outcome.failure, Some(Failure::Missed | Failure::Table)) {
                 let turn = TURN * rng.sample::<f64, _>(StandardNormal);
                 situation.scene.to_mut().turn(turn, &mut rng);
-                truth = Truth::default();
+                truths.turn(turn);
             }
         }
     }
     Ok(judged)
 }
 
-/// How often grasps hold with the object as it lies: to choose from, and other ones. They are asked for once until it is turned.
-#[derive(Debug, Default)]
-struct Truth([Option<Vec<f32>>; 2]);
-
-impl Truth {
-    /// Of the 64 grasps from number `first` on, 0 or 64.
-    fn of(&mut self, situation: &Situation<'_>, first: usize) -> &[f32] {
-        self.0[first / CANDIDATES].get_or_insert_with(|| {
-            let numbers: Vec<usize> = (first..first + CANDIDATES).collect();
-            situation.probabilities(&numbers, EXECUTIONS).into_iter().map(|p| p as f32).collect()
-        })
-    }
-}
-
 fn judge(
     situation: &Situation<'_>,
-    truth: &mut Truth,
+    truths: &mut Truths,
     grasper: &mut (impl Grasper + ?Sized),
     choice: Choice,
     grasps: &mut Grasps<'_>,
@@ -203,14 +193,15 @@ fn judge(
     let (mut mean, mut variance) = ([0.0; CANDIDATES], [0.0; CANDIDATES]);
     grasper.predict(&situation.scene, 0, &mut mean, &mut variance)?;
     let chosen = grasps.choose(Policy::Mean, &mean, &variance, || 0.0)?;
-    let pick = f64::from(truth.of(situation, 0)[chosen]);
     // Tries of random grasps leave those to choose from untouched; other tries leave the others.
     let untried = if choice == Choice::Random { 0 } else { CANDIDATES };
     if untried > 0 {
         grasper.predict(&situation.scene, untried, &mut mean, &mut variance)?;
     }
-    let there = truth.of(situation, untried);
-    Ok(Judged { pick, auroc: expected_auroc(&mean, there), log_loss: expected_log_loss(&mean, there), during })
+    let there = truths.of(situation, untried);
+    let (auroc, log_loss) = (expected_auroc(&mean, there), expected_log_loss(&mean, there));
+    let pick = f64::from(truths.of_one(situation, chosen));
+    Ok(Judged { pick, auroc, log_loss, during })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use self::execute::{EXECUTIONS, Noise, Outcome, execute, holds_half};
+use self::execute::{EXECUTIONS, Noise, Outcome, execute, holds_half, success_probability};
 use self::families::Family;
 pub use self::hidden::{Distribution, Hidden};
 use self::mesh::{Mesh, MeshError};
@@ -328,6 +328,15 @@ impl Situation<'_> {
     /// The share of `executions` in which each of these grasps holds.
     pub fn probabilities(&self, grasps: &[usize], executions: usize) -> Vec<f64> {
         self.expectations(grasps, executions, &[Quantity::Success])
+    }
+
+    /// What [`Self::probabilities`] says of `grasp` when so many others are asked for before it, of which only the noise is drawn here.
+    pub fn probability_after(&self, others: usize, grasp: usize, executions: usize) -> f64 {
+        let mut rng = self.rng.clone();
+        for _ in 0..others * executions {
+            Noise::draw(&mut rng);
+        }
+        success_probability(&self.scene.object, &self.hidden, &self.scene.grasps[grasp], executions, &mut rng)
     }
 
     /// The means over `executions` of what is asked of each of these grasps, one grasp after the other.
