@@ -1,21 +1,21 @@
 #!/bin/sh
 # Trains and judges what stands in docs/results/worlds.md; what is done already is only judged again.
-# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, thompson, terrain, missions, others, half, depth, arm,
+# Usage: docs/results/worlds.sh OUT [PART...], with grasp, small, heavy, controls, meshes, tries, terrain, learners, missions, others, half, depth, arm,
 # physics, lift.
 set -eu
 out=$1
 shift
 sinew="cargo run --release -q -p sinew-trainer --"
 c=trainer/configs
+learners=""
+for name in maml fomaml maml-plus-plus anil meta-sgd cavia reptile meta-lstm; do
+    learners="$learners $c/terrain-real-$name.toml"
+done
 
 for part in "${@:-all}"; do
     case $part in
     grasp | all)
-        $sinew compare $c/grasp-meta-sgd.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
-        $sinew train $c/grasp-bayes.toml --out "$out/grasp-bayes"
-        $sinew evaluate "$out/grasp-bayes/model.safetensors" --config $c/grasp-bayes.toml --shots 20 --episodes 400 | tee "$out/grasp-bayes.txt"
-        $sinew evaluate "$out/grasp-bayes/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml --shots 20 --episodes 400 \
-            | tee "$out/grasp-ycb-bayes.txt"
+        $sinew compare $c/grasp-meta-sgd.toml $c/grasp-bayes.toml --out "$out/grasp-full" --seeds 3 --shots 20 --episodes 400 --baselines
         ;;
     esac
     case $part in
@@ -42,22 +42,18 @@ for part in "${@:-all}"; do
                 --shots 20 --episodes 400 --seed $seed --baselines | tee "$out/grasp-ycb-$seed.txt"
             $sinew evaluate "$out/grasp-small/grasp-small-meta-sgd/seed-$seed/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml \
                 --shots 20 --episodes 400 --seed $seed | tee "$out/grasp-ycb-small-$seed.txt"
+            $sinew evaluate "$out/grasp-full/grasp-bayes/seed-$seed/model.safetensors" --config $c/grasp-ycb-meta-sgd.toml \
+                --shots 20 --episodes 400 | tee "$out/grasp-ycb-bayes-$seed.txt"
         done
         ;;
     esac
     case $part in
     tries | all)
-        $sinew deploy "$out"/grasp-full/grasp-meta-sgd/seed-*/model.safetensors --config $c/grasp-meta-sgd.toml --out "$out/grasp-tries" \
-            --choose random,greedy --trials 200
+        # Of the bundles that the parts `grasp` and `heavy` have trained.
+        $sinew deploy "$out"/grasp-full/grasp-meta-sgd/seed-*/model.safetensors "$out"/grasp-full/grasp-bayes/seed-*/model.safetensors \
+            --config $c/grasp-meta-sgd.toml --out "$out/grasp-tries" --choose random,greedy,thompson --trials 200
         $sinew deploy "$out"/grasp-heavy/grasp-heavy-meta-sgd/seed-*/model.safetensors --config $c/grasp-heavy-meta-sgd.toml \
             --out "$out/grasp-heavy-tries" --choose greedy --trials 100
-        ;;
-    esac
-    case $part in
-    thompson | all)
-        # Of the bundles that the part `grasp` has trained, with the baselines beside the second.
-        $sinew deploy "$out/grasp-bayes/model.safetensors" "$out/grasp-full/grasp-meta-sgd/seed-0/model.safetensors" \
-            --config $c/grasp-meta-sgd.toml --out "$out/grasp-thompson" --choose thompson,greedy --trials 30
         ;;
     esac
     case $part in
@@ -70,10 +66,18 @@ for part in "${@:-all}"; do
         ;;
     esac
     case $part in
+    learners | all)
+        # Every other learner, beside those of the part before.
+        $sinew compare $c/terrain-real-bayes.toml $c/terrain-real-ridge.toml $learners --out "$out/terrain-real" --seeds 3 --shots 16 \
+            --episodes 400 --reference terrain-real-bayes
+        cp "$out/terrain-real/compare.md" "$out/terrain-real/compare-learners.md"
+        ;;
+    esac
+    case $part in
     missions | all)
-        # Of the bundles that the part before has trained.
-        $sinew deploy "$out"/terrain-real/terrain-real-bayes/seed-*/model.safetensors "$out"/terrain-real/terrain-real-ridge/seed-*/model.safetensors \
-            --config $c/terrain-real-ridge.toml --out "$out/terrain-missions" --trials 100 --every 4
+        # Of all bundles that the two parts before have trained.
+        $sinew deploy "$out"/terrain-real/terrain-real-*/seed-*/model.safetensors --config $c/terrain-real-ridge.toml \
+            --out "$out/terrain-missions" --trials 100 --every 4
         ;;
     esac
     case $part in
@@ -97,9 +101,7 @@ for part in "${@:-all}"; do
     esac
     case $part in
     depth | all)
-        $sinew train $c/grasp-depth-bayes.toml --out "$out/grasp-depth"
-        $sinew evaluate "$out/grasp-depth/model.safetensors" --config $c/grasp-depth-bayes.toml --shots 20 --episodes 400 \
-            | tee "$out/grasp-depth.txt"
+        $sinew compare $c/grasp-depth-bayes.toml --out "$out/grasp-depth" --seeds 3 --shots 20 --episodes 400
         ;;
     esac
     case $part in
