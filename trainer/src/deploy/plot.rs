@@ -15,8 +15,12 @@ const PANEL: [u32; 2] = [470, 300];
 const COLUMNS: usize = 2;
 const ROW: i32 = 22;
 const MARGIN: i32 = 14;
-/// From one agent's interval to the next, by the distance of ticks.
+/// From one agent's interval to the next, by the distance of ticks,
 const ASIDE: f64 = 0.035;
+/// and at most from the first to the last, so that each is near its tick.
+const SPREAD: f64 = 0.6;
+/// Ways of marking a point.
+const SIGNS: usize = 4;
 
 /// The curves of one panel of a deployment.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +89,7 @@ impl CurvesPicture {
 
 /// The colour and the sign of an agent by its place: colours go round, signs with each round.
 fn look(place: usize) -> (RGBColor, usize) {
-    (COLOURS[place % COLOURS.len()], place / COLOURS.len() % 3)
+    (COLOURS[place % COLOURS.len()], place / COLOURS.len() % SIGNS)
 }
 
 /// Draws the sign of an agent about a place in pixels.
@@ -98,7 +102,11 @@ where
     match sign {
         0 => root.draw(&Circle::new((x, y), half, colour.filled()))?,
         1 => root.draw(&Rectangle::new([(x - half, y - half), (x + half, y + half)], colour.filled()))?,
-        _ => root.draw(&TriangleMarker::new((x, y), scale.at(6), colour.filled()))?,
+        2 => root.draw(&TriangleMarker::new((x, y), scale.at(6), colour.filled()))?,
+        _ => {
+            let far = scale.at(5);
+            root.draw(&Polygon::new([(x - far, y), (x, y - far), (x + far, y), (x, y + far)], colour.filled()))?;
+        }
     }
     Ok(())
 }
@@ -188,7 +196,8 @@ impl CurvesPicture {
         let unit = if panel.unit == "1" { String::new() } else { format!(" [{}]", panel.unit) };
         let head = (left + scale.at(14), top + scale.at(20));
         root.draw(&scale.word(format!("{}{unit}", panel.title), head, scale.text(INK, HPos::Left)))?;
-        let aside = |place: usize| ASIDE * (place as f64 - 0.5 * (panel.points.len() as f64 - 1.0));
+        let gaps = panel.points.len() as f64 - 1.0;
+        let aside = |place: usize| ASIDE.min(SPREAD / gaps) * (place as f64 - 0.5 * gaps);
         // Bundles come first and are drawn last.
         for (place, points) in panel.points.iter().enumerate().rev() {
             let (colour, _) = look(place);
@@ -267,5 +276,12 @@ mod tests {
         assert_eq!(png, curves(&deployment).unwrap().unwrap().png);
         let without = Deployment { panels: deployment.panels[..1].to_vec(), ..deployment };
         assert!(curves(&without).unwrap().is_none());
+    }
+
+    #[test]
+    fn all_learners_and_rivals_look_different() {
+        let looks: std::collections::HashSet<_> =
+            (0..26).map(look).map(|(RGBColor(red, green, blue), sign)| (red, green, blue, sign)).collect();
+        assert_eq!(looks.len(), 26);
     }
 }
